@@ -1,0 +1,1 @@
+"""A video file becomes stages.  Knows no Ray and no question."""

@@ -1,0 +1,129 @@
+"""Runs decoders as child processes under limits and reads what they send.
+
+A child gets a wall clock that runs only while the parent waits for it, limits on CPU time, address space and written
+files, one thread, and a session of its own so that all of it can be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from pydantic import Field
+
+from ...store.engines import Options
+from ...store.errors import DecoderDied, one_line
+from . import decode, limits
+
+
+class MediaOptions(Options):
+    """Limits on the decoder of one video.
+
+    ``stall_s``: seconds without a byte before it is killed.  ``cpu_s``: CPU seconds for one pass.  ``memory_mb``:
+    address space.  ``max_pixels``: largest picture, width times height.  ``max_hours``: longest video.
+    """
+
+    runtime = frozenset({"stall_s", "cpu_s", "memory_mb"})
+    stall_s: float = Field(60, gt=0)
+    cpu_s: int = Field(6 * 3600, ge=1)
+    memory_mb: int = Field(3072, ge=256)
+    max_pixels: int = Field(36_000_000, ge=1)
+    max_hours: float = Field(24, gt=0)
+
+
+class Child:
+    """A decoder at work.  ``read`` waits at most ``stall_s`` for bytes; leaving the context kills what still runs."""
+
+    def __init__(self, command: Sequence[str], options: MediaOptions, what: str) -> None:
+        self.options, self.what = options, what
+        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, env=env,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout
+        self._waiting_since: float | None = None
+        self._stalled = self._closed = False
+        self._watch = threading.Thread(target=self._watchdog, name="decoder-watchdog", daemon=True)
+        self._watch.start()
+
+    def _watchdog(self) -> None:
+        while not self._closed:
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > self.options.stall_s:
+                self._stalled = True
+                self._kill()
+                return
+            time.sleep(min(0.2, self.options.stall_s / 4))
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def read(self, n: int) -> bytes:
+        """Exactly ``n`` bytes, or fewer at the end of the stream."""
+        self._waiting_since = time.monotonic()
+        try:
+            return self._pipe.read(n)
+        finally:
+            self._waiting_since = None
+
+    def finish(self) -> None:
+        """Waits for the end; raises :class:`DecoderDied` with the cause where it was not a clean one."""
+        self._waiting_since = time.monotonic()
+        code = self._process.wait()
+        self._waiting_since = None
+        if self._stalled:
+            raise DecoderDied(f"{self.what}: the decoder hung for {self.options.stall_s:g} s and was stopped")
+        if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+            raise DecoderDied(f"{self.what}: the decoder was stopped (CPU limit {self.options.cpu_s} s, or killed)")
+        if code < 0:
+            raise DecoderDied(f"{self.what}: the decoder crashed (signal {-code})")
+        if code != 0:
+            raise DecoderDied(f"{self.what}: {self.last_words() or f'the decoder ended with code {code}'}")
+
+    def last_words(self) -> str:
+        """The last line that the child wrote to stderr."""
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 4096))
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return one_line(Exception(lines[-1]), 200) if lines else ""
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._kill()
+        self._process.wait()
+        self._closed = True
+        self._pipe.close()
+        self._errors.close()
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], options: MediaOptions, what: str) -> Iterator[Child]:
+    child = Child(command, options, what)
+    try:
+        yield child
+    finally:
+        child.close()
+
+
+def limited(command: Sequence[str], options: MediaOptions) -> list[str]:
+    """The command that runs ``command`` (its first word a path) under the limits of ``options``."""
+    script = os.path.abspath(limits.__file__)
+    return [sys.executable, "-I", "-S", script, str(options.cpu_s), str(options.memory_mb), *command]
+
+
+def decoding_child(verb: str, arguments: Sequence[object], path: Path, options: MediaOptions) -> list[str]:
+    """The command of our own decoder (see :mod:`.decode`) for ``path``."""
+    script = os.path.abspath(decode.__file__)
+    return limited([sys.executable, "-P", script, verb, *map(str, arguments), os.fspath(path.absolute())], options)

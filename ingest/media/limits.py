@@ -1,0 +1,26 @@
+"""Limits that a decoding child puts on itself before it touches the file.
+
+Run as a script (``limits.py CPU_S MEMORY_MB PROGRAM ARG...``) it applies them and becomes the program.  Standard
+library only, so that it starts at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+
+
+def apply_limits(cpu_s: int, memory_mb: int) -> None:
+    """CPU seconds, address space in MiB, no written files, no core dumps: for good, in this process."""
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
+    with contextlib.suppress(ValueError, OSError):  # not every system limits address space
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    apply_limits(int(sys.argv[1]), int(sys.argv[2]))
+    os.execv(sys.argv[3], sys.argv[3:])

@@ -1,0 +1,198 @@
+"""``ingest_video``: runs the missing stages of one video and publishes what they give.
+
+Each step is published when it is done, so that a kill costs the step in flight.  Knows no Ray: whoever calls it decides
+where and how often.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..store import engines
+from ..store.archive import Archive
+from ..store.errors import MediaError, SourceChanged, VidragError, one_line
+from ..store.manifest import Manifest, Source
+from ..store.records import Cell, MediaInfo
+from . import media, steps
+from .stages import GROUPS, READS, EngineChoice, IngestSettings, fingerprints
+from .steps import Clock, Made
+
+
+class Engines:
+    """The engines of one worker, loaded when first used and kept."""
+
+    def __init__(self, settings: IngestSettings) -> None:
+        self.settings = settings
+        self._loaded: dict[str, Any] = {}
+
+    def get(self, kind: engines.Kind) -> Any:
+        if kind not in self._loaded:
+            choice: EngineChoice = getattr(self.settings, kind)
+            self._loaded[kind] = engines.load(kind, choice.name, choice.options)
+        return self._loaded[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one stage of one video ended: a row of the ledger.
+
+    ``status`` is that of the cell, ``kept`` where an earlier run had done it, ``skipped`` where a stage that it reads
+    failed.
+    """
+
+    video: str
+    source: str
+    stage: str
+    fingerprint: str
+    status: str
+    error: str | None = None
+    message: str | None = None
+    attempts: int = 1
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    rows: int = 0
+    bytes: int = 0
+    media_seconds: float = 0.0
+    coverage: float | None = None
+
+
+def identify(path: Path) -> tuple[Source, tuple[int, int, int]]:
+    """The source by the SHA-256 of its content, and a stamp (size, mtime, inode) that changes when the file does."""
+    try:
+        with path.open("rb") as f:
+            stamp = _stamp(path)
+            sha = hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as e:
+        raise MediaError(f"{path.name}: {e.strerror or e}") from e
+    if _stamp(path) != stamp:
+        raise SourceChanged(f"{path.name}: changed while it was read; run ingest again when it is complete")
+    return Source(sha, stamp[0], (str(path.absolute()),)), stamp
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    st = path.stat()
+    return st.st_size, st.st_mtime_ns, st.st_ino
+
+
+def missing(manifest: Manifest | None, prints: dict[str, str], stages: Iterable[str], retry: bool) -> list[str]:
+    """The stages whose cell has to be computed: absent, or failed for a reason that may have gone."""
+    out = []
+    for stage in stages:
+        cell = manifest.cell(stage, prints[stage]) if manifest else None
+        if cell is None or (cell.status == "failed" and (retry or not cell.permanent)):
+            out.append(stage)
+    return out
+
+
+def ingest_video(
+    path: Path, archive: Archive, loaded: Engines, group: str | None = None, retry_failed: bool = False
+) -> list[Outcome]:
+    """Brings the index of one video up to date with the settings of ``loaded``; one outcome for each stage.
+
+    ``group`` limits the work to one of :data:`~.stages.GROUPS`.  An unreadable video is an outcome, not an exception;
+    what concerns the whole run (no space, missing weights) is raised.
+    """
+    stages = GROUPS[group] if group else tuple(READS)
+    prints = fingerprints(loaded.settings)
+    for last_try in (False, True):
+        try:
+            return _Job(path, archive, loaded, prints, stages, retry_failed).run()
+        except SourceChanged as e:
+            if last_try:
+                return _unreadable(path, prints, stages, e)
+        except MediaError as e:
+            return _unreadable(path, prints, stages, e)
+    raise AssertionError("unreachable")
+
+
+def _unreadable(path: Path, prints: dict[str, str], stages: Iterable[str], error: VidragError) -> list[Outcome]:
+    first, *rest = stages
+    bad = Outcome("", str(path), first, prints[first], "failed", type(error).__name__, one_line(error))
+    return [bad, *(Outcome("", str(path), s, prints[s], "skipped", message=f"needs {first}") for s in rest)]
+
+
+class _Job:
+    """One video under one set of fingerprints."""
+
+    def __init__(self, path: Path, archive: Archive, loaded: Engines, prints: dict[str, str],
+                 stages: Iterable[str], retry: bool) -> None:
+        self.path, self.archive, self.loaded, self.settings = path, archive, loaded, loaded.settings
+        self.prints, self.stages = prints, tuple(stages)
+        self.source, self._was = identify(path)
+        self.video = self.source.sha256[:16]
+        self.manifest = archive.manifest(self.video)
+        self.todo = missing(self.manifest, prints, self.stages, retry)
+        self.done: dict[str, Cell] = {}
+
+    def run(self) -> list[Outcome]:
+        self._promote()
+        info = self._media()
+        if visual := {"frames", "text"} & set(self.todo):
+            self._step(lambda d: steps.visual_pass(
+                self.path, self.video, info, self.settings, self.prints, visual, lambda: self.loaded.get("ocr"), d))
+        if "speech" in self.todo:
+            self._step(lambda d: steps.speech_rows(
+                self.path, self.video, info, self.settings, self.prints["speech"], lambda: self.loaded.get("asr"), d))
+        if self._ready("frame_vectors"):
+            self._step(lambda d: steps.frame_vectors(
+                self._shard(), self.prints["frame_vectors"], lambda: self.loaded.get("image_text_encoder"), d))
+        for kind in ("text", "speech"):
+            stage = f"{kind}_vectors"
+            if self._ready(stage):
+                self._step(lambda d, kind=kind, stage=stage: steps.text_vectors(  # type: ignore[misc]
+                    self._shard(), kind, stage, self.prints[stage], lambda: self.loaded.get("text_encoder"), d))
+        return [self._outcome(s) for s in self.stages]
+
+    def _shard(self) -> Any:
+        return self.archive.shard(self.video)
+
+    def _promote(self) -> None:
+        """Makes cells current that an earlier run computed, and notes a new name of a known video."""
+        have = {s: c for s in self.stages if s not in self.todo and self.manifest
+                and (c := self.manifest.cell(s, self.prints[s]))}
+        if self.manifest and (have or self.source.paths[0] not in self.manifest.source.paths):
+            self.manifest = self.archive.publish(self.source, have, {})
+
+    def _media(self) -> MediaInfo:
+        cell = self.manifest.cell("media", self.prints["media"]) if self.manifest else None
+        if cell and cell.status == "ok":
+            return MediaInfo(**cell.data)
+        clock = Clock()
+        info = media.probe(self.path, self.settings.media)
+        self.done["media"] = Cell("media", self.prints["media"], "ok", data=asdict(info), **clock.read())
+        return info
+
+    def _ready(self, stage: str) -> bool:
+        """True where ``stage`` is to be computed and what it reads did not fail."""
+        if stage not in self.todo or self.manifest is None:
+            return False
+        return all((c := self.manifest.cell(r, self.prints[r])) and c.status != "failed" for r in READS[stage])
+
+    def _step(self, make: Callable[[Path], Made]) -> None:
+        """Runs one step in a private folder and publishes it, with the probe's cell where that is new."""
+        with self.archive.staging(self.source) as folder:
+            made = make(folder)
+            if _stamp(self.path) != self._was:
+                raise SourceChanged(f"{self.path.name}: changed while it was ingested")
+            cells = {**({"media": self.done["media"]} if "media" in self.done else {}), **made.cells}
+            self.manifest = self.archive.publish(self.source, cells, made.staged)
+            self.done |= made.cells
+
+    def _outcome(self, stage: str) -> Outcome:
+        cell = self.manifest.cell(stage, self.prints[stage]) if self.manifest else None
+        head = (self.video, str(self.path), stage, self.prints[stage])
+        if cell is None:
+            needs = ", ".join(READS[stage]) or "a readable file"
+            return Outcome(*head, "skipped", message=f"needs {needs}")
+        ran = stage in self.done or stage in self.todo
+        status = cell.status if ran or cell.status == "failed" else "kept"
+        return Outcome(
+            *head, status, cell.error, cell.message, cell.attempts,
+            cell.seconds if ran else 0.0, cell.cpu_seconds if ran else 0.0,
+            max((f.rows for f in cell.files), default=0), sum(f.bytes for f in cell.files) if ran else 0,
+            self.manifest.duration if self.manifest else 0.0, cell.coverage,
+        )

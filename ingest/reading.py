@@ -1,0 +1,101 @@
+"""Reads the text of frame after frame, recognising only what changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from ..store.encoders import Picture
+from ..store.engines import Options
+from ..store.records import Box, TextLine
+from .ocr import Quads, TextRecogniser
+
+_CROP = (96, 16)
+
+
+class ReadingOptions(Options):
+    """``min_confidence``: lines read with less are dropped.  ``same_box``: overlap (IoU) from which two boxes of
+    successive frames may be the same line.  ``same_pixels``: grey difference (0..1) of any eighth of the line up to which
+    its text is taken over unread.
+    """
+
+    min_confidence: float = Field(0.6, ge=0, le=1)
+    same_box: float = Field(0.75, ge=0, le=1)
+    same_pixels: float = Field(0.05, ge=0, le=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    box: Box
+    pixels: NDArray[np.float32]
+    text: str
+    confidence: float
+
+
+class Reader:
+    """Lines of text, frame by frame; ``recognised`` of ``found`` boxes had to be read, the others were unchanged."""
+
+    def __init__(self, engine: TextRecogniser, options: ReadingOptions) -> None:
+        self.engine, self.options = engine, options
+        self.found = self.recognised = 0
+        self._before: list[_Read] = []
+
+    def lines(self, picture: Picture) -> list[TextLine]:
+        quads = self.engine.detect(picture)
+        boxes = [_box(q) for q in quads]
+        pixels = [_pixels(picture, b) for b in boxes]
+        known = [self._same(b, p) for b, p in zip(boxes, pixels, strict=True)]
+        fresh = [i for i, k in enumerate(known) if k is None]
+        new: Quads = quads[fresh] if fresh else np.zeros((0, 4, 2), np.float32)
+        read = dict(zip(fresh, self.engine.recognise(picture, new), strict=True)) if fresh else {}
+        self.found += len(boxes)
+        self.recognised += len(fresh)
+        self._before = []
+        for i, (box, look) in enumerate(zip(boxes, pixels, strict=True)):
+            old = known[i]
+            text, confidence = (old.text, old.confidence) if old else read[i]
+            self._before.append(_Read(box, look, text, confidence))
+        return [
+            TextLine(r.text, r.confidence, r.box)
+            for r in self._before
+            if r.confidence >= self.options.min_confidence and any(c.isalnum() for c in r.text)
+        ]
+
+    def _same(self, box: Box, pixels: NDArray[np.float32]) -> _Read | None:
+        for old in self._before:
+            if iou(box, old.box) >= self.options.same_box:
+                columns = np.abs(pixels - old.pixels).mean(0).reshape(-1, _CROP[0] // 8).mean(1)
+                if columns.max() <= self.options.same_pixels:
+                    return old
+        return None
+
+
+def _box(quad: NDArray[np.float32]) -> Box:
+    (x0, y0), (x1, y1) = quad.min(0).tolist(), quad.max(0).tolist()
+    return x0, y0, x1, y1
+
+
+def _pixels(picture: Picture, box: Box) -> NDArray[np.float32]:
+    import cv2
+
+    h, w = picture.shape[:2]
+    x0, y0 = int(box[0] * w), int(box[1] * h)
+    crop = picture[y0 : max(y0 + 1, int(box[3] * h)), x0 : max(x0 + 1, int(box[2] * w))]
+    if not crop.size:
+        return np.zeros(_CROP[::-1], np.float32)
+    small = cv2.resize(crop, _CROP, interpolation=cv2.INTER_AREA)
+    grey: NDArray[np.float32] = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    return grey
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    both = w * h
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)

@@ -1,0 +1,93 @@
+"""The stage graph and the fingerprints.
+
+::
+
+    media ─┬─ frames ─┬─ frame_vectors
+           │          └─ text ── text_vectors
+           └─ speech ── speech_vectors
+
+A cell is (video, stage, fingerprint).  The fingerprint hashes the stage's code version, its options, its engine with
+weights, and the fingerprints of the stages it reads; so a changed option reaches exactly what depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..store import engines
+from ..store.fingerprints import digest
+from ..store.schema import VERSIONS
+from .media import MediaOptions
+from .reading import ReadingOptions
+from .sampling import SamplingOptions
+from .speech import SpeechOptions
+from .tracks import TrackOptions
+
+READS: Mapping[str, tuple[str, ...]] = {
+    "media": (),
+    "frames": ("media",),
+    "text": ("frames",),
+    "frame_vectors": ("frames",),
+    "text_vectors": ("text",),
+    "speech": ("media",),
+    "speech_vectors": ("speech",),
+}
+"""Every stage, in an order in which each comes after what it reads."""
+
+STAGES = tuple(READS)
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "visual": ("media", "frames", "text", "frame_vectors", "text_vectors"),
+    "sound": ("media", "speech", "speech_vectors"),
+}
+"""What a worker does in one go: the two groups of one video can run side by side."""
+
+_CODE: Mapping[str, int] = dict.fromkeys(STAGES, 1)
+"""Raised when the code of a stage changes its results."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """An engine by name with its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """Everything that decides what ingest computes.  ``strict``: a video that decodes in part only has failed."""
+
+    media: MediaOptions
+    sampling: SamplingOptions
+    reading: ReadingOptions
+    tracks: TrackOptions
+    speech: SpeechOptions
+    asr: EngineChoice
+    ocr: EngineChoice
+    text_encoder: EngineChoice
+    image_text_encoder: EngineChoice
+    strict: bool = False
+
+
+def fingerprints(settings: IngestSettings) -> dict[str, str]:
+    """The fingerprint of every stage under ``settings``; the same for every video.  Loads no model."""
+
+    def engine(kind: engines.Kind) -> Any:
+        choice: EngineChoice = getattr(settings, kind)
+        return engines.identity(kind, choice.name, choice.options)
+
+    own: dict[str, Any] = {
+        "media": [settings.media.identity()],
+        "frames": [settings.sampling.identity(), settings.strict, VERSIONS["frames"]],
+        "text": [settings.reading.identity(), settings.tracks.identity(), engine("ocr"), VERSIONS["text"]],
+        "frame_vectors": [engine("image_text_encoder"), VERSIONS["labels"]],
+        "text_vectors": [engine("text_encoder")],
+        "speech": [settings.speech.identity(), engine("asr"), VERSIONS["speech"]],
+        "speech_vectors": [engine("text_encoder")],
+    }
+    out: dict[str, str] = {}
+    for stage, reads in READS.items():
+        out[stage] = digest([stage, _CODE[stage], own[stage], [out[r] for r in reads]])
+    return out

@@ -1,0 +1,272 @@
+"""What each stage computes.  A step writes finished files into a private folder and describes them as cells.
+
+Steps read the source file (``visual_pass``, ``speech_rows``) or the store (the vector steps), never each other.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..store import vectors
+from ..store.archive import stored
+from ..store.encoders import ImageTextEncoder, TextEncoder
+from ..store.errors import EngineFailed, EngineMissing, MediaError, ModelMissing, StorageError, VidragError, one_line
+from ..store.pictures import decode_jpeg
+from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Status, StoredFile, TextTrack
+from ..store.schema import TableWriter
+from ..store.shard import Shard
+from . import media
+from .asr import SpeechRecogniser
+from .ocr import TextRecogniser
+from .reading import Reader
+from .sampling import Kept, Sampler, jpeg
+from .speech import recognise
+from .stages import IngestSettings
+from .tracks import Tracker
+
+
+@dataclass(slots=True)
+class Made:
+    """Cells and the local files behind them, ready to publish."""
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+    staged: dict[str, Path] = field(default_factory=dict)
+
+
+class Clock:
+    """Wall and CPU seconds of this process and its finished children since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), cpu_seconds()
+
+    def read(self) -> dict[str, float]:
+        return {"seconds": round(time.perf_counter() - self._wall, 4), "cpu_seconds": round(cpu_seconds() - self._cpu, 4)}
+
+
+def cpu_seconds() -> float:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def failed(stage: str, fingerprint: str, error: BaseException, **told: Any) -> Cell:
+    """The failed cell of a stage.  What concerns the machine, not this video, is raised instead."""
+    if isinstance(error, (StorageError, ModelMissing, EngineMissing)):
+        raise error
+    permanent = isinstance(error, VidragError) and error.permanent
+    return Cell(stage, fingerprint, "failed", error=type(error).__name__, message=one_line(error),
+                permanent=permanent, **told)
+
+
+class Table:
+    """Rows of one kind on their way to a file; nothing is kept where none came."""
+
+    def __init__(self, folder: Path, kind: str, video: str, fingerprint: str, group_rows: int = 1024) -> None:
+        self.path = folder / f"{kind}.parquet"
+        self.kind, self.fingerprint = kind, fingerprint
+        self._writer = TableWriter(self.path, kind, video, group_rows)
+
+    def write(self, rows: Iterable[Any]) -> None:
+        self._writer.write(rows)
+
+    def close(self, made: Made) -> tuple[Status, tuple[StoredFile, ...]]:
+        self._writer.__exit__(None)
+        if not self._writer.rows:
+            return "none", ()
+        file, name = stored(self.kind, self.fingerprint, self.path, self._writer.rows)
+        made.staged[name] = self.path
+        return "ok", (file,)
+
+    def abandon(self) -> None:
+        self._writer.__exit__(RuntimeError)
+
+
+def visual_pass(
+    path: Path, video: str, info: MediaInfo, settings: IngestSettings, prints: dict[str, str],
+    stages: set[str], ocr: Callable[[], TextRecogniser], folder: Path,
+) -> Made:
+    """Frames and on-screen text in one pass over the decoded video: neither needs it decoded twice."""
+    made = Made()
+    if not info.has_video:
+        for stage in stages:
+            made.cells[stage] = Cell(stage, prints[stage], "none", data={"reason": "no video stream"})
+        return made
+    clock, spent = Clock(), 0.0
+    source = media.frames(path, info, settings.media, settings.sampling.rate, settings.sampling.read_side)
+    sampler = Sampler(settings.sampling)
+    frames = Table(folder, "frames", video, prints["frames"], group_rows=16) if "frames" in stages else None
+    text = _TextStage(video, settings, prints["text"], ocr, folder) if "text" in stages else None
+    try:
+        for kept, end in _with_ends(sampler.keep(source), lambda: source.end):
+            if frames:
+                data, w, h = jpeg(kept.picture, settings.sampling.stored_side, settings.sampling.jpeg_quality)
+                frames.write([Frame(kept.start, end, w, h, kept.change, kept.cut, data)])
+            if text:
+                spent += text.add(kept, end)
+        if settings.strict and (source.errors or source.corrupt):
+            raise MediaError(f"{path.name}: {source.errors + source.corrupt} decoding errors ({source.first_error})")
+        if not source.decoded:
+            raise MediaError(f"{path.name}: no frame of it decodes ({source.first_error or 'empty stream'})")
+    except VidragError as e:
+        told = {**clock.read()}
+        for stage in stages:
+            made.cells[stage] = failed(stage, prints[stage], e, **told)
+        if frames:
+            frames.abandon()
+        if text:
+            text.abandon()
+        return made
+    told = {**clock.read(), "extent": source.end, "coverage": _coverage(source.end, info)}
+    damage = {"errors": source.errors + source.corrupt, "first_error": source.first_error} if source.errors else {}
+    if frames:
+        status, files = frames.close(made)
+        data = {"sampled": sampler.seen, "decoded": source.decoded, **damage}
+        own = {**told, "cpu_seconds": round(told["cpu_seconds"] - spent, 4)}
+        made.cells["frames"] = Cell("frames", prints["frames"], status, files, data, **own)
+    if text:
+        made.cells["text"] = text.close(made, spent, told["extent"], told["coverage"])
+    return made
+
+
+class _TextStage:
+    """OCR beside the decoder.  When the engine fails, this stage fails; the frames go on."""
+
+    def __init__(self, video: str, settings: IngestSettings, fingerprint: str, ocr: Callable[[], TextRecogniser],
+                 folder: Path) -> None:
+        self.fingerprint = fingerprint
+        self._reader = Reader(ocr(), settings.reading)
+        self._tracker = Tracker(settings.tracks)
+        self._tracks: list[TextTrack] = []
+        self._table = Table(folder, "text", video, fingerprint)
+        self._error: Exception | None = None
+        self._frames = 0
+
+    def add(self, kept: Kept, end: float) -> float:
+        """Reads one frame; returns the CPU seconds it took."""
+        if self._error:
+            return 0.0
+        before = cpu_seconds()
+        try:
+            self._tracks += self._tracker.add(kept.start, end, self._reader.lines(kept.picture))
+        except Exception as e:  # an engine may raise anything: it costs this stage only
+            self._error = e
+        self._frames += 1
+        return cpu_seconds() - before
+
+    def close(self, made: Made, cpu: float, extent: float, coverage: float | None) -> Cell:
+        if self._error:
+            self.abandon()
+            return failed("text", self.fingerprint, self._error)
+        self._table.write(sorted([*self._tracks, *self._tracker.finish()], key=lambda t: (t.start, t.box[1])))
+        status, files = self._table.close(made)
+        data = {"frames_read": self._frames, "boxes": self._reader.found, "recognised": self._reader.recognised}
+        return Cell("text", self.fingerprint, status, files, data, seconds=round(cpu, 4), cpu_seconds=round(cpu, 4),
+                    extent=extent, coverage=coverage)
+
+    def abandon(self) -> None:
+        self._table.abandon()
+
+
+def _with_ends(kept: Iterator[Kept], last_end: Callable[[], float]) -> Iterator[tuple[Kept, float]]:
+    """Each kept frame with the time at which the next one takes over; the last ends with the stream."""
+    held: Kept | None = None
+    for frame in kept:
+        if held:
+            yield held, max(held.start, frame.start)
+        held = frame
+    if held:
+        yield held, max(held.start, last_end())
+
+
+def _coverage(end: float, info: MediaInfo) -> float | None:
+    return round(min(1.0, end / info.duration), 4) if info.duration else None
+
+
+def speech_rows(
+    path: Path, video: str, info: MediaInfo, settings: IngestSettings, fingerprint: str,
+    asr: Callable[[], SpeechRecogniser], folder: Path,
+) -> Made:
+    """The default audio track as speech rows."""
+    made, clock = Made(), Clock()
+    if not info.has_audio:
+        made.cells["speech"] = Cell("speech", fingerprint, "none", data={"reason": "no audio stream"})
+        return made
+    sound = media.audio(path, info, settings.media)
+    engine = asr()
+    table = Table(folder, "speech", video, fingerprint)
+    try:
+        table.write(recognise(sound, engine, settings.speech))
+        if settings.strict and sound.warning:
+            raise MediaError(f"{path.name}: {sound.warning}")
+    except VidragError as e:
+        table.abandon()
+        made.cells["speech"] = failed("speech", fingerprint, e, **clock.read())
+        return made
+    except Exception as e:  # an engine may raise anything
+        table.abandon()
+        wrapped = EngineFailed(f"{settings.asr.name}: {type(e).__name__}: {one_line(e)}")
+        made.cells["speech"] = failed("speech", fingerprint, wrapped, **clock.read())
+        return made
+    status, files = table.close(made)
+    data: dict[str, Any] = {"warning": sound.warning} if sound.warning else {}
+    if status == "none":
+        data["reason"] = "no speech found"
+    made.cells["speech"] = Cell("speech", fingerprint, status, files, data, extent=sound.end,
+                                coverage=_coverage(sound.end, info), **clock.read())
+    return made
+
+
+def text_vectors(
+    shard: Shard, kind: str, stage: str, fingerprint: str, encoder: Callable[[], TextEncoder], folder: Path
+) -> Made:
+    """Vectors of the rows of ``speech`` or ``text``, in their order."""
+    made, clock = Made(), Clock()
+    rows = shard.speech if kind == "speech" else shard.text
+    if not rows:
+        made.cells[stage] = Cell(stage, fingerprint, "none", data={"reason": f"no {kind}"})
+        return made
+    try:
+        engine = encoder()
+        found = engine.documents([r.text for r in rows])
+        file = _write_vectors(made, folder, f"{kind}.faiss", fingerprint, found)
+        made.cells[stage] = Cell(stage, fingerprint, "ok", (file,), encoder=engine.spec.as_json(), **clock.read())
+    except Exception as e:
+        made.cells[stage] = failed(stage, fingerprint, e, **clock.read())
+    return made
+
+
+def _write_vectors(made: Made, folder: Path, kind: str, fingerprint: str, found: vectors.Vectors) -> StoredFile:
+    path = folder / kind
+    vectors.write(path, found)
+    file, name = stored(kind, fingerprint, path, len(found))
+    made.staged[name] = path
+    return file
+
+
+def frame_vectors(shard: Shard, fingerprint: str, encoder: Callable[[], ImageTextEncoder], folder: Path) -> Made:
+    """Vectors of the stored frames, and what the encoder can name in them."""
+    made, clock = Made(), Clock()
+    if not shard.frames:
+        made.cells["frame_vectors"] = Cell("frame_vectors", fingerprint, "none", data={"reason": "no frames"})
+        return made
+    try:
+        engine = encoder()
+        found: list[vectors.Vectors] = []
+        table = Table(folder, "labels", shard.video, fingerprint)
+        for frame in shard.pictures():
+            batch = engine.images([decode_jpeg(frame.jpeg or b"")])
+            found.append(batch.vectors)
+            table.write([FrameLabels(frame.start, frame.end, batch.captions[0], batch.labels[0], batch.detections[0])])
+        _, files = table.close(made)
+        file = _write_vectors(made, folder, "frames.faiss", fingerprint, np.concatenate(found))
+        made.cells["frame_vectors"] = Cell("frame_vectors", fingerprint, "ok", (*files, file),
+                                           encoder=engine.spec.as_json(), **clock.read())
+    except Exception as e:
+        made.cells["frame_vectors"] = failed("frame_vectors", fingerprint, e, **clock.read())
+    return made

@@ -1,0 +1,1 @@
+"""What evidence is, how it is encoded, written and found."""

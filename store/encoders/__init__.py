@@ -1,0 +1,93 @@
+"""Text and image-text encoders: the protocols and what the store remembers of an encoder.
+
+``queries`` and ``documents`` are named by use: an encoder with prefixes or two towers treats them differently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SpaceMismatch
+from ..records import Detection, Label
+from ..vectors import Vectors
+
+Picture = NDArray[np.uint8]
+"""uint8 ``(H, W, 3)``, RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """Names a vector space.  Vectors may be compared only where ``space`` is equal.
+
+    ``space`` hashes engine, options and weights; ``dim`` is the number of dimensions; rows are always of norm 1.
+    """
+
+    name: str
+    space: str
+    dim: int
+    query_prefix: str = ""
+    document_prefix: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBatch:
+    """``vectors`` float32 ``(n, dim)``, rows of norm 1, and for each picture what the encoder can name in it.
+
+    Encoders that name nothing (CLIP and its kin) leave ``captions`` empty strings and the tuples empty.
+    """
+
+    vectors: Vectors
+    captions: tuple[str, ...]
+    labels: tuple[tuple[Label, ...], ...]
+    detections: tuple[tuple[Detection, ...], ...]
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Texts to vectors.  Empty input gives ``(0, dim)``; the same text always gives the same vector."""
+
+    spec: EncoderSpec
+
+    def documents(self, texts: Sequence[str]) -> Vectors:
+        """float32 ``(len(texts), dim)``, rows of norm 1."""
+        ...
+
+    def queries(self, texts: Sequence[str]) -> Vectors:
+        """float32 ``(len(texts), dim)``, rows of norm 1."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens ``text`` has, without special ones and without truncation."""
+        ...
+
+
+@runtime_checkable
+class ImageTextEncoder(Protocol):
+    """Pictures and texts to vectors of one space."""
+
+    spec: EncoderSpec
+
+    def images(self, pictures: Sequence[Picture]) -> ImageBatch: ...
+
+    def queries(self, texts: Sequence[str]) -> Vectors:
+        """float32 ``(len(texts), dim)``, rows of norm 1."""
+        ...
+
+
+def check_space(stored: Mapping[str, Any] | None, spec: EncoderSpec, what: str) -> None:
+    """Raises :class:`SpaceMismatch` where stored vectors belong to another space than ``spec``."""
+    if stored is None or stored.get("space") != spec.space or stored.get("dim") != spec.dim:
+        have = f"{stored.get('name')} ({stored.get('space')})" if stored else "no named encoder"
+        raise SpaceMismatch(
+            f"{what} was indexed with {have}, the profile asks with {spec.name} ({spec.space}); "
+            "use the profile it was ingested with, or run 'vidrag ingest' again: only vectors are computed anew"
+        )

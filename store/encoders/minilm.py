@@ -1,0 +1,95 @@
+"""MiniLM-L6 in int8 ONNX: 384 dimensions, mean-pooled, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from .. import models
+from ..engines import EngineOptions, identity
+from ..fingerprints import digest
+from ..vectors import Vectors, normalised
+from . import EncoderSpec
+
+DIM = 384
+
+
+class MiniLMOptions(EngineOptions):
+    """``max_tokens``: longer texts are cut there (the model was trained to 256).  ``model``: a weights reference."""
+
+    runtime = frozenset({"threads", "batch_size"})
+    model: str = "minilm-l6-int8"
+    max_tokens: int = Field(256, ge=8, le=512)
+    batch_size: int = Field(16, ge=1, le=256)
+
+
+@lru_cache(maxsize=2)
+def _loaded(model: str, threads: int) -> tuple[Any, Any]:
+    """Session and tokenizer, shared by every encoder of this process that reads the same file."""
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    files = models.files(model)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        str(files["model.onnx"]), options, providers=["CPUExecutionProvider"]
+    )
+    tokenizer = Tokenizer.from_file(str(files["tokenizer.json"]))
+    tokenizer.no_padding()  # the file asks for 128 each time, which would dilute the mean
+    tokenizer.no_truncation()
+    return session, tokenizer
+
+
+class MiniLM:
+    """all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0); vectors as in Reimers & Gurevych, 2019."""
+
+    Options = MiniLMOptions
+    requires = ("onnxruntime", "tokenizers")
+    extra = "query"
+
+    @staticmethod
+    def weights(options: MiniLMOptions) -> Sequence[str]:
+        return (options.model,)
+
+    def __init__(self, options: MiniLMOptions) -> None:
+        self.options = options
+        self._session, self._tokenizer = _loaded(options.model, options.threads)
+        self._inputs = {i.name for i in self._session.get_inputs()}
+        ident = identity("text_encoder", "minilm", options.model_dump())
+        self.spec = EncoderSpec("minilm", digest(ident), DIM)
+
+    def documents(self, texts: Sequence[str]) -> Vectors:
+        out = np.zeros((len(texts), DIM), np.float32)
+        ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # equal lengths together: little padding
+        for at in range(0, len(order), self.options.batch_size):
+            rows = order[at : at + self.options.batch_size]
+            out[rows] = self._encode([self._cut(ids[i]) for i in rows])
+        return normalised(out)
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        limit = self.options.max_tokens
+        return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+    def _encode(self, ids: list[list[int]]) -> Vectors:
+        longest = max(len(x) for x in ids)
+        tokens = np.zeros((len(ids), longest), np.int64)
+        mask = np.zeros_like(tokens)
+        for row, x in enumerate(ids):
+            tokens[row, : len(x)], mask[row, : len(x)] = x, 1
+        feed = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": np.zeros_like(tokens)}
+        hidden = self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
+        weights = mask[..., None].astype(np.float32)
+        pooled: Vectors = (hidden * weights).sum(1) / weights.sum(1)
+        return pooled
+
+    queries = documents
+
+    def count_tokens(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -1,0 +1,104 @@
+"""The error tree.
+
+Every message says what went wrong, where, and what to do next, in one line::
+
+    VidragError                      exit code 1
+    ├── UsageError (ValueError)      2   the caller asked for something that cannot be
+    │   ├── OptionError              2   an unknown key or a value out of range
+    │   ├── NoSuchVideo (LookupError)2   no video of that name or id in the archive
+    │   ├── AmbiguousVideo           2   the name fits several videos
+    │   └── NotAnArchive             2   the path holds no archive, or one of a newer format
+    ├── ArchiveDamaged               4   a hash, a header or a row count does not hold
+    ├── SpaceMismatch                2   vectors of another encoder than the one asked with
+    ├── StorageError (OSError)       1   no space, no permission, a read-only disk
+    ├── EngineMissing                5   an engine's packages are not installed
+    ├── ModelMissing                 5   weights are not on this machine
+    ├── EngineFailed                 1   an engine raised (a row in the ledger, not the end of a run)
+    ├── MediaError                   3   the video cannot be read (a row in the ledger)
+    │   ├── NotAVideo                3   magic bytes of nothing that is decoded here
+    │   ├── MediaLimit               3   refused: more pixels, hours or memory than allowed
+    │   └── DecoderDied              3   the decoder crashed, hung or was stopped by a limit
+    └── SourceChanged                3   the file changed while it was being read
+"""
+
+from __future__ import annotations
+
+
+class VidragError(Exception):
+    """Base of all errors that vidrag raises on purpose."""
+
+    exit_code = 1
+    permanent = False
+    """True where a retry cannot help until the input itself changes."""
+
+
+class UsageError(VidragError, ValueError):
+    exit_code = 2
+
+
+class OptionError(UsageError):
+    pass
+
+
+class NoSuchVideo(UsageError, LookupError):
+    pass
+
+
+class AmbiguousVideo(UsageError):
+    pass
+
+
+class NotAnArchive(UsageError):
+    pass
+
+
+class ArchiveDamaged(VidragError):
+    exit_code = 4
+
+
+class SpaceMismatch(VidragError):
+    exit_code = 2
+
+
+class StorageError(VidragError, OSError):
+    pass
+
+
+class EngineMissing(VidragError):
+    exit_code = 5
+
+
+class ModelMissing(VidragError):
+    exit_code = 5
+
+
+class EngineFailed(VidragError):
+    pass
+
+
+class MediaError(VidragError):
+    exit_code = 3
+    permanent = True
+
+
+class NotAVideo(MediaError):
+    pass
+
+
+class MediaLimit(MediaError):
+    pass
+
+
+class DecoderDied(MediaError):
+    permanent = False
+
+
+class SourceChanged(VidragError):
+    exit_code = 3
+
+
+def one_line(error: BaseException, limit: int = 500) -> str:
+    """The message of ``error`` as a single printable line of at most ``limit`` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

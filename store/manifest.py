@@ -1,0 +1,133 @@
+"""The manifest: what is known of one video, one JSON file a version.
+
+A manifest names its cells (results of stages, see :class:`~vidrag.store.records.Cell`) and which of them is current
+for each stage.  It carries the SHA-256 of its own content, so a flipped bit is seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ArchiveDamaged, NotAnArchive
+from .fingerprints import canonical
+from .records import Cell, StoredFile
+
+FORMAT = 1
+_NAME = re.compile(r"manifest-(\d{6,})\.json")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def manifest_name(version: int) -> str:
+    return f"manifest-{version:06d}.json"
+
+
+def manifest_version(name: str) -> int | None:
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a video came from: data, never a key.  ``paths`` holds every path it was seen under, newest first."""
+
+    sha256: str
+    bytes: int
+    paths: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """File names, newest first, without repeats."""
+        return tuple(dict.fromkeys(re.split(r"[/\\]", p)[-1] for p in self.paths))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One version of one video's index."""
+
+    video: str
+    version: int
+    source: Source
+    cells: tuple[Cell, ...] = ()
+    current: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    written_by: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.source.names[0]
+
+    def cell(self, stage: str, fingerprint: str | None = None) -> Cell | None:
+        """The cell of ``stage`` under ``fingerprint``, by default the current one."""
+        wanted = fingerprint or self.current.get(stage)
+        return next((c for c in self.cells if c.stage == stage and c.fingerprint == wanted), None)
+
+    @property
+    def duration(self) -> float:
+        """Seconds that were really read; the declared duration where nothing was."""
+        read = [c.extent for s in self.current if (c := self.cell(s)) and c.extent is not None]
+        media = self.cell("media")
+        declared = media.data.get("duration") if media else None
+        return max(read) if read else float(declared or 0.0)
+
+    def merged(self, cells: Mapping[str, Cell], paths: tuple[str, ...]) -> Manifest:
+        """The next version with ``cells`` (by stage) added and made current and ``paths`` put first.
+
+        A cell that is there already and did not fail is kept: two runs that computed the same thing agree on the first.
+        """
+        mine = list(self.cells)
+        for cell in cells.values():
+            have = self.cell(cell.stage, cell.fingerprint)
+            if have is not None and have.status != "failed":
+                continue
+            mine = [c for c in mine if not (c.stage == cell.stage and c.fingerprint == cell.fingerprint)]
+            mine.append(cell)
+        source = dataclasses.replace(self.source, paths=tuple(dict.fromkeys((*paths, *self.source.paths))))
+        current = {**self.current, **{s: c.fingerprint for s, c in cells.items()}}
+        return dataclasses.replace(
+            self, version=self.version + 1, source=source, cells=tuple(mine), current=current
+        )
+
+    def encode(self) -> bytes:
+        body = {"format": FORMAT, **dataclasses.asdict(self)}
+        body["checksum"] = hashlib.sha256(canonical(body)).hexdigest()
+        return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+
+
+def decode(data: bytes, where: str) -> Manifest:
+    """Parses a manifest; anything that does not hold raises :class:`ArchiveDamaged` (a newer format a refusal)."""
+    try:
+        body = json.loads(data.decode("utf-8", "surrogatepass"))
+        if not isinstance(body, dict):
+            raise ValueError("not an object")
+        if isinstance(body.get("format"), int) and body["format"] > FORMAT:
+            raise NotAnArchive(f"{where}: written in format {body['format']}, this vidrag reads up to {FORMAT}; update it")
+        checksum = body.pop("checksum", None)
+        if hashlib.sha256(canonical(body)).hexdigest() != checksum:
+            raise ValueError("its checksum does not hold")
+        body.pop("format")
+        source = _source(body)
+        cells = tuple(_cell(c) for c in body.pop("cells"))
+        return Manifest(source=source, cells=cells, **body)
+    except NotAnArchive:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+        raise ArchiveDamaged(f"{where}: not a valid manifest ({e})") from e
+
+
+def _source(body: dict[str, Any]) -> Source:
+    source = body.pop("source")
+    return Source(str(source["sha256"]), int(source["bytes"]), tuple(source["paths"]))
+
+
+def _cell(raw: Mapping[str, Any]) -> Cell:
+    files = tuple(StoredFile(**f) for f in raw["files"])
+    for f in files:
+        if not _FILE_NAME.fullmatch(f.name) or f.name.startswith("."):
+            raise ValueError(f"file name {f.name!r}")
+    return Cell(**{**raw, "files": files})

@@ -1,0 +1,223 @@
+"""What evidence is: frozen records shared by ingest, store and query.
+
+Times are float seconds on one axis per video: 0 is the container's start, intervals are half-open
+``[start, end)``.  Boxes are ``(x0, y0, x1, y1)`` as fractions of the displayed picture, 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Box = tuple[float, float, float, float]
+Status = Literal["ok", "none", "failed"]
+EvidenceKind = Literal["speech", "text", "detection", "frame"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open interval ``[start, end)`` in seconds."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return max(0.0, self.end - self.start)
+
+    def overlaps(self, other: Span, slack: float = 0.0) -> bool:
+        """True where the two share time, allowing ``slack`` seconds between them."""
+        return self.start < other.end + slack and other.start < self.end + slack
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word; ``probability`` is the recogniser's, 0..1."""
+
+    start: float
+    end: float
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech, or a subtitle cue.
+
+    ``avg_logprob``, ``no_speech_prob`` and ``compression_ratio`` are the recogniser's own measures of doubt
+    (None for subtitles); ``flags`` names the reasons to distrust the segment (empty: none).
+    """
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+    speaker: str | None = None
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text recognised in one picture; ``confidence`` 0..1."""
+
+    text: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class TextTrack:
+    """A paragraph of on-screen text and the interval in which it stays on screen."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+    box: Box
+    sightings: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A kept frame: shown at ``start``, and nothing different enough follows until ``end``.
+
+    ``width`` and ``height`` are those of the stored picture; ``change`` is how much of the picture differed
+    from the frame kept before it (0..1); ``cut`` marks a scene cut.  ``jpeg`` is None when only times were read.
+    """
+
+    start: float
+    end: float
+    width: int
+    height: int
+    change: float
+    cut: bool
+    jpeg: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A class name given to a whole picture or a part of it; ``score`` 0..1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object found in one picture."""
+
+    label: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLabels:
+    """What an image-text encoder read off one frame, kept as data beside its vector."""
+
+    start: float
+    end: float
+    caption: str
+    labels: tuple[Label, ...] = ()
+    detections: tuple[Detection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One row that an answer may cite.
+
+    ``rank`` is 1 for the row that matters most; ``score`` is comparable within one ``kind`` only.  ``frame`` is the
+    index of the stored frame behind a detection or frame row.
+    """
+
+    id: str
+    kind: EvidenceKind
+    video: str
+    name: str
+    start: float
+    end: float
+    text: str
+    score: float
+    rank: int
+    frame: int | None = None
+
+    @property
+    def span(self) -> Span:
+        return Span(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What the probe found.
+
+    ``duration`` is the declared one in seconds (None where the container names none or a nonsensical one);
+    ``width`` and ``height`` are as displayed, after rotation and pixel aspect.
+    """
+
+    format: str
+    duration: float | None
+    start_time: float
+    has_video: bool
+    has_audio: bool
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    rotation: int = 0
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    audio_tracks: int = 0
+    audio_index: int | None = None
+    video_index: int | None = None
+    subtitle_tracks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One published file of a cell, as its manifest names it."""
+
+    kind: str
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The result of one stage of one video under one fingerprint.
+
+    ``none`` means that there is nothing to find (no audio stream, no text on screen); ``failed`` carries the cause.
+    ``extent`` is the last second that was read, ``coverage`` the share of the declared duration that decoded
+    (None where the duration is unknown).  ``encoder`` is the :class:`~vidrag.store.encoders.EncoderSpec` of vectors.
+    """
+
+    stage: str
+    fingerprint: str
+    status: Status
+    files: tuple[StoredFile, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+    encoder: Mapping[str, Any] | None = None
+    error: str | None = None
+    message: str | None = None
+    permanent: bool = False
+    attempts: int = 1
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    extent: float | None = None
+    coverage: float | None = None
+    engine: Mapping[str, Any] = field(default_factory=dict)
+
+    def file(self, kind: str) -> StoredFile | None:
+        return next((f for f in self.files if f.kind == kind), None)
+
+
+def clock(seconds: float) -> str:
+    """``MM:SS`` (``H:MM:SS`` from an hour on), rounded down, as players show it."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60:02d}:{rest % 60:02d}"

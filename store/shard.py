@@ -1,0 +1,125 @@
+"""One video's index, opened for reading: a snapshot of one manifest version."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from . import schema
+from .backend import Backend
+from .encoders import EncoderSpec, check_space
+from .errors import ArchiveDamaged
+from .manifest import Manifest
+from .records import Cell, Frame, FrameLabels, Segment, StoredFile, TextTrack
+from .vectors import VectorFile
+
+_CHECK_BLOCK = 1 << 20
+_verified: set[tuple[str, str]] = set()
+_verified_lock = threading.Lock()
+
+
+class Shard:
+    """Lazy, read-only view of one version of one video.  Each file's hash is checked once per process."""
+
+    def __init__(self, backend: Backend, folder: str, manifest: Manifest) -> None:
+        self.backend, self.folder, self.manifest = backend, folder, manifest
+        self._vectors: dict[str, VectorFile | None] = {}
+
+    @property
+    def video(self) -> str:
+        return self.manifest.video
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    def path(self, file: StoredFile) -> Path:
+        """The local file behind ``file``, size and SHA-256 checked; :class:`ArchiveDamaged` where they do not hold."""
+        path = self.backend.local_path(f"{self.folder}/{file.name}")
+        key = (str(path), file.sha256)
+        with _verified_lock:
+            known = key in _verified
+        if not known:
+            try:
+                size = path.stat().st_size
+                with path.open("rb") as f:
+                    found = hashlib.file_digest(f, "sha256").hexdigest()
+            except OSError as e:
+                raise ArchiveDamaged(f"{path}: named by {self.video}'s manifest but unreadable ({e.strerror})") from e
+            if size != file.bytes or found != file.sha256:
+                raise ArchiveDamaged(f"{path}: size or SHA-256 differ from {self.video}'s manifest; restore or re-ingest it")
+            with _verified_lock:
+                _verified.add(key)
+        return path
+
+    def _table(self, stage: str, kind: str) -> pq.ParquetFile | None:
+        cell = self.manifest.cell(stage)
+        file = cell.file(kind) if cell and cell.status == "ok" else None
+        return schema.open_parquet(self.path(file), kind, file.rows) if file else None
+
+    def _records(self, stage: str, kind: str) -> list[Any]:
+        table = self._table(stage, kind)
+        return schema.from_table(kind, table.read()) if table else []
+
+    @cached_property
+    def speech(self) -> list[Segment]:
+        return self._records("speech", "speech")
+
+    @cached_property
+    def text(self) -> list[TextTrack]:
+        return self._records("text", "text")
+
+    @cached_property
+    def labels(self) -> list[FrameLabels]:
+        return self._records("frame_vectors", "labels")
+
+    @cached_property
+    def frames(self) -> list[Frame]:
+        """Times of the kept frames, without pictures."""
+        table = self._table("frames", "frames")
+        columns = [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"]
+        return schema.from_table("frames", table.read(columns=columns)) if table else []
+
+    def pictures(self) -> Iterator[Frame]:
+        """Every kept frame with its JPEG, one row group in memory at a time."""
+        if table := self._table("frames", "frames"):
+            for batch in table.iter_batches(batch_size=16):
+                yield from schema.from_table("frames", schema.pa.Table.from_batches([batch]))
+
+    def jpeg(self, row: int) -> bytes:
+        """The stored picture of frame ``row``; reads one row group."""
+        table = self._table("frames", "frames")
+        if table is None or not 0 <= row < table.metadata.num_rows:
+            raise IndexError(f"{self.video}: no stored frame {row}")
+        first = 0
+        for group in range(table.num_row_groups):
+            rows = table.metadata.row_group(group).num_rows
+            if row < first + rows:
+                return bytes(table.read_row_group(group, columns=["jpeg"])["jpeg"][row - first].as_py())
+            first += rows
+        raise IndexError(f"{self.video}: no stored frame {row}")
+
+    def vectors(self, kind: str, spec: EncoderSpec) -> VectorFile | None:
+        """Vectors of ``speech``, ``text`` or ``frames``; None where there are none.
+
+        Raises :class:`~vidrag.store.errors.SpaceMismatch` where they were made by another encoder than ``spec``.
+        """
+        stage = {"speech": "speech_vectors", "text": "text_vectors", "frames": "frame_vectors"}[kind]
+        cell = self.manifest.cell(stage)
+        if cell is None or cell.status != "ok":
+            return None
+        check_space(cell.encoder, spec, f"{self.name} ({kind})")
+        if kind not in self._vectors:
+            file = cell.file(f"{kind}.faiss")
+            self._vectors[kind] = VectorFile(self.path(file), file.rows, spec.dim) if file else None
+        return self._vectors[kind]
+
+    def status(self) -> Mapping[str, Cell]:
+        """The current cell of every stage that has one."""
+        return {s: c for s in self.manifest.current if (c := self.manifest.cell(s))}
