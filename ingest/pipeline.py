@@ -118,8 +118,9 @@ def _unreadable(path: Path, prints: dict[str, str], stages: Iterable[str], error
 class _Job:
     """One video under one set of fingerprints."""
 
-    def __init__(self, path: Path, archive: Archive, loaded: Engines, prints: dict[str, str],
-                 stages: Iterable[str], retry: bool) -> None:
+    def __init__(
+        self, path: Path, archive: Archive, loaded: Engines, prints: dict[str, str], stages: Iterable[str], retry: bool
+    ) -> None:
         self.path, self.archive, self.loaded, self.settings = path, archive, loaded, loaded.settings
         self.prints, self.stages = prints, tuple(stages)
         self.source, self._was = identify(path)
@@ -132,19 +133,31 @@ class _Job:
         self._promote()
         info = self._media()
         if visual := {"frames", "text"} & set(self.todo):
-            self._step(lambda d: steps.visual_pass(
-                self.path, self.video, info, self.settings, self.prints, visual, lambda: self.loaded.get("ocr"), d))
+            self._step(
+                lambda d: steps.visual_pass(
+                    self.path, self.video, info, self.settings, self.prints, visual, lambda: self.loaded.get("ocr"), d
+                )
+            )
         if "speech" in self.todo:
-            self._step(lambda d: steps.speech_rows(
-                self.path, self.video, info, self.settings, self.prints["speech"], lambda: self.loaded.get("asr"), d))
+            self._step(
+                lambda d: steps.speech_rows(
+                    self.path, self.video, info, self.settings, self.prints["speech"], lambda: self.loaded.get("asr"), d
+                )
+            )
         if self._ready("frame_vectors"):
-            self._step(lambda d: steps.frame_vectors(
-                self._shard(), self.prints["frame_vectors"], lambda: self.loaded.get("image_text_encoder"), d))
+            self._step(
+                lambda d: steps.frame_vectors(
+                    self._shard(), self.prints["frame_vectors"], lambda: self.loaded.get("image_text_encoder"), d
+                )
+            )
         for kind in ("text", "speech"):
             stage = f"{kind}_vectors"
             if self._ready(stage):
-                self._step(lambda d, kind=kind, stage=stage: steps.text_vectors(  # type: ignore[misc]
-                    self._shard(), kind, stage, self.prints[stage], lambda: self.loaded.get("text_encoder"), d))
+                self._step(
+                    lambda d, kind=kind, stage=stage: steps.text_vectors(  # type: ignore[misc]
+                        self._shard(), kind, stage, self.prints[stage], lambda: self.loaded.get("text_encoder"), d
+                    )
+                )
         return [self._outcome(s) for s in self.stages]
 
     def _shard(self) -> Any:
@@ -152,8 +165,11 @@ class _Job:
 
     def _promote(self) -> None:
         """Makes cells current that an earlier run computed, and notes a new name of a known video."""
-        have = {s: c for s in self.stages if s not in self.todo and self.manifest
-                and (c := self.manifest.cell(s, self.prints[s]))}
+        have = {
+            s: c
+            for s in self.stages
+            if s not in self.todo and self.manifest and (c := self.manifest.cell(s, self.prints[s]))
+        }
         if self.manifest and (have or self.source.paths[0] not in self.manifest.source.paths):
             self.manifest = self.archive.publish(self.source, have, {})
 
@@ -191,8 +207,15 @@ class _Job:
         ran = stage in self.done or stage in self.todo
         status = cell.status if ran or cell.status == "failed" else "kept"
         return Outcome(
-            *head, status, cell.error, cell.message, cell.attempts,
-            cell.seconds if ran else 0.0, cell.cpu_seconds if ran else 0.0,
-            max((f.rows for f in cell.files), default=0), sum(f.bytes for f in cell.files) if ran else 0,
-            self.manifest.duration if self.manifest else 0.0, cell.coverage,
+            *head,
+            status,
+            cell.error,
+            cell.message,
+            cell.attempts,
+            cell.seconds if ran else 0.0,
+            cell.cpu_seconds if ran else 0.0,
+            max((f.rows for f in cell.files), default=0),
+            sum(f.bytes for f in cell.files) if ran else 0,
+            self.manifest.duration if self.manifest else 0.0,
+            cell.coverage,
         )

@@ -18,8 +18,8 @@ _CROP = (96, 16)
 
 class ReadingOptions(Options):
     """``min_confidence``: lines read with less are dropped.  ``same_box``: overlap (IoU) from which two boxes of
-    successive frames may be the same line.  ``same_pixels``: grey difference (0..1) of any eighth of the line up to which
-    its text is taken over unread.
+    successive frames may be the same line.  ``same_pixels``: grey difference (0..1) of any eighth of the line up to
+    which its text is taken over unread.
     """
 
     min_confidence: float = Field(0.6, ge=0, le=1)

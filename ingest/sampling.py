@@ -23,8 +23,8 @@ _TILE = 16
 
 
 class SamplingOptions(Options):
-    """``rate``: samples a second that are compared.  ``tile_change``: mean grey difference (0..1) of one tile that makes
-    a frame new.  ``cut_change``: mean difference to the sample before that makes a cut.  ``min_gap``: seconds between
+    """``rate``: samples a second that are compared.  ``tile_change``: mean grey difference (0..1) of one tile that
+    makes a frame new.  ``cut_change``: mean difference to the sample before that makes a cut.  ``min_gap``: seconds between
     kept frames without a cut.  ``read_side``: longer side of the pictures that OCR reads.  ``stored_side`` and
     ``jpeg_quality``: of the stored pictures.
     """
@@ -86,7 +86,8 @@ def gate(picture: Picture) -> NDArray[np.float32]:
 
     small = cv2.resize(picture, _GATE, interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (3, 3), 0)
-    return grey.astype(np.float32) / 255
+    out: NDArray[np.float32] = grey.astype(np.float32) / 255
+    return out
 
 
 def tile_change(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

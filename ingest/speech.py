@@ -21,15 +21,15 @@ RATE = 16_000
 
 
 class SpeechOptions(Options):
-    """``language``: ISO 639-1 code, or None to guess.  ``piece_s``: longest piece of sound recognised at once; it is cut
-    at the quietest moment of its last quarter.  ``sentence_s``: longest row.  ``pause_s``: a pause that ends a row.
+    """``language``: ISO 639-1 code, or None to guess.  ``piece_s``: longest piece of sound recognised at once; it is
+    cut at the quietest moment of its last quarter.  ``sentence_s``: longest row.  ``pause_s``: a pause that ends a row.
     ``low_logprob``, ``repetitive``: beyond these a row is flagged as doubtful.
     """
 
     language: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
     piece_s: float = Field(120, ge=10, le=1800)
     sentence_s: float = Field(15, ge=1)
-    pause_s: float = Field(0.8, gt=0)
+    pause_s: float = Field(1.0, gt=0)
     low_logprob: float = Field(-1.0, le=0)
     repetitive: float = Field(2.4, gt=0)
 
@@ -71,9 +71,8 @@ def recognise(
         found = engine.transcribe(sound, options.language, fallback=language)
         if found.language and found.confidence >= 0.7:
             language = found.language
-        for segment in found.segments:
-            for row in sentences(segment, options):
-                yield flagged(shifted(row, start), options)
+        for row in sentences(found.segments, options):
+            yield flagged(shifted(row, start), options)
 
 
 def shifted(segment: Segment, by: float) -> Segment:
@@ -81,29 +80,47 @@ def shifted(segment: Segment, by: float) -> Segment:
     return dataclasses.replace(segment, start=segment.start + by, end=segment.end + by, words=words)
 
 
-def sentences(segment: Segment, options: SpeechOptions) -> list[Segment]:
-    """A segment cut after sentence ends, at pauses, and where it grows too long; whole where it has no word times."""
-    if not segment.words:
-        return [segment]
-    groups: list[list[Word]] = [[]]
-    for i, word in enumerate(segment.words):
-        group = groups[-1]
-        group.append(word)
-        after = segment.words[i + 1] if i + 1 < len(segment.words) else None
-        if after is None:
-            break
-        ended = bool(re.search(r"[.!?。！？…]['\"”’)]*$", word.text)) and not re.fullmatch(
-            r"(?:[A-Z]|Mr|Mrs|Ms|Dr|St|No|vs)\.", word.text
-        )
-        if ended or after.start - word.end >= options.pause_s or after.end - group[0].start > options.sentence_s:
-            groups.append([])
-    return [_row(segment, g) for g in groups if g]
+def sentences(segments: Sequence[Segment], options: SpeechOptions) -> list[Segment]:
+    """Segments as rows of about a sentence: cut after sentence ends, at long pauses, and where a row grows too long.
+
+    A recogniser's segments end anywhere; what belongs to one sentence is joined again.  Segments without word times
+    stay as they are.
+    """
+    rows: list[list[tuple[Word, Segment]]] = []
+    out: list[Segment] = []
+    for segment in segments:
+        if not segment.words:
+            out += [_row(r) for r in rows] + [segment]
+            rows = []
+        for word in segment.words:
+            if not rows or _breaks(rows[-1], word, segment, options):
+                rows.append([])
+            rows[-1].append((word, segment))
+    return out + [_row(r) for r in rows]
 
 
-def _row(segment: Segment, words: Sequence[Word]) -> Segment:
-    spaced = segment.language not in {"zh", "ja", "th", "lo", "my", "km", "yue"}
-    text = (" " if spaced else "").join(w.text for w in words).strip()
-    return dataclasses.replace(segment, start=words[0].start, end=words[-1].end, text=text, words=tuple(words))
+def _breaks(row: Sequence[tuple[Word, Segment]], word: Word, segment: Segment, options: SpeechOptions) -> bool:
+    """True where ``word`` starts a new row after ``row``."""
+    last, of = row[-1]
+    if of.language != segment.language or word.end - row[0][0].start > options.sentence_s:
+        return True
+    if _ENDS.search(last.text) and not _ABBREVIATION.fullmatch(last.text):
+        return True
+    pause = word.start - last.end  # times around a pause are stretched: a few words are no row of their own
+    return (pause >= options.pause_s and len(row) >= 4) or pause >= 3 * options.pause_s
+
+
+_ENDS = re.compile(r"[.!?。！？…]['\"”’)]*$")
+_ABBREVIATION = re.compile(r"(?:[A-Z]|Mr|Mrs|Ms|Dr|St|No|vs)\.")
+_UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
+
+
+def _row(row: Sequence[tuple[Word, Segment]]) -> Segment:
+    """One row of words; where they come from several segments, the most doubtful one speaks for all."""
+    words = tuple(w for w, _ in row)
+    of = min((s for _, s in row), key=lambda s: s.avg_logprob if s.avg_logprob is not None else 0.0)
+    text = ("" if of.language in _UNSPACED else " ").join(w.text for w in words).strip()
+    return dataclasses.replace(of, start=words[0].start, end=words[-1].end, text=text, words=words)
 
 
 def flagged(segment: Segment, options: SpeechOptions) -> Segment:

@@ -46,8 +46,11 @@ class Clock:
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), cpu_seconds()
 
-    def read(self) -> dict[str, float]:
-        return {"seconds": round(time.perf_counter() - self._wall, 4), "cpu_seconds": round(cpu_seconds() - self._cpu, 4)}
+    def read(self) -> dict[str, Any]:
+        return {
+            "seconds": round(time.perf_counter() - self._wall, 4),
+            "cpu_seconds": round(cpu_seconds() - self._cpu, 4),
+        }
 
 
 def cpu_seconds() -> float:
@@ -60,8 +63,9 @@ def failed(stage: str, fingerprint: str, error: BaseException, **told: Any) -> C
     if isinstance(error, (StorageError, ModelMissing, EngineMissing)):
         raise error
     permanent = isinstance(error, VidragError) and error.permanent
-    return Cell(stage, fingerprint, "failed", error=type(error).__name__, message=one_line(error),
-                permanent=permanent, **told)
+    return Cell(
+        stage, fingerprint, "failed", error=type(error).__name__, message=one_line(error), permanent=permanent, **told
+    )
 
 
 class Table:
@@ -88,8 +92,14 @@ class Table:
 
 
 def visual_pass(
-    path: Path, video: str, info: MediaInfo, settings: IngestSettings, prints: dict[str, str],
-    stages: set[str], ocr: Callable[[], TextRecogniser], folder: Path,
+    path: Path,
+    video: str,
+    info: MediaInfo,
+    settings: IngestSettings,
+    prints: dict[str, str],
+    stages: set[str],
+    ocr: Callable[[], TextRecogniser],
+    folder: Path,
 ) -> Made:
     """Frames and on-screen text in one pass over the decoded video: neither needs it decoded twice."""
     made = Made()
@@ -105,8 +115,8 @@ def visual_pass(
     try:
         for kept, end in _with_ends(sampler.keep(source), lambda: source.end):
             if frames:
-                data, w, h = jpeg(kept.picture, settings.sampling.stored_side, settings.sampling.jpeg_quality)
-                frames.write([Frame(kept.start, end, w, h, kept.change, kept.cut, data)])
+                picture, w, h = jpeg(kept.picture, settings.sampling.stored_side, settings.sampling.jpeg_quality)
+                frames.write([Frame(kept.start, end, w, h, kept.change, kept.cut, picture)])
             if text:
                 spent += text.add(kept, end)
         if settings.strict and (source.errors or source.corrupt):
@@ -123,10 +133,10 @@ def visual_pass(
             text.abandon()
         return made
     told = {**clock.read(), "extent": source.end, "coverage": _coverage(source.end, info)}
-    damage = {"errors": source.errors + source.corrupt, "first_error": source.first_error} if source.errors else {}
+    damage: dict[str, Any] = {"errors": source.errors + source.corrupt, "first_error": source.first_error}
     if frames:
         status, files = frames.close(made)
-        data = {"sampled": sampler.seen, "decoded": source.decoded, **damage}
+        data = {"sampled": sampler.seen, "decoded": source.decoded, **(damage if damage["errors"] else {})}
         own = {**told, "cpu_seconds": round(told["cpu_seconds"] - spent, 4)}
         made.cells["frames"] = Cell("frames", prints["frames"], status, files, data, **own)
     if text:
@@ -137,8 +147,9 @@ def visual_pass(
 class _TextStage:
     """OCR beside the decoder.  When the engine fails, this stage fails; the frames go on."""
 
-    def __init__(self, video: str, settings: IngestSettings, fingerprint: str, ocr: Callable[[], TextRecogniser],
-                 folder: Path) -> None:
+    def __init__(
+        self, video: str, settings: IngestSettings, fingerprint: str, ocr: Callable[[], TextRecogniser], folder: Path
+    ) -> None:
         self.fingerprint = fingerprint
         self._reader = Reader(ocr(), settings.reading)
         self._tracker = Tracker(settings.tracks)
@@ -166,8 +177,17 @@ class _TextStage:
         self._table.write(sorted([*self._tracks, *self._tracker.finish()], key=lambda t: (t.start, t.box[1])))
         status, files = self._table.close(made)
         data = {"frames_read": self._frames, "boxes": self._reader.found, "recognised": self._reader.recognised}
-        return Cell("text", self.fingerprint, status, files, data, seconds=round(cpu, 4), cpu_seconds=round(cpu, 4),
-                    extent=extent, coverage=coverage)
+        return Cell(
+            "text",
+            self.fingerprint,
+            status,
+            files,
+            data,
+            seconds=round(cpu, 4),
+            cpu_seconds=round(cpu, 4),
+            extent=extent,
+            coverage=coverage,
+        )
 
     def abandon(self) -> None:
         self._table.abandon()
@@ -189,8 +209,13 @@ def _coverage(end: float, info: MediaInfo) -> float | None:
 
 
 def speech_rows(
-    path: Path, video: str, info: MediaInfo, settings: IngestSettings, fingerprint: str,
-    asr: Callable[[], SpeechRecogniser], folder: Path,
+    path: Path,
+    video: str,
+    info: MediaInfo,
+    settings: IngestSettings,
+    fingerprint: str,
+    asr: Callable[[], SpeechRecogniser],
+    folder: Path,
 ) -> Made:
     """The default audio track as speech rows."""
     made, clock = Made(), Clock()
@@ -217,8 +242,16 @@ def speech_rows(
     data: dict[str, Any] = {"warning": sound.warning} if sound.warning else {}
     if status == "none":
         data["reason"] = "no speech found"
-    made.cells["speech"] = Cell("speech", fingerprint, status, files, data, extent=sound.end,
-                                coverage=_coverage(sound.end, info), **clock.read())
+    made.cells["speech"] = Cell(
+        "speech",
+        fingerprint,
+        status,
+        files,
+        data,
+        extent=sound.end,
+        coverage=_coverage(sound.end, info),
+        **clock.read(),
+    )
     return made
 
 
@@ -265,8 +298,9 @@ def frame_vectors(shard: Shard, fingerprint: str, encoder: Callable[[], ImageTex
             table.write([FrameLabels(frame.start, frame.end, batch.captions[0], batch.labels[0], batch.detections[0])])
         _, files = table.close(made)
         file = _write_vectors(made, folder, "frames.faiss", fingerprint, np.concatenate(found))
-        made.cells["frame_vectors"] = Cell("frame_vectors", fingerprint, "ok", (*files, file),
-                                           encoder=engine.spec.as_json(), **clock.read())
+        made.cells["frame_vectors"] = Cell(
+            "frame_vectors", fingerprint, "ok", (*files, file), encoder=engine.spec.as_json(), **clock.read()
+        )
     except Exception as e:
         made.cells["frame_vectors"] = failed("frame_vectors", fingerprint, e, **clock.read())
     return made

@@ -53,7 +53,9 @@ class Archive:
         except OSError as e:
             raise NotAnArchive(f"{root}: holds no archive (no readable archive.json)") from e
         except (ValueError, TypeError, KeyError) as e:
-            raise ArchiveDamaged(f"{root / 'archive.json'}: not valid; restore it from a copy of any archive of format 1") from e
+            raise ArchiveDamaged(
+                f"{root / 'archive.json'}: not valid; restore it from a copy of any archive of format 1"
+            ) from e
         if found > FORMAT:
             raise NotAnArchive(f"{root}: has format {found}, this vidrag reads up to {FORMAT}; update vidrag")
         return archive

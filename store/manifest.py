@@ -89,9 +89,7 @@ class Manifest:
             mine.append(cell)
         source = dataclasses.replace(self.source, paths=tuple(dict.fromkeys((*paths, *self.source.paths))))
         current = {**self.current, **{s: c.fingerprint for s, c in cells.items()}}
-        return dataclasses.replace(
-            self, version=self.version + 1, source=source, cells=tuple(mine), current=current
-        )
+        return dataclasses.replace(self, version=self.version + 1, source=source, cells=tuple(mine), current=current)
 
     def encode(self) -> bytes:
         body = {"format": FORMAT, **dataclasses.asdict(self)}
@@ -106,7 +104,9 @@ def decode(data: bytes, where: str) -> Manifest:
         if not isinstance(body, dict):
             raise ValueError("not an object")
         if isinstance(body.get("format"), int) and body["format"] > FORMAT:
-            raise NotAnArchive(f"{where}: written in format {body['format']}, this vidrag reads up to {FORMAT}; update it")
+            raise NotAnArchive(
+                f"{where}: written in format {body['format']}, this vidrag reads up to {FORMAT}; update it"
+            )
         checksum = body.pop("checksum", None)
         if hashlib.sha256(canonical(body)).hexdigest() != checksum:
             raise ValueError("its checksum does not hold")

@@ -28,24 +28,59 @@ VERSIONS: Mapping[str, int] = {"speech": 1, "text": 1, "frames": 1, "labels": 1,
 """Raised when a column changes its meaning; part of each fingerprint, so that old cells are computed again."""
 
 SCHEMAS: Mapping[str, pa.Schema] = {
-    "speech": pa.schema([
-        *_HEAD, ("text", _STR), ("words", pa.list_(_WORD)), ("language", _STR), ("speaker", _STR),
-        ("avg_logprob", _F32), ("no_speech_prob", _F32), ("compression_ratio", _F32), ("flags", pa.list_(_STR)),
-    ]),
+    "speech": pa.schema(
+        [
+            *_HEAD,
+            ("text", _STR),
+            ("words", pa.list_(_WORD)),
+            ("language", _STR),
+            ("speaker", _STR),
+            ("avg_logprob", _F32),
+            ("no_speech_prob", _F32),
+            ("compression_ratio", _F32),
+            ("flags", pa.list_(_STR)),
+        ]
+    ),
     "text": pa.schema([*_HEAD, ("text", _STR), ("confidence", _F32), ("box", _BOX), ("sightings", pa.int32())]),
-    "frames": pa.schema([
-        *_HEAD, ("width", pa.int32()), ("height", pa.int32()), ("change", _F32), ("cut", pa.bool_()),
-        ("jpeg", pa.binary()),
-    ]),
-    "labels": pa.schema([
-        *_HEAD, ("caption", _STR), ("labels", pa.list_(_LABEL)), ("detections", pa.list_(_DETECTION)),
-    ]),
-    "ledger": pa.schema([
-        ("run", _STR), ("video", _STR), ("source", _STR), ("stage", _STR), ("fingerprint", _STR), ("status", _STR),
-        ("error", _STR), ("message", _STR), ("attempts", pa.int32()), ("seconds", _F64), ("cpu_seconds", _F64),
-        ("rows", pa.int64()), ("bytes", pa.int64()), ("media_seconds", _F64), ("coverage", _F64), ("host", _STR),
-        ("finished", pa.timestamp("ms", tz="UTC")),
-    ]),
+    "frames": pa.schema(
+        [
+            *_HEAD,
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("change", _F32),
+            ("cut", pa.bool_()),
+            ("jpeg", pa.binary()),
+        ]
+    ),
+    "labels": pa.schema(
+        [
+            *_HEAD,
+            ("caption", _STR),
+            ("labels", pa.list_(_LABEL)),
+            ("detections", pa.list_(_DETECTION)),
+        ]
+    ),
+    "ledger": pa.schema(
+        [
+            ("run", _STR),
+            ("video", _STR),
+            ("source", _STR),
+            ("stage", _STR),
+            ("fingerprint", _STR),
+            ("status", _STR),
+            ("error", _STR),
+            ("message", _STR),
+            ("attempts", pa.int32()),
+            ("seconds", _F64),
+            ("cpu_seconds", _F64),
+            ("rows", pa.int64()),
+            ("bytes", pa.int64()),
+            ("media_seconds", _F64),
+            ("coverage", _F64),
+            ("host", _STR),
+            ("finished", pa.timestamp("ms", tz="UTC")),
+        ]
+    ),
 }
 """``ledger`` rows end as status ``ok``, ``none``, ``failed`` or ``kept`` (an earlier run had done the cell)."""
 
@@ -130,7 +165,9 @@ def open_parquet(path: Path, kind: str, rows: int, max_bytes: int = 4 << 30) -> 
     try:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as e:
-        raise ArchiveDamaged(f"{path}: not a readable Parquet file ({e}); run 'vidrag ingest' on the video again") from e
+        raise ArchiveDamaged(
+            f"{path}: not a readable Parquet file ({e}); run 'vidrag ingest' on the video again"
+        ) from e
     meta = file.metadata
     if meta.num_rows != rows:
         raise ArchiveDamaged(f"{path}: holds {meta.num_rows} rows, its manifest says {rows}")

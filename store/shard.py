@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import schema
@@ -53,7 +54,9 @@ class Shard:
             except OSError as e:
                 raise ArchiveDamaged(f"{path}: named by {self.video}'s manifest but unreadable ({e.strerror})") from e
             if size != file.bytes or found != file.sha256:
-                raise ArchiveDamaged(f"{path}: size or SHA-256 differ from {self.video}'s manifest; restore or re-ingest it")
+                raise ArchiveDamaged(
+                    f"{path}: size or SHA-256 differ from {self.video}'s manifest; restore or re-ingest it"
+                )
             with _verified_lock:
                 _verified.add(key)
         return path
@@ -90,7 +93,7 @@ class Shard:
         """Every kept frame with its JPEG, one row group in memory at a time."""
         if table := self._table("frames", "frames"):
             for batch in table.iter_batches(batch_size=16):
-                yield from schema.from_table("frames", schema.pa.Table.from_batches([batch]))
+                yield from schema.from_table("frames", pa.Table.from_batches([batch]))
 
     def jpeg(self, row: int) -> bytes:
         """The stored picture of frame ``row``; reads one row group."""

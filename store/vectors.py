@@ -30,15 +30,14 @@ def normalised(vectors: Vectors) -> Vectors:
     """Rows divided by their L2 norm; rows of zeros stay zero.  float32 ``(n, dim)`` in and out."""
     vectors = np.asarray(vectors, dtype=np.float32)
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(norms, 1e-12)
+    rows: Vectors = vectors / np.maximum(norms, 1e-12)
+    return rows
 
 
 def write(path: Path, vectors: Vectors) -> None:
     """Writes ``vectors`` (float32 ``(n, dim)``, rows of norm 1) as a flat fp16 inner-product index."""
     faiss = _faiss()
-    index = faiss.IndexScalarQuantizer(
-        int(vectors.shape[1]), faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    )
+    index = faiss.IndexScalarQuantizer(int(vectors.shape[1]), faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     data = np.ascontiguousarray(vectors, dtype=np.float32)
     if len(data):
         index.train(data)
@@ -82,8 +81,14 @@ class VectorFile:
         np.put_along_axis(out, rows, scores, axis=1)
         return out
 
+    def vector(self, row: int) -> Vectors:
+        """One row, float32 ``(dim,)``."""
+        found: Vectors = self._index.reconstruct(row)
+        return found
+
     def vectors(self) -> Vectors:
         """All rows, float32 ``(rows, dim)``."""
         if self.rows == 0:
             return np.zeros((0, self.dim), np.float32)
-        return self._index.reconstruct_n(0, self.rows)
+        found: Vectors = self._index.reconstruct_n(0, self.rows)
+        return found

@@ -19,8 +19,8 @@ class FasterWhisperOptions(EngineOptions):
     """``model``: a weights reference, a folder, or ``hf:Systran/faster-whisper-small`` and the like.
 
     ``beam_size``: wider is better and slower.  ``vad``: leave silence out (without it silence becomes words).
-    ``min_silence_ms``: pauses shorter than this stay inside a stretch of speech.  ``trust_language``: a guessed language
-    less probable than this gives way to that of the sound before.
+    ``min_silence_ms``: pauses shorter than this stay inside a stretch of speech.  ``trust_language``: a guessed
+    language less probable than this gives way to that of the sound before.
     """
 
     model: str = "whisper-base-ct2"
@@ -48,8 +48,12 @@ class FasterWhisper:
 
         self.options = options
         self._model = WhisperModel(
-            str(models.folder_of(options.model)), device="auto", compute_type=options.compute_type,
-            cpu_threads=options.threads, num_workers=1, local_files_only=True,
+            str(models.folder_of(options.model)),
+            device="auto",
+            compute_type=options.compute_type,
+            cpu_threads=options.threads,
+            num_workers=1,
+            local_files_only=True,
         )
 
     def transcribe(self, audio: NDArray[np.float32], language: str | None, fallback: str | None = None) -> Transcript:
@@ -65,17 +69,34 @@ class FasterWhisper:
     def _run(self, audio: NDArray[np.float32], language: str | None) -> tuple[Any, Any]:
         """A lazy iterator of segments, and what is known before the first is decoded."""
         return self._model.transcribe(  # type: ignore[no-any-return]
-            audio, language=language, beam_size=self.options.beam_size, word_timestamps=True,
-            vad_filter=self.options.vad, vad_parameters={"min_silence_duration_ms": self.options.min_silence_ms},
-            condition_on_previous_text=False, initial_prompt=self.options.initial_prompt,
+            audio,
+            language=language,
+            beam_size=self.options.beam_size,
+            word_timestamps=True,
+            vad_filter=self.options.vad,
+            vad_parameters={"min_silence_duration_ms": self.options.min_silence_ms},
+            condition_on_previous_text=False,
+            initial_prompt=self.options.initial_prompt,
         )
 
 
 def _segment(raw: Any, language: str) -> Segment:
-    words = tuple(
-        Word(float(w.start), float(w.end), str(w.word).strip(), float(w.probability)) for w in raw.words or ()
-    )
+    words: list[Word] = []
+    for w in raw.words or ():
+        text, start, end, sure = str(w.word), float(w.start), float(w.end), float(w.probability)
+        if words and not text.startswith(" ") and words[-1].text[-1:].isascii() and text[:1].isascii():
+            last = words[-1]  # "o" + "'clock" is one word
+            words[-1] = Word(last.start, end, last.text + text, min(last.probability, sure))
+        elif text.strip():
+            words.append(Word(start, end, text.strip(), sure))
     return Segment(
-        float(raw.start), float(raw.end), str(raw.text).strip(), words, language, None,
-        float(raw.avg_logprob), float(raw.no_speech_prob), float(raw.compression_ratio),
+        float(raw.start),
+        float(raw.end),
+        str(raw.text).strip(),
+        tuple(words),
+        language,
+        None,
+        float(raw.avg_logprob),
+        float(raw.no_speech_prob),
+        float(raw.compression_ratio),
     )

@@ -151,9 +151,7 @@ def _audio_command(path: Path, info: MediaInfo) -> list[str]:
     import ffmpeg
 
     name = "file:" + os.fspath(path.absolute())
-    given = ffmpeg.input(
-        name, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format)
-    )
+    given = ffmpeg.input(name, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
     # async=1 with first_pts=0 puts silence where a stream starts late or has a hole, so that time stays true
     sound = given[f"a:{info.audio_index or 0}"].filter("aresample", **{"async": 1, "first_pts": 0})
     out = sound.output("pipe:1", format="f32le", acodec="pcm_f32le", ac=1, ar=RATE)

@@ -57,10 +57,14 @@ def probe(path: str, demuxer: str) -> dict[str, Any]:
             v = videos[0]
             rate = v.average_rate or v.guessed_rate
             info |= {
-                "width": v.codec_context.width, "height": v.codec_context.height, "video_index": v.index,
-                "fps": float(rate) if rate else None, "video_codec": v.codec_context.name,
+                "width": v.codec_context.width,
+                "height": v.codec_context.height,
+                "video_index": v.index,
+                "fps": float(rate) if rate else None,
+                "video_codec": v.codec_context.name,
                 "sar": [v.sample_aspect_ratio.numerator, v.sample_aspect_ratio.denominator]
-                if v.sample_aspect_ratio else None,
+                if v.sample_aspect_ratio
+                else None,
             }
         if audios:
             best = next((i for i, a in enumerate(audios) if int(a.disposition) & 1), 0)
@@ -112,11 +116,12 @@ def as_displayed(frame: Any, max_side: int) -> Any:
     size = max(1, round(w * scale)), max(1, round(h * scale))
     picture = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA").to_ndarray()
     turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+    return np.ascontiguousarray(np.rot90(picture, turns))
 
 
-def frames(path: str, demuxer: str, index: int, rate: float, max_side: int, max_pixels: int, max_hours: float,
-           out: BinaryIO) -> None:
+def frames(
+    path: str, demuxer: str, index: int, rate: float, max_side: int, max_pixels: int, max_hours: float, out: BinaryIO
+) -> None:
     from av.error import FFmpegError
 
     tally: dict[str, Any] = {"frames": 0, "errors": 0, "corrupt": 0, "first_error": "", "end": 0.0, "sent": 0}
@@ -150,8 +155,16 @@ def main(argv: list[str]) -> int:
             sys.stdout.write(json.dumps(probe(path, values[0])) + "\n")
         else:
             demuxer, index, rate, max_side, max_pixels, max_hours = values
-            frames(path, demuxer, int(index), float(rate), int(max_side), int(max_pixels), float(max_hours),
-                   sys.stdout.buffer)
+            frames(
+                path,
+                demuxer,
+                int(index),
+                float(rate),
+                int(max_side),
+                int(max_pixels),
+                float(max_hours),
+                sys.stdout.buffer,
+            )
         return 0
     except MemoryError:
         sys.stderr.write("needs more memory than allowed\n")

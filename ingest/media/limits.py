@@ -11,13 +11,15 @@ import os
 import resource
 import sys
 
+_WORDS = 64 << 10  # stderr goes to a file, which counts as well
+
 
 def apply_limits(cpu_s: int, memory_mb: int) -> None:
-    """CPU seconds, address space in MiB, no written files, no core dumps: for good, in this process."""
+    """CPU seconds, address space in MiB, no files beyond a few words of complaint, no core dumps: for good."""
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
     with contextlib.suppress(ValueError, OSError):  # not every system limits address space
         resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_WORDS, _WORDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -18,6 +18,4 @@ def ffmpeg_program() -> str:
 
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError) as e:
-        raise EngineMissing(
-            "no ffmpeg program: install Debian's ffmpeg, or pip install imageio-ffmpeg"
-        ) from e
+        raise EngineMissing("no ffmpeg program: install Debian's ffmpeg, or pip install imageio-ffmpeg") from e

@@ -26,5 +26,5 @@ class TextRecogniser(Protocol):
         ...
 
     def recognise(self, picture: Picture, quads: Quads) -> Sequence[tuple[str, float]]:
-        """The text and its confidence (0..1) for each of ``quads``, in their order; ``("", 0.0)`` for unreadable ones."""
+        """Text and confidence (0..1) of each of ``quads``, in their order; ``("", 0.0)`` for unreadable ones."""
         ...

@@ -43,13 +43,19 @@ class Rapid:
         logging.getLogger("RapidOCR").setLevel(logging.ERROR)
         self.options = options
         # by default the detector enlarges the shorter side to 736 pixels: it is told to leave sizes alone
-        self._ocr = RapidOCR(params={
-            "Global.log_level": "error", "Global.use_cls": False,
-            "Det.limit_side_len": 32, "Det.limit_type": "min", "Det.box_thresh": options.box_score,
-            "Det.model_path": str(files["det.onnx"]), "Rec.model_path": str(files["rec.onnx"]),
-            "EngineConfig.onnxruntime.intra_op_num_threads": options.threads,
-            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-        })
+        self._ocr = RapidOCR(
+            params={
+                "Global.log_level": "error",
+                "Global.use_cls": False,
+                "Det.limit_side_len": 32,
+                "Det.limit_type": "min",
+                "Det.box_thresh": options.box_score,
+                "Det.model_path": str(files["det.onnx"]),
+                "Rec.model_path": str(files["rec.onnx"]),
+                "EngineConfig.onnxruntime.intra_op_num_threads": options.threads,
+                "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+            }
+        )
 
     def detect(self, picture: Picture) -> Quads:
         import cv2

@@ -53,43 +53,113 @@ class Scene:
 
 
 SCENES = (
-    Scene("title", 8, "A Morning at the Space Museum", ("Harbour Hill Museum", "Your guide: Martha Lindgren"),
-          speech=((0.8, "Good morning, and welcome."),
-                  (3.0, "Our walk has three stops, and it takes about forty minutes."))),
-    Scene("start", 8, "Before we start",
-          ("Open Tuesday to Sunday, 9:30 to 17:00", "Adult ticket: 8.50 euros", "Locker code: 4719"),
-          speech=((1.0, "Please leave your suitcases downstairs."),
-                  (4.2, "The lockers are next to the blue staircase."))),
-    Scene("rocket", 10, photos=("rocket",), views=((320, 305, 380), (320, 238, 640)),
-          shows="a white rocket on its launch pad at dusk, between tall steel towers",
-          speech=((0.8, "This rocket waited in Florida in February twenty fifteen."),
-                  (5.2, "It carried a satellite that keeps watch on the sun."))),
-    Scene("engine", 10, "Stop 1: The rocket hall",
-          ("Hall B, level 2", "Engine built in 1968", "Restored by Tomas Aldana"),
-          speech=((0.9, "The engine you see here weighs six tons."),
-                  (4.4, "It took eleven people and a whole weekend to bring it inside."))),
-    Scene("astronaut", 10, photos=("astronaut",), views=((256, 146, 512),), objects={"person": 1},
-          shows="a smiling astronaut in an orange suit, with a flag and a model of the space shuttle behind her",
-          speech=((0.9, "Eileen Collins was the first woman to pilot the space shuttle."),
-                  (5.6, "She spent thirty eight days in space."))),
-    Scene("simulator", 8, "Stop 2: Flight simulator", ("Seats: 12", "Next flight: 11:20", "Minimum height: 130 cm"),
-          speech=((0.9, "The simulator is free for school groups."),
-                  (4.3, "Book your seats at the desk, by the main entrance."))),
-    Scene("wall", 3, photos=("astronaut", "camera"), views=((228, 166, 292), (256, 256, 451)), objects={"person": 2},
-          shows="two portraits side by side: the astronaut, and a man looking through a camera on a tripod"),
-    Scene("coffee", 10, photos=("coffee",), views=((300, 200, 600),), objects={"cup": 1},
-          shows="a cup of coffee with a spoon on a red saucer, on a wooden table",
-          speech=((0.8, "Now it is time for a break."),
-                  (3.2, "Two sisters run the cafe on the roof, and they make plum cake every Saturday."))),
-    Scene("cafe", 8, "Stop 3: The roof cafe",
-          ("Coffee and cake: 6 euros", "Guest Wi-Fi: moonwalk27", "Last orders: 16:15"),
-          speech=((0.9, "Show your museum ticket after three o'clock."), (4.5, "Then your second cup of tea is free."))),
-    Scene("juniper", 10, photos=("chelsea",), views=((225.5, 138, 451),), objects={"cat": 1},
-          shows="the face of a tabby cat with green eyes",
-          speech=((0.8, "And this is Juniper."), (2.8, "She sleeps in our control room, every night."),
-                  (6.3, "She only wakes up when somebody brings tuna."))),
-    Scene("end", 8, "Thank you for coming", ("Next walk: Saturday 14 June", "Questions? Ask Nadia Brandt"),
-          speech=((0.7, "Please drop your headset in the green box."), (4.2, "Goodbye, and have a lovely day."))),
+    Scene(
+        "title",
+        8,
+        "A Morning at the Space Museum",
+        ("Harbour Hill Museum", "Your guide: Martha Lindgren"),
+        speech=(
+            (0.8, "Good morning, and welcome."),
+            (3.0, "Our walk has three stops, and it takes about forty minutes."),
+        ),
+    ),
+    Scene(
+        "start",
+        8,
+        "Before we start",
+        ("Open Tuesday to Sunday, 9:30 to 17:00", "Adult ticket: 8.50 euros", "Locker code: 4719"),
+        speech=((1.0, "Please leave your suitcases downstairs."), (4.2, "The lockers are next to the blue staircase.")),
+    ),
+    Scene(
+        "rocket",
+        10,
+        photos=("rocket",),
+        views=((320, 305, 380), (320, 238, 640)),
+        shows="a white rocket on its launch pad at dusk, between tall steel towers",
+        speech=(
+            (0.8, "This rocket waited in Florida in February twenty fifteen."),
+            (5.2, "It carried a satellite that keeps watch on the sun."),
+        ),
+    ),
+    Scene(
+        "engine",
+        10,
+        "Stop 1: The rocket hall",
+        ("Hall B, level 2", "Engine built in 1968", "Restored by Tomas Aldana"),
+        speech=(
+            (0.9, "The engine you see here weighs six tons."),
+            (4.4, "It took eleven people and a whole weekend to bring it inside."),
+        ),
+    ),
+    Scene(
+        "astronaut",
+        10,
+        photos=("astronaut",),
+        views=((256, 146, 512),),
+        objects={"person": 1},
+        shows="a smiling astronaut in an orange suit, with a flag and a model of the space shuttle behind her",
+        speech=(
+            (0.9, "Eileen Collins was the first woman to pilot the space shuttle."),
+            (5.6, "She spent thirty eight days in space."),
+        ),
+    ),
+    Scene(
+        "simulator",
+        8,
+        "Stop 2: Flight simulator",
+        ("Seats: 12", "Next flight: 11:20", "Minimum height: 130 cm"),
+        speech=(
+            (0.9, "The simulator is free for school groups."),
+            (4.3, "Book your seats at the desk, by the main entrance."),
+        ),
+    ),
+    Scene(
+        "wall",
+        3,
+        photos=("astronaut", "camera"),
+        views=((228, 166, 292), (256, 256, 451)),
+        objects={"person": 2},
+        shows="two portraits side by side: the astronaut, and a man looking through a camera on a tripod",
+    ),
+    Scene(
+        "coffee",
+        10,
+        photos=("coffee",),
+        views=((300, 200, 600),),
+        objects={"cup": 1},
+        shows="a cup of coffee with a spoon on a red saucer, on a wooden table",
+        speech=(
+            (0.8, "Now it is time for a break."),
+            (3.2, "Two sisters run the cafe on the roof, and they make plum cake every Saturday."),
+        ),
+    ),
+    Scene(
+        "cafe",
+        8,
+        "Stop 3: The roof cafe",
+        ("Coffee and cake: 6 euros", "Guest Wi-Fi: moonwalk27", "Last orders: 16:15"),
+        speech=((0.9, "Show your museum ticket after three o'clock."), (4.5, "Then your second cup of tea is free.")),
+    ),
+    Scene(
+        "juniper",
+        10,
+        photos=("chelsea",),
+        views=((225.5, 138, 451),),
+        objects={"cat": 1},
+        shows="the face of a tabby cat with green eyes",
+        speech=(
+            (0.8, "And this is Juniper."),
+            (2.8, "She sleeps in our control room, every night."),
+            (6.3, "She only wakes up when somebody brings tuna."),
+        ),
+    ),
+    Scene(
+        "end",
+        8,
+        "Thank you for coming",
+        ("Next walk: Saturday 14 June", "Questions? Ask Nadia Brandt"),
+        speech=((0.7, "Please drop your headset in the green box."), (4.2, "Goodbye, and have a lovely day.")),
+    ),
 )
 
 # (kind, question, answer, evidence: a shot, or shot/number of the sentence in it)
@@ -99,8 +169,12 @@ QUESTIONS = (
     ("text", "What is the locker code?", "4719", ("start",)),
     ("text", "At what time does the next simulator flight start?", "11:20", ("simulator",)),
     ("objects", "What is the largest number of people seen at the same time?", "Two", ("wall",)),
-    ("both", "What is shown while the speaker mentions plum cake?",
-     "A cup of coffee with a spoon on a red saucer", ("coffee/1", "coffee")),
+    (
+        "both",
+        "What is shown while the speaker mentions plum cake?",
+        "A cup of coffee with a spoon on a red saucer",
+        ("coffee/1", "coffee"),
+    ),
     ("both", "What kind of animal is Juniper?", "A cat", ("juniper/0", "juniper")),
 )
 
@@ -168,7 +242,7 @@ def main() -> None:
 
     total = sum(scene.seconds for scene in SCENES)
     track = np.zeros(total * RATE, dtype="<i2")
-    shots: list[dict] = []
+    shots: list[dict[str, object]] = []
     spans: dict[str, list[float]] = {}
     start = 0
     with tempfile.TemporaryDirectory() as name:
@@ -186,9 +260,17 @@ def main() -> None:
                 said.append({"start": span[0], "end": span[1], "text": text})
             span = spans[scene.key] = [float(start), float(start + scene.seconds)]
             shot = {"id": scene.key, "start": span[0], "end": span[1]}
-            shot |= {"kind": "slide", "text": [scene.title, *scene.lines]} if scene.title else {
-                "kind": "photo", "photos": scene.photos, "moving": len(scene.photos) < len(scene.views),
-                "shows": scene.shows, "objects": scene.objects}
+            shot |= (
+                {"kind": "slide", "text": [scene.title, *scene.lines]}
+                if scene.title
+                else {
+                    "kind": "photo",
+                    "photos": scene.photos,
+                    "moving": len(scene.photos) < len(scene.views),
+                    "shows": scene.shows,
+                    "objects": scene.objects,
+                }
+            )
             shots.append(shot | {"speech": said})
             start += scene.seconds
         with wave.open(str(folder / "track.wav"), "wb") as file:
@@ -208,8 +290,10 @@ def main() -> None:
         if process.returncode:
             raise SystemExit("ffmpeg failed")
 
-    questions = [{"kind": kind, "question": question, "answer": answer, "evidence": [spans[key] for key in keys]}
-                 for kind, question, answer, keys in QUESTIONS]
+    questions = [
+        {"kind": kind, "question": question, "answer": answer, "evidence": [spans[key] for key in keys]}
+        for kind, question, answer, keys in QUESTIONS
+    ]
     truth = {"video": options.out.name, "seconds": float(total), "shots": shots, "questions": questions}
     options.truth.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     print(f"{options.out.name}: {total} s, {options.out.stat().st_size / 1e6:.2f} MB")

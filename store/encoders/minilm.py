@@ -37,9 +37,7 @@ def _loaded(model: str, threads: int) -> tuple[Any, Any]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        str(files["model.onnx"]), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(files["model.onnx"]), options, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(files["tokenizer.json"]))
     tokenizer.no_padding()  # the file asks for 128 each time, which would dilute the mean
     tokenizer.no_truncation()

@@ -1,0 +1,43 @@
+# make demo: index the bundled sample and ask three questions.  make test: everything that CI runs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types check install clean
+
+install: $(STAMP)
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)"; exit 2; }
+	@echo "installing into $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-deps -r requirements/embedded.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-* && touch $@
+
+demo: $(STAMP)
+	@$(BIN)/vidrag --offline demo
+
+$(STAMP)-dev: $(STAMP)
+	@$(PIP) install --no-deps -r requirements/dev.txt
+	@touch $@
+
+lint: $(STAMP)-dev
+	@$(BIN)/ruff check .
+	@PYTHONPATH=build/types $(BIN)/lint-imports --no-cache
+
+types: $(STAMP)-dev
+	@mkdir -p build/types/vidrag
+	@for p in store ingest query jobs; do ln -sfn ../../../$$p build/types/vidrag/$$p; done
+	@$(BIN)/mypy -p vidrag.store -p vidrag.ingest -p vidrag.query -p vidrag.jobs
+
+check: lint types
+
+test: check
+	@$(BIN)/python -m pytest -q
+	@echo "test: all passed"
+
+clean:
+	rm -rf $(VENV) build demo-archive

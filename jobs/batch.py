@@ -1,0 +1,114 @@
+"""Many questions from a file, many answers to a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ..query.asker import Asker
+from ..store.backend import storage_errors
+from ..store.errors import UsageError, VidragError, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question of a batch; ``problem`` says why it cannot be asked."""
+
+    id: Any
+    question: str = ""
+    options: tuple[str, ...] = ()
+    videos: tuple[str, ...] | None = None
+    problem: str = ""
+
+
+def read(path: Path) -> list[Asked]:
+    """Questions of a JSONL file or of a JSON array; a broken line becomes a question with a ``problem``."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except UnicodeDecodeError as e:
+        raise UsageError(f"{path}: not UTF-8 text (byte {e.start})") from e
+    except OSError as e:
+        raise UsageError(f"{path}: {e.strerror or e}") from e
+    if text.lstrip().startswith("["):
+        try:
+            rows = json.loads(text)
+        except ValueError as e:
+            raise UsageError(f"{path}: not valid JSON: {one_line(e)}") from e
+        return [_asked(row, str(i)) for i, row in enumerate(rows, 1)]
+    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not lines:
+        raise UsageError(f"{path}: holds no questions")
+    return [_line(n, line) for n, line in lines]
+
+
+def _line(number: int, line: str) -> Asked:
+    try:
+        return _asked(json.loads(line), f"line {number}")
+    except (ValueError, RecursionError) as e:
+        return Asked(None, problem=f"line {number}: not valid JSON: {one_line(e, 120)}")
+
+
+def _asked(row: Any, where: str) -> Asked:
+    if not isinstance(row, dict):
+        return Asked(None, problem=f"{where}: not a JSON object")
+    question, options, video = row.get("question"), row.get("options"), row.get("video")
+    name = row.get("id", where)
+    if not isinstance(question, str):
+        return Asked(name, problem=f"{where}: 'question' must be a text")
+    if options is not None and not (isinstance(options, list) and all(isinstance(o, str) for o in options)):
+        return Asked(name, question, problem=f"{where}: 'options' must be a list of texts or null")
+    videos = [video] if isinstance(video, str) else video
+    if videos is not None and not (isinstance(videos, list) and videos and all(isinstance(v, str) for v in videos)):
+        return Asked(name, question, problem=f"{where}: 'video' must be a name, an id, a list of them, or null")
+    return Asked(name, question, tuple(options or ()), None if videos is None else tuple(videos))
+
+
+def answers(asker: Asker, asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
+    """The JSON object of each answer, with its ``id``; ``error`` in the place of an answer where there is none."""
+    for one in asked:
+        try:
+            if one.problem:
+                raise UsageError(one.problem)
+            found = asker.ask(one.question, one.videos, one.options)
+            yield {"id": one.id, **found.as_json()}
+        except VidragError as e:
+            yield {"id": one.id, "question": one.question, "error": {"type": type(e).__name__, "message": one_line(e)}}
+
+
+def answer_all(asker: Asker, asked: Sequence[Asked], output: Path, progress: Callable[[int, float], None]) -> int:
+    """Writes one line an answer to ``output`` (which appears when it is complete); returns how many failed."""
+    failed, began = 0, time.monotonic()
+    with _whole(output) as out:
+        for done, row in enumerate(answers(asker, asked), 1):
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            failed += "error" in row
+            progress(done, (time.monotonic() - began) / done * (len(asked) - done))
+    return failed
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[str]]:
+    """A file that appears under its name only when all of it is written."""
+    if str(path) == "-":
+        yield sys.stdout
+        return
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file for the answers")
+    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with storage_errors(path):
+        try:
+            with temp.open("w", encoding="utf-8", errors="backslashreplace") as out:
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temp, path)
+        finally:
+            temp.unlink(missing_ok=True)

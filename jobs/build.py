@@ -1,0 +1,62 @@
+"""A profile becomes engines and an Asker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..ingest.stages import EngineChoice
+from ..query.asker import Asker
+from ..query.detections import DetectionCache
+from ..store import engines, models
+from ..store.archive import Archive
+from ..store.errors import EngineMissing
+from .profile import Profile
+
+INGEST_KINDS: tuple[engines.Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder")
+
+
+def choice_of(profile: Profile, kind: engines.Kind) -> EngineChoice:
+    found: EngineChoice = getattr(profile, kind) if kind in ("detector", "chat") else getattr(profile.ingest, kind)
+    return found
+
+
+def check(profile: Profile, kinds: tuple[engines.Kind, ...]) -> None:
+    """Fails before any work where an engine's packages or weights are missing or damaged."""
+    for kind in kinds:
+        choice = choice_of(profile, kind)
+        cls = engines.find(kind, choice.name)
+        if missing := engines.missing_modules(cls):
+            raise EngineMissing(
+                f"{kind} engine '{choice.name}' needs {', '.join(missing)}; "
+                f"install it with: pip install 'vidrag[{cls.extra}]'"
+            )
+        for ref in cls.weights(engines.options(kind, choice.name, choice.options)):
+            models.files(ref)
+
+
+def load(profile: Profile, kind: engines.Kind) -> object:
+    choice = choice_of(profile, kind)
+    return engines.load(kind, choice.name, choice.options)
+
+
+def asker(archive: Archive, profile: Profile) -> Asker:
+    """An Asker with the profile's engines, ready for its first question."""
+    text = engines.load("text_encoder", *_of(profile, "text_encoder"))
+    picture = engines.load("image_text_encoder", *_of(profile, "image_text_encoder"))
+    detector = engines.load("detector", *_of(profile, "detector"))
+    chat = engines.load("chat", *_of(profile, "chat"))
+    fallback = chat if profile.chat.name == "extractive" else engines.load("chat", "extractive")
+    cache = DetectionCache(detector, Path(archive.location) / "cache" / "detections.sqlite")
+    prints = {
+        "profile": profile.fingerprint(),
+        "text_encoder": text.spec.space,
+        "image_text_encoder": picture.spec.space,
+        "detector": detector.identity,
+        "chat": profile.chat.name,
+    }
+    return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints)
+
+
+def _of(profile: Profile, kind: engines.Kind) -> tuple[str, dict[str, object]]:
+    choice = choice_of(profile, kind)
+    return choice.name, dict(choice.options)

@@ -1,0 +1,52 @@
+"""The ``vidrag`` command.  One module a command group; heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .app import app
+
+
+def main() -> None:
+    """Runs the command line; every error is one line on stderr and a documented exit code."""
+    from . import archive_commands, ask_commands, bench_commands, eval_commands, ingest_commands, system_commands
+
+    for module in (ingest_commands, ask_commands, archive_commands, eval_commands, bench_commands, system_commands):
+        module.register(app)
+    sys.exit(_run())
+
+
+def _run() -> int:
+    import click
+
+    from ...store.errors import VidragError, one_line
+
+    try:
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as e:
+        return e.exit_code
+    except click.exceptions.Abort:
+        return _say("stopped", 130)
+    except click.ClickException as e:
+        return _say(f"{e.format_message()} (see 'vidrag --help')", 2)
+    except VidragError as e:
+        return _say(one_line(e), e.exit_code)
+    except KeyboardInterrupt:
+        return _say("stopped", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as e:
+        if os.environ.get("VIDRAG_DEBUG"):
+            raise
+        return _say(f"unexpected {type(e).__name__}: {one_line(e)} (VIDRAG_DEBUG=1 shows where)", 1)
+
+
+def _say(text: str, code: int) -> int:
+    print(f"vidrag: {text}", file=sys.stderr)
+    return code
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,52 @@
+"""The root command and the options that several commands share."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="vidrag",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Index your videos once, then ask as many questions as you like; every answer cites its seconds.\n\n"
+    "Exit codes: 0 all done, 1 unexpected, 2 usage, 3 some videos or questions failed, 4 the archive is damaged, "
+    "5 a model is missing.",
+)
+
+ArchivePath = Annotated[str, typer.Argument(metavar="ARCHIVE", help="Folder of the index.")]
+ProfileName = Annotated[str, typer.Option("--profile", "-p", help="Built-in profile or a TOML file.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="SECTION.OPTION=VALUE", help="Change one option; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output, alone on stdout.")]
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never open a socket to look for weights.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to stderr.")] = False,
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
+    logging.getLogger("vidrag").setLevel(logging.INFO if verbose else logging.WARNING)
+    if offline:
+        from ...store import models
+
+        models.set_offline(True)
+    if version:
+        from ...store.archive import version as of_package
+
+        typer.echo(f"vidrag {of_package()}")
+        raise typer.Exit
+
+
+def profile_of(name: str, settings: list[str] | None) -> Any:
+    from .. import profile
+
+    return profile.load(name, settings or [])

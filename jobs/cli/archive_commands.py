@@ -1,0 +1,135 @@
+"""``vidrag ls`` and ``vidrag show``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import ArchivePath, AsJson
+
+if TYPE_CHECKING:
+    from ...store.shard import Shard
+
+
+def register(app: typer.Typer) -> None:
+    app.command("ls")(ls)
+    app.command("show")(show)
+
+
+def ls(archive: ArchivePath, as_json: AsJson = False) -> None:
+    """List the videos of an archive."""
+    from ...store.archive import Archive
+    from ...store.records import clock
+    from ..ledger import printable
+
+    opened = Archive.open(archive)
+    rows = [_row(s) for s in opened.shards()]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for r in rows:
+        counts = f"{r['speech']:>5} spoken {r['text']:>5} on screen {r['frames']:>5} frames"
+        trouble = f"  failed: {', '.join(r['failed'])}" if r["failed"] else ""
+        print(f"{r['id']}  {clock(r['seconds']):>8}  {counts}  {printable(', '.join(r['names']))}{trouble}")
+    print(f"{len(rows)} videos, {sum(r['seconds'] for r in rows) / 3600:.2f} hours")
+
+
+def _row(shard: Shard) -> dict[str, Any]:
+    counts = {}
+    for stage, kind in (("speech", "speech"), ("text", "text"), ("frames", "frames")):
+        cell = shard.manifest.cell(stage)
+        file = cell.file(kind) if cell else None
+        counts[stage] = file.rows if file else 0
+    return {
+        "id": shard.video,
+        "names": list(shard.manifest.source.names),
+        "seconds": round(shard.manifest.duration, 3),
+        "version": shard.manifest.version,
+        **counts,
+        "failed": [s for s, c in shard.status().items() if c.status == "failed"],
+    }
+
+
+def show(
+    archive: ArchivePath,
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="Id, start of an id, or file name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what is in the index of one video: transcript, text on screen, frames and labels, with times."""
+    from ...store.archive import Archive
+
+    opened = Archive.open(archive)
+    shard = opened.shard(opened.find(video))
+    if as_json:
+        print(json.dumps(_everything(shard)))
+    else:
+        _print(shard)
+
+
+def _everything(shard: Shard) -> dict[str, object]:
+    def plain(rows: list[object]) -> list[object]:
+        return [dataclasses.asdict(r) for r in rows]  # type: ignore[call-overload]
+
+    frames = [{k: v for k, v in dataclasses.asdict(f).items() if k != "jpeg"} for f in shard.frames]
+    return {
+        **_row(shard),
+        "paths": list(shard.manifest.source.paths),
+        "stages": {
+            s: {
+                "status": c.status,
+                "fingerprint": c.fingerprint,
+                "message": c.message,
+                "data": dict(c.data),
+                "coverage": c.coverage,
+            }
+            for s, c in shard.status().items()
+        },
+        "transcript": plain(list(shard.speech)),
+        "screen": plain(list(shard.text)),
+        "pictures": frames,
+        "labels": plain(list(shard.labels)),
+    }
+
+
+def _print(shard: Shard) -> None:
+    from ...store.records import clock
+    from ..ledger import printable
+
+    manifest = shard.manifest
+    print(f"{shard.video}  {printable(', '.join(manifest.source.names))}")
+    media = manifest.cell("media")
+    if media:
+        m = media.data
+        picture = f"{m['width']}x{m['height']} {m['video_codec']}" if m["has_video"] else "no video"
+        sound = f"{m['audio_codec']}" if m["has_audio"] else "no audio"
+        print(f"{clock(manifest.duration)} ({manifest.duration:.2f} s), {m['format']}: {picture}, {sound}")
+    for path in manifest.source.paths:
+        print(f"from {printable(path)}")
+    print("\nStages")
+    for stage, cell in shard.status().items():
+        why = cell.message or cell.data.get("reason") or ""
+        damage = (
+            f" {cell.data['errors']} decoding errors, read to {clock(cell.extent or 0)}"
+            if cell.data.get("errors")
+            else ""
+        )
+        rows = max((f.rows for f in cell.files), default=0)
+        print(f"  {stage:14} {cell.status:6} {rows or '':>6}  {printable(str(why))}{damage}")
+    _section(
+        "Said", [(s.start, s.end, s.text + (f"  ({', '.join(s.flags)})" if s.flags else "")) for s in shard.speech]
+    )
+    _section("On screen", [(t.start, t.end, t.text) for t in shard.text])
+    captions = [(x.start, x.end, x.caption.removeprefix("a photo of ")) for x in shard.labels]
+    _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
+
+
+def _section(title: str, rows: list[tuple[float, float, str]]) -> None:
+    from ...store.records import clock
+    from ..ledger import printable
+
+    print(f"\n{title}" + ("" if rows else ": nothing"))
+    for start, end, text in rows:
+        print(f"  {clock(start)}-{clock(end)}  {printable(text)}")

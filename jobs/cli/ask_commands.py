@@ -1,0 +1,114 @@
+"""``vidrag ask`` and ``vidrag batch``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
+
+if TYPE_CHECKING:
+    from ...query.answer import Answer
+
+Video = Annotated[
+    list[str] | None,
+    typer.Option("--video", "-V", metavar="NAME|ID", help="Ask about this video only; may be repeated."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("ask")(ask)
+    app.command("batch")(batch)
+
+
+def ask(
+    archive: ArchivePath,
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    video: Video = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", metavar="TEXT", help="A choice; may be repeated.")
+    ] = None,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """Ask a question; the answer cites who said or what showed it, from which second to which second."""
+    from ...store.archive import Archive
+    from .. import build
+
+    asker = build.asker(Archive.open(archive), profile_of(profile, settings))
+    answer = asker.ask(question, video, option or [])
+    if as_json:
+        print(json.dumps(answer.as_json(), ensure_ascii=False))
+    else:
+        _print(answer, asker.archive)
+    return 0
+
+
+def _print(answer: Answer, archive: object) -> None:
+    from ...store.archive import Archive
+    from ...store.records import clock
+    from ..ledger import printable
+
+    assert isinstance(archive, Archive)
+    letter = f"{answer.choice}. " if answer.choice else ""
+    print(f"{letter}{printable(answer.text)}")
+    rows = answer.cited() or ([] if answer.abstained else sorted(answer.evidence, key=lambda e: e.rank)[:3])
+    if rows:
+        print("\nEvidence:" if answer.citations else "\nNearest evidence:")
+    kinds = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}
+    for e in rows:
+        print(f"  [{e.id}] {printable(e.name)} {clock(e.start)}-{clock(e.end)}  {kinds[e.kind]}: {printable(e.text)}")
+        path = archive.shard(e.video).manifest.source.paths[0]
+        print(f"       open: {open_hint(path, e.start)}")
+    for note in answer.notes:
+        print(f"note: {printable(note)}")
+
+
+def open_hint(path: str, start: float) -> str:
+    """How to see a moment: a command for mpv, which also takes the place of ``ffplay -ss``."""
+    import shlex
+
+    from ..ledger import printable
+
+    return f"mpv --start={start:.1f} {printable(shlex.quote(path))}"
+
+
+def batch(
+    archive: ArchivePath,
+    questions: Annotated[Path, typer.Argument(metavar="QUESTIONS", help="JSONL, or the questions.json of a corpus.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="JSONL of answers ('-': stdout).")],
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+) -> int:
+    """Answer many questions: one JSON line each, in input order, also where a question failed."""
+    from ...store.archive import Archive
+    from .. import batch as work
+    from .. import build
+
+    asked = work.read(questions)
+    opened = Archive.open(archive)
+    asker = build.asker(opened, profile_of(profile, settings))
+    failed = work.answer_all(asker, asked, output, _Counter(len(asked)))
+    where = "stdout" if str(output) == "-" else str(output)
+    print(f"{len(asked)} questions, {failed} failed; answers in {where}", file=sys.stderr)
+    return 3 if failed else 0
+
+
+class _Counter:
+    """Says how far a batch is: in place on a terminal, every tenth elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+
+    def __call__(self, done: int, eta_s: float) -> None:
+        if sys.stderr.isatty():
+            print(
+                f"\r{done}/{self._total}, {eta_s:.0f} s left ", end="\n" if done == self._total else "", file=sys.stderr
+            )
+        elif done % max(1, self._total // 10) == 0:
+            print(f"{done}/{self._total}, {eta_s:.0f} s left", file=sys.stderr, flush=True)

@@ -1,0 +1,172 @@
+"""``vidrag ingest``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
+
+if TYPE_CHECKING:
+    from ...ingest.pipeline import Outcome
+    from ..ingest_run import Progress
+    from ..plan import Item
+
+
+def register(app: typer.Typer) -> None:
+    app.command("ingest")(ingest)
+
+
+def ingest(
+    archive: ArchivePath,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Videos, or folders of them.")],
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    ray: Annotated[
+        str | None, typer.Option("--ray", metavar="ADDRESS", help="Join a Ray cluster ('auto': a running one).")
+    ] = None,
+    no_ray: Annotated[bool, typer.Option("--no-ray", help="One video after the other in this process.")] = False,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=0, help="Worker processes; 0: one a core.")] = 0,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Language spoken, e.g. en; guessed by default.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what cannot be read.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="A video that decodes in part only has failed.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Index videos: speech, on-screen text and frames.  Run it again at any time: only what is missing is done."""
+    from ...store.archive import Archive
+    from ...store.errors import UsageError
+    from .. import build, ingest_run, plan
+    from ..profile import with_switches
+
+    if ray and no_ray:
+        raise UsageError("--ray and --no-ray exclude each other")
+    chosen = with_switches(profile_of(profile, settings), language=language, partial_fails=strict)
+    items = plan.sources(paths)
+    if not items:
+        raise UsageError(f"no videos in {', '.join(paths)}; name files, or a folder that holds some")
+    build.check(chosen, build.INGEST_KINDS)
+    opened = Archive.create(archive)
+    executor: ingest_run.Executor
+    if no_ray:
+        executor = ingest_run.InProcess(opened, chosen.ingest, retry_failed)
+    else:
+        from ..ray_ingest import OnRay
+
+        executor = OnRay(opened, chosen.ingest, retry_failed, workers or chosen.run.workers, chosen.run.attempts, ray)
+    with _Report(len(items), quiet=as_json) as report:
+        run, progress = ingest_run.ingest(opened, chosen, items, executor, report.video)
+    if as_json:
+        print(json.dumps(_summary(run, progress, archive)))
+    else:
+        _tell(run, progress, archive)
+    return 3 if progress.failed else 0
+
+
+def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
+    return {
+        "run": run,
+        "archive": archive,
+        "videos": progress.videos,
+        "kept": progress.kept,
+        "failed": [
+            {"source": p, "stage": o.stage, "error": o.error, "message": o.message} for p, o in progress.failed.items()
+        ],
+        "seconds": round(progress.seconds, 3),
+        "media_seconds": round(progress.media_seconds, 3),
+        "rows": dict(progress.rows),
+    }
+
+
+def _tell(run: str, progress: Progress, archive: str) -> None:
+    from ..ledger import printable
+
+    good = progress.videos - len(progress.failed)
+    line = f"{good} of {progress.videos} videos indexed"
+    if progress.kept:
+        line += f" ({progress.kept} were up to date)"
+    if progress.media_seconds:
+        line += f"; {progress.media_seconds / 60:.1f} min of video in {_span(progress.seconds)}"
+        line += f" ({progress.speed:.1f} x real time)"
+    print(line)
+    for path, o in progress.failed.items():
+        print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
+    print(f'run {run}; ask with: vidrag ask {archive} "..."')
+
+
+def _span(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.1f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+class _Report:
+    """Progress: a bar on a terminal, a line a video elsewhere, nothing when quiet."""
+
+    def __init__(self, videos: int, quiet: bool) -> None:
+        self._quiet, self._videos = quiet, videos
+        self._bar: Any = None
+
+    def __enter__(self) -> _Report:
+        if not self._quiet and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(
+                TextColumn("indexing"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[note]}"),
+                transient=True,
+            )
+            self._bar.start()
+            self._bar.add_task("", total=self._videos, note="starting")
+        elif not self._quiet:
+            print(f"indexing {self._videos} videos", flush=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def video(self, progress: Progress, item: Item, rows: list[Outcome]) -> None:
+        if self._quiet:
+            return
+        eta = "" if progress.eta_s is None else f"{_span(progress.eta_s)} left"
+        line = f"[{progress.done}/{progress.videos}] {_line(item, rows)}"
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False)
+            self._bar.update(
+                self._bar.task_ids[0], completed=progress.done, note=f"{progress.speed:.1f} x real time, {eta}"
+            )
+        else:
+            print(f"{line}  {progress.speed:.1f} x real time, {eta}", flush=True)
+
+
+def _line(item: Item, rows: list[Outcome]) -> str:
+    from ..ledger import printable
+
+    name = printable(item.path.name)
+    bad = next((o for o in rows if o.status == "failed"), None)
+    if bad:
+        return f"{name}: failed in {bad.stage}: {bad.message}"
+    if all(o.status == "kept" for o in rows):
+        return f"{name}: up to date"
+    counts = {o.stage: o.rows for o in rows}
+    told = (
+        f"{name}: {counts.get('speech', 0)} spoken, {counts.get('text', 0)} on screen, {counts.get('frames', 0)} frames"
+    )
+    partial = next(
+        (o.coverage for o in rows if o.stage == "frames" and o.coverage is not None and o.coverage < 0.95), None
+    )
+    return f"{told} (only {partial:.0%} of it decodes)" if partial is not None else told

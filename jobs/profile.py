@@ -1,0 +1,165 @@
+"""A profile: every option of every step, composed from a TOML file and ``--set`` overrides."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from ..ingest.media import MediaOptions
+from ..ingest.reading import ReadingOptions
+from ..ingest.sampling import SamplingOptions
+from ..ingest.speech import SpeechOptions
+from ..ingest.stages import EngineChoice, IngestSettings
+from ..ingest.tracks import TrackOptions
+from ..query.asker import AskOptions
+from ..store import engines
+from ..store.engines import Options
+from ..store.errors import OptionError
+from ..store.fingerprints import digest
+
+BUILT_IN = ("embedded",)
+_MODELS: Mapping[str, type[Options]] = {
+    "media": MediaOptions,
+    "sampling": SamplingOptions,
+    "reading": ReadingOptions,
+    "tracks": TrackOptions,
+    "speech": SpeechOptions,
+}
+_ASK = tuple(AskOptions.model_fields)
+
+
+class RunOptions(Options):
+    """``workers``: 0 for one a core.  ``attempts``: tries of a video whose worker died.  ``strict``: a video that
+    decodes in part only has failed.
+    """
+
+    workers: int = Field(0, ge=0, le=1024)
+    attempts: int = Field(2, ge=1, le=10)
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a run needs to know."""
+
+    name: str
+    ingest: IngestSettings
+    ask: AskOptions
+    detector: EngineChoice
+    chat: EngineChoice
+    run: RunOptions
+
+    def fingerprint(self) -> str:
+        """Changes with any option that changes results."""
+        ingest = {f.name: _plain(getattr(self.ingest, f.name)) for f in fields(IngestSettings)}
+        return digest([ingest, self.ask.identity(), _plain(self.detector), _plain(self.chat)])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, EngineChoice):
+        return [value.name, dict(value.options)]
+    return value.identity() if isinstance(value, Options) else value
+
+
+def load(name: str = "embedded", overrides: Sequence[str] = ()) -> Profile:
+    """A built-in profile or a TOML file, with ``section.key=value`` overrides (``section=value`` sets an engine).
+
+    What a file leaves out is as in the embedded profile.  :class:`OptionError` names what does not fit.
+    """
+    table = _read(name)
+    for text in overrides:
+        _override(table, text)
+    return _compose(table)
+
+
+def _read(name: str) -> dict[str, Any]:
+    base = tomllib.loads((resources.files(__package__) / "embedded.toml").read_text("utf-8"))
+    if name in BUILT_IN:
+        return base
+    path = Path(name)
+    if not path.is_file():
+        raise OptionError(f"no profile '{name}': neither a built-in one ({', '.join(BUILT_IN)}) nor a TOML file")
+    try:
+        given = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise OptionError(f"{path}: not valid TOML: {e}") from e
+    given.setdefault("name", path.stem)
+    for key, value in given.items():
+        same_engine = (
+            isinstance(value, dict)
+            and isinstance(base.get(key), dict)
+            and (value.get("engine", base[key].get("engine")) == base[key].get("engine"))
+        )
+        base[key] = {**base[key], **value} if same_engine else value
+    return base
+
+
+def _override(table: dict[str, Any], text: str) -> None:
+    key, equals, raw = text.partition("=")
+    section, dot, option = key.strip().partition(".")
+    if not equals or not section:
+        raise OptionError(f"--set {text}: expected section.option=value, for example retrieve.threshold=0.25")
+    try:
+        value = tomllib.loads(f"x = {raw}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    if not dot:
+        if section not in engines.KINDS:
+            raise OptionError(f"--set {text}: only {', '.join(engines.KINDS)} can be set without an option name")
+        table[section] = {"engine": str(value)}
+        return
+    inner = table.setdefault(section, {})
+    *path, last = option.split(".")
+    for step in path:
+        inner = inner.setdefault(step, {})
+    if not isinstance(inner, dict):
+        raise OptionError(f"--set {text}: '{section}' has no options")
+    inner[last] = value
+
+
+def _compose(table: dict[str, Any]) -> Profile:
+    known = ("name", *_MODELS, *engines.KINDS, *_ASK, "run")
+    for section, value in table.items():
+        if section not in known:
+            raise OptionError(f"profile: unknown section '{section}'; known: {', '.join(known[1:])}")
+        if section != "name" and not isinstance(value, dict):
+            raise OptionError(f"profile: '{section}' must be a table of options")
+    choice = {k: _choice(k, table.get(k, {})) for k in engines.KINDS}
+    groups: dict[str, Any] = {s: engines.parse_options(m, table.get(s, {}), s) for s, m in _MODELS.items()}
+    run = engines.parse_options(RunOptions, table.get("run", {}), "run")
+    ingest = IngestSettings(
+        **groups,
+        asr=choice["asr"],
+        ocr=choice["ocr"],
+        text_encoder=choice["text_encoder"],
+        image_text_encoder=choice["image_text_encoder"],
+        strict=run.strict,
+    )
+    ask = AskOptions(**{s: engines.parse_options(type(getattr(AskOptions(), s)), table.get(s, {}), s) for s in _ASK})
+    return Profile(str(table.get("name", "?")), ingest, ask, choice["detector"], choice["chat"], run)
+
+
+def _choice(kind: engines.Kind, section: Mapping[str, Any]) -> EngineChoice:
+    name = section.get("engine")
+    if not isinstance(name, str):
+        raise OptionError(f"profile: {kind} names no engine")
+    values = {k: v for k, v in section.items() if k != "engine"}
+    parsed = engines.options(kind, name, values)
+    return EngineChoice(name, parsed.model_dump(exclude_unset=True))
+
+
+def with_switches(profile: Profile, *, language: str | None = None, partial_fails: bool = False) -> Profile:
+    """The profile with the command line's own switches laid over it."""
+    ingest = profile.ingest
+    if language:
+        speech = engines.parse_options(SpeechOptions, {**ingest.speech.model_dump(), "language": language}, "speech")
+        ingest = replace(ingest, speech=speech)
+    if partial_fails:
+        ingest = replace(ingest, strict=True)
+    return replace(profile, ingest=ingest)

@@ -1,0 +1,51 @@
+"""What comes back: the answer with its evidence, and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..store.records import Evidence
+from .context import as_json
+from .decouple import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``choice`` is the letter of the chosen option (None without options, or where none was chosen); ``citations`` are
+    ids of ``evidence``, which is in time order; ``timings`` are seconds a step.
+    """
+
+    question: str
+    text: str
+    choice: str | None
+    abstained: bool
+    citations: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    request: Request
+    notes: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    profile: str = ""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``vidrag ask --json`` prints."""
+        return {
+            "question": self.question,
+            "answer": self.text,
+            "choice": self.choice,
+            "abstained": self.abstained,
+            "citations": list(self.citations),
+            "evidence": [as_json(e) for e in self.evidence],
+            "request": self.request.as_json(),
+            "notes": list(self.notes),
+            "timings": {k: round(v, 4) for k, v in self.timings.items()},
+            "profile": self.profile,
+            "fingerprints": dict(self.fingerprints),
+        }
+
+    def cited(self) -> list[Evidence]:
+        """The cited rows in the order of ``citations``."""
+        by_id = {e.id: e for e in self.evidence}
+        return [by_id[c] for c in self.citations]

@@ -1,0 +1,72 @@
+"""Candidates of every kind become numbered evidence: chosen by rank within a token budget, laid out in time order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import Field
+
+from ..store.engines import Options
+from ..store.records import Evidence, EvidenceKind
+
+
+class ContextOptions(Options):
+    """``tokens``: budget of all rows together; ``rows``: the most rows."""
+
+    tokens: int = Field(1900, ge=50)
+    rows: int = Field(16, ge=1, le=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row that may become evidence.  ``affinity``: inner products with the options, see :class:`~.chat.Task`."""
+
+    kind: EvidenceKind
+    video: str
+    name: str
+    start: float
+    end: float
+    text: str
+    score: float
+    frame: int | None = None
+    affinity: tuple[float, ...] = field(default=())
+
+
+def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
+    """Two rankings as one, by rank alone: scores of different encoders are never compared."""
+    out: list[Candidate] = []
+    for i in range(max(len(first), len(second))):
+        out += [*first[i : i + 1], *second[i : i + 1]]
+    return out
+
+
+def merge(
+    ranked: Sequence[Candidate], order: Sequence[str], count_tokens: Callable[[str], int], options: ContextOptions
+) -> list[tuple[Evidence, Candidate]]:
+    """The best candidates as evidence E1, E2, ... in time order, video by video in ``order`` (ids).
+
+    Taken by rank until the budget is spent; one that does not fit is passed over for smaller ones.
+    """
+    taken: list[tuple[int, Candidate]] = []
+    left = options.tokens
+    for candidate in dict.fromkeys(ranked):
+        cost = count_tokens(candidate.text) + 24  # id, name, times and kind of the row
+        if cost <= left and len(taken) < options.rows:
+            taken.append((len(taken) + 1, candidate))
+            left -= cost
+    place = {video: i for i, video in enumerate(order)}
+    taken.sort(key=lambda t: (place.get(t[1].video, len(place)), t[1].start, t[1].end, t[0]))
+    return [
+        (Evidence(f"E{i}", c.kind, c.video, c.name, c.start, c.end, c.text, c.score, rank, c.frame), c)
+        for i, (rank, c) in enumerate(taken, 1)
+    ]
+
+
+def as_json(evidence: Evidence) -> dict[str, object]:
+    told = dataclasses.asdict(evidence)
+    told |= {"start": round(evidence.start, 3), "end": round(evidence.end, 3), "score": round(evidence.score, 4)}
+    if evidence.frame is None:
+        del told["frame"]
+    return told

@@ -1,0 +1,180 @@
+"""Query decoupling: a question becomes a request for speech, things, relations between them, and captions.
+
+The method is Video-RAG's (Luo et al., 2024, arXiv 2411.13093), the rules and prompts are our own.  The question goes in
+without its options, so that no option leaks into the request; whatever the request says, the raw question is searched
+as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..store.encoders.coco import NAMES
+from ..store.engines import Options
+from ..store.errors import VidragError, one_line
+from . import prompts
+from .chat import LanguageModel
+from .words import STOP
+
+Relation = Literal["location", "number", "relation"]
+MOST_THINGS = 5
+
+
+class DecoupleOptions(Options):
+    """``engine``: ``rules``, or ``llm`` to ask the chat engine where it is a language model (rules otherwise)."""
+
+    engine: Literal["rules", "llm"] = "rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to look for.  ``asr``: a sentence to find in speech, or None; ``det``: up to five physical things; ``type``:
+    what to say of them; ``captions``: statements that a matching picture would bear out; ``visual``: the question is
+    about what is seen; ``anchor``: the kind of row that the question names as its landmark ("while the speaker says").
+    """
+
+    asr: str | None = None
+    det: tuple[str, ...] = ()
+    type: tuple[Relation, ...] = ()
+    captions: tuple[str, ...] = ()
+    visual: bool = False
+    anchor: Literal["speech", "text"] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        told = asdict(self)
+        return {k: told[k] for k in ("asr", "det", "type", "captions")}
+
+
+_NUMBER = re.compile(r"\b(how many|how much|count|number of|amount of|most|fewest|least|smallest number|total)\b", re.I)
+_PLACE = re.compile(r"\b(where|which side|left|right|corner|cent(?:er|re)|middle|top|bottom|position|located)\b", re.I)
+_RELATION = re.compile(
+    r"\b(next to|beside|behind|in front of|above|below|under|underneath|on top of|between|near|close to|hold(?:s|ing)?|"
+    r"wear(?:s|ing)?|carr(?:y|ies|ying)|sit(?:s|ting)?|stand(?:s|ing)?|rid(?:e|es|ing))\b",
+    re.I,
+)
+_SEEN = re.compile(
+    r"\b(shown?|shows|showing|see|seen|visible|appears?|look(?:s|ing)?|picture[sd]?|photo\w*|image\w*|frames?|"
+    r"on (?:the )?screen|scene|colou?rs?|wear(?:s|ing)?|hold(?:s|ing)?|animals?|objects?|pattern|doing|background|"
+    r"hangs?|stands?|depicted|displayed|take place)\b",
+    re.I,
+)
+_SAID = re.compile(
+    r"\b(say|says|said|saying|mention\w*|talk\w*|speak\w*|spoken|narrat\w*|tell|tells|told|explain\w*|discuss\w*|"
+    r"according to|call(?:s|ed)?|describ\w*|ask(?:s|ed)?|hear|heard|words?|claim\w*|announce\w*|advice|advise\w*)\b",
+    re.I,
+)
+_WRITTEN = re.compile(
+    r"\b(written|printed|titled?|headed|heading|caption(?:ed)?|slides?|text|sign|label(?:led)?|reads?|spelled|address)\b",
+    re.I,
+)
+_DETERMINER = re.compile(r"^(the|a|an|this|that|these|those|his|her|their|its|any|some|two|three|four|five|old|many)$")
+_ABSTRACT = frozenset(
+    "video videos clip film movie speaker narrator question answer time times moment beginning start end part name "
+    "names number numbers word words sentence topic reason purpose way kind type sort colour color day days year "
+    "years month months week hour hours minute minutes second seconds place places thing things title titles text "
+    "code order side left right top bottom middle screen picture pictures photo photos image images frame frames "
+    "scene scenes slide slides first last next main following password remark mistake statement story event "
+    "password page line lines subtitle".split()
+)
+_BREAK = STOP | frozenset(
+    "say says said show shows shown appear appears stand stands hold holds wear wears do does doing make makes made "
+    "take takes taken give gives given come comes go goes went get gets see sees seen use uses used happen happens "
+    "happened look looks see put puts find found mention mentions mentioned talk talks really right".split()
+)
+
+
+def by_rules(question: str) -> Request:
+    """The request of a question by rules alone; never fails, whatever the text."""
+    text = " ".join(question.split())
+    things = _things(text)
+    said, seen = bool(_SAID.search(text)), bool(_SEEN.search(text))
+    kinds: list[Relation] = []
+    if _NUMBER.search(text):
+        kinds.append("number")
+    if _PLACE.search(text):
+        kinds.append("location")
+    if _RELATION.search(text):
+        kinds.append("relation")
+    statement = declarative(text)
+    captions = tuple(dict.fromkeys([*(f"a photo of {t}" for t in things), statement])) if seen or things else ()
+    asr = None if (seen and not said and not quoted(text)) else statement
+    return Request(asr, tuple(things), tuple(kinds) if things else (), captions[: MOST_THINGS + 1], seen, _anchor(text))
+
+
+def _anchor(text: str) -> Literal["speech", "text"] | None:
+    if _WRITTEN.search(text):
+        return "text"
+    return "speech" if _SAID.search(text) else None
+
+
+def quoted(text: str) -> list[str]:
+    """What stands in quotation marks."""
+    return [m for pair in re.findall(r'"([^"]{2,200})"|“([^”]{2,200})”', text) for m in pair if m]
+
+
+def declarative(question: str) -> str:
+    """The question without its question words, nearer to a statement that answers it."""
+    text = question.rstrip(" ?.!")
+    text = re.sub(
+        r"^(?:(?:at|in|on|from|to|by|with|for) )?(?:what|which|who|whom|whose|where|when|why|how(?: many| much| long| "
+        r"old| far)?)\b\s*(?:(?:kind|type|sort) of\s+)?(?:(?:is|are|was|were|do|does|did|has|have|had|can|will)\b\s*)?",
+        "",
+        text,
+        flags=re.I,
+    )
+    return text.strip() or question
+
+
+def _things(question: str) -> list[str]:
+    """Physical things that the question names: noun phrases after determiners or a count, and known object names."""
+    tokens = re.findall(r"[^\W\d_]+(?:['’-][^\W\d_]+)*", re.sub(r'"[^"]*"|“[^”]*”', " ; ", question).lower())
+    found: list[str] = []
+    for i, token in enumerate(tokens):
+        after_count = token in ("many", "number") or (token == "of" and i and tokens[i - 1] == "number")
+        if _DETERMINER.match(token) or after_count:
+            phrase: list[str] = []
+            for word in tokens[i + 1 : i + 5]:
+                if word in _BREAK or (phrase and word.endswith("ing")) or len(phrase) == 3:
+                    break
+                phrase.append(word)
+            if phrase and phrase[-1] not in _ABSTRACT and not (set(phrase) <= _ABSTRACT) and len(phrase[-1]) > 2:
+                found.append(" ".join(phrase))
+    known = [n for n in NAMES if re.search(rf"\b{re.escape(n)}(?:e?s)?\b", question.lower())]
+    found += [n for n in known if not any(n in f for f in found)]
+    return list(dict.fromkeys(found))[:MOST_THINGS]
+
+
+class _Reply(BaseModel):
+    """The schema that a language model must fill."""
+
+    model_config = ConfigDict(extra="ignore")
+    asr: str | None = Field(None, max_length=1000)
+    det: list[str] = Field(default_factory=list, max_length=20)
+    type: list[Relation] = Field(default_factory=list)
+    captions: list[str] = Field(default_factory=list, max_length=20)
+
+
+def by_model(question: str, model: LanguageModel) -> tuple[Request, str | None]:
+    """The request as a language model sees it, and a note where it failed and the rules stepped in."""
+    ruled = by_rules(question)
+    try:
+        reply = model.complete(prompts.decouple(question), schema=_Reply.model_json_schema(), max_tokens=300)
+        told = _Reply.model_validate(json.loads(reply.text))
+    except (ValidationError, ValueError) as e:
+        return ruled, f"the model's request was not usable ({type(e).__name__}); rules were used"
+    except VidragError as e:
+        return ruled, f"the model did not decouple the question ({one_line(e, 120)}); rules were used"
+    things = _clean(told.det) or ruled.det
+    captions = _clean(told.captions) or tuple(f"a photo of {t}" for t in things)
+    kinds = tuple(dict.fromkeys(told.type)) if things else ()
+    return Request(told.asr or ruled.asr, things, kinds, captions, ruled.visual, ruled.anchor), None
+
+
+def _clean(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(t.strip()[:200] for t in texts if t.strip()))[:MOST_THINGS]

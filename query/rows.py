@@ -1,0 +1,104 @@
+"""The speech and text rows of some videos as one searchable set, opened once and used for many questions."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..store.encoders import EncoderSpec
+from ..store.shard import Shard
+from ..store.vectors import Vectors
+from .words import terms
+
+RowKind = Literal["speech", "text"]
+KINDS: tuple[RowKind, ...] = ("speech", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored row: ``shard`` is its place among the set's shards, ``row`` its number within the shard's kind."""
+
+    shard: int
+    kind: RowKind
+    row: int
+    start: float
+    end: float
+    text: str
+    flagged: bool
+
+
+class RowSet:
+    """Rows of ``shards`` in order: video by video, speech before text.  ``spec`` is the encoder that asks."""
+
+    def __init__(self, shards: Sequence[Shard], spec: EncoderSpec) -> None:
+        self.shards, self.spec = tuple(shards), spec
+        self.rows: list[Row] = []
+        for i, shard in enumerate(self.shards):
+            self.rows += [
+                Row(i, "speech", r, s.start, s.end, s.text, bool(s.flags)) for r, s in enumerate(shard.speech)
+            ]
+            self.rows += [Row(i, "text", r, t.start, t.end, t.text, False) for r, t in enumerate(shard.text)]
+
+    @cached_property
+    def _places(self) -> dict[tuple[int, RowKind], NDArray[np.int64]]:
+        """For each shard and kind the places of its rows in ``rows``."""
+        found: dict[tuple[int, RowKind], list[int]] = {}
+        for at, row in enumerate(self.rows):
+            found.setdefault((row.shard, row.kind), []).append(at)
+        return {k: np.array(v, np.int64) for k, v in found.items()}
+
+    def dense(self, queries: dict[RowKind, Vectors]) -> NDArray[np.float32]:
+        """Inner product of each row with the query vector ``(dim,)`` of its kind, float32 ``(len(rows),)``.
+
+        Rows without a vector (their stage failed, say) get -1.  Raises
+        :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
+        """
+        out = np.full(len(self.rows), -1.0, np.float32)
+        for (i, kind), places in self._places.items():
+            file = self.shards[i].vectors(kind, self.spec)
+            if file is not None and file.rows == len(places):
+                out[places] = file.scores(queries[kind][None])[0]
+        return out
+
+    def affinity(self, at: int, queries: Vectors) -> list[float]:
+        """Inner products of ``queries`` ``(n, dim)`` with the stored vector of one row; empty where it has none."""
+        row = self.rows[at]
+        file = self.shards[row.shard].vectors(row.kind, self.spec)
+        if file is None or not len(queries):
+            return []
+        return [float(x) for x in queries @ file.vector(row.row)]
+
+    @cached_property
+    def _lexical(self) -> Any:
+        import bm25s
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)
+        index = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+        index.index([terms(r.text) or ["\0"] for r in self.rows], show_progress=False, leave_progress=False)
+        return index
+
+    def lexical(self, query: Sequence[str]) -> NDArray[np.float32]:
+        """BM25 of each row for the terms of a query (Robertson & Zaragoza, 2009), float32 ``(len(rows),)``."""
+        known = [t for t in dict.fromkeys(query) if t in self.frequency] if self.rows else []
+        if not known:
+            return np.zeros(len(self.rows), np.float32)
+        found: NDArray[np.float32] = self._lexical.get_scores(known)
+        return found
+
+    @cached_property
+    def frequency(self) -> Counter[str]:
+        """In how many rows each term stands."""
+        return Counter(t for r in self.rows for t in set(terms(r.text)))
+
+    def rarity(self, term: str) -> float:
+        """How much a term tells: 1 for one that stands in no or one row, less for common ones."""
+        n = len(self.rows) + 1
+        return math.log(1 + n / (1 + self.frequency[term])) / math.log(1 + n / 2) if n > 1 else 1.0

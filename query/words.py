@@ -1,0 +1,67 @@
+"""Words as retrieval compares them: lower case, stems, no stop words, numbers as digits."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Any
+
+STOP = frozenset(
+    "a an the this that these those and or but if of in on at to from by with for as into onto about over under "
+    "than then is are was were be been being am do does did done has have had having will would shall should can "
+    "could may might must i you he she it we they me him her us them my your his its our their mine yours who whom "
+    "whose which what when where why how there here not no nor so too very just also both each any some such own "
+    "same all most more many much one's s t during while after before between up down out off again once only other".split()
+)
+ABOUT = frozenset(
+    "video clip film movie footage recording speaker narrator presenter say says said mention mentions mentioned "
+    "talk talks talked tell tells told show shows shown showing see seen appear appears appeared visible screen "
+    "picture pictures photo photos image images frame frames scene shot slide slides titled title called question "
+    "according exactly really happen happens happened kind type".split()
+)
+"""Words about the video itself: they say where to look, not what for."""
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    import Stemmer
+
+    return Stemmer.Stemmer("english")
+
+
+def digits(text: str) -> str:
+    """English number words as digits: ``seventy two`` becomes ``72``."""
+    from text_to_num import alpha2digit
+
+    found: str = alpha2digit(text, "en")
+    return found
+
+
+def words(text: str) -> list[str]:
+    """Words in order, lower case; scripts without spaces are split into characters."""
+    out = []
+    for match in _WORD.finditer(digits(unicodedata.normalize("NFKC", text).lower())):
+        word = match[0]
+        if _CJK.search(word):
+            out += list(word)
+        else:
+            out.append(re.sub(r"['’]s?$|['’]", "", word))
+    return [w for w in out if w]
+
+
+def terms(text: str) -> list[str]:
+    """Stems of the words that carry meaning; of all words where none does."""
+    found = words(text)
+    kept = [w for w in found if w not in STOP] or found
+    stems: list[str] = _stemmer().stemWords(kept)
+    return stems
+
+
+def sought(question: str) -> list[str]:
+    """The terms of a question that a row which answers it would hold: no words about the video itself."""
+    about = {str(t) for t in _stemmer().stemWords(sorted(ABOUT))}
+    found = terms(question)
+    return [t for t in found if t not in about] or found
