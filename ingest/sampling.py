@@ -24,13 +24,13 @@ _TILE = 16
 
 class SamplingOptions(Options):
     """``rate``: samples a second that are compared.  ``tile_change``: mean grey difference (0..1) of one tile that
-    makes a frame new.  ``cut_change``: mean difference to the sample before that makes a cut.  ``min_gap``: seconds between
-    kept frames without a cut.  ``read_side``: longer side of the pictures that OCR reads.  ``stored_side`` and
+    makes a frame new.  ``cut_change``: mean difference to the sample before that makes a cut.  ``min_gap``: seconds
+    between kept frames without a cut.  ``read_side``: longer side of the pictures that OCR reads.  ``stored_side`` and
     ``jpeg_quality``: of the stored pictures.
     """
 
     rate: float = Field(2.0, gt=0, le=30)
-    tile_change: float = Field(0.04, gt=0, le=1)
+    tile_change: float = Field(0.02, gt=0, le=1)
     cut_change: float = Field(0.12, gt=0, le=1)
     min_gap: float = Field(1.0, ge=0)
     read_side: int = Field(1280, ge=64, le=4096)

@@ -109,8 +109,15 @@ class Tracker:
         return [
             TextTrack(t.start, t.end, t.text, t.confidence[t.text], t.box, t.sightings)
             for t in tracks
-            if t.sightings > 1 or t.confidence[t.text] >= self.options.once_confidence
+            if self._credible(t)
         ]
+
+    def _credible(self, track: _Open) -> bool:
+        """Texture now and then looks like a letter: one character alone must be a number, or seen surely and twice."""
+        text, sure = track.text, track.confidence[track.text]
+        if sum(c.isalnum() for c in text) < 2 and not text.strip().isdigit():
+            return track.sightings > 1 and sure >= 0.9
+        return track.sightings > 1 or sure >= self.options.once_confidence
 
     def _same(self, track: _Open, line: TextLine) -> bool:
         text = track.text

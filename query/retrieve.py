@@ -17,13 +17,15 @@ from .rows import RowKind, RowSet
 
 class RetrieveOptions(Options):
     """``method``: ``dense`` (Video-RAG's: everything above ``threshold``), ``bm25``, or ``hybrid`` (reciprocal rank
-    fusion of both).  ``top_k``: the most rows.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
+    fusion of both).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the nearest below the threshold
+    follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
     kind that the question names.  ``flagged``: take in doubtful speech.
     """
 
     method: Literal["hybrid", "dense", "bm25"] = "hybrid"
     threshold: float = Field(0.3, ge=-1, le=1)
     top_k: int = Field(12, ge=1, le=1000)
+    at_least: int = Field(6, ge=0, le=1000)
     rrf_k: int = Field(60, ge=1)
     prefer: float = Field(1.25, ge=1, le=10)
     flagged: bool = False
@@ -77,7 +79,10 @@ def retrieve(
             weight = options.prefer if rows.rows[at].kind == anchor else 1.0
             fused[at] = fused.get(at, 0.0) + weight / (options.rrf_k + rank)
     order = sorted(fused, key=lambda at: (-fused[at], -dense[at], at))
-    return [Hit(at, fused[at], float(dense[at]), float(lexical[at])) for at in order[: options.top_k]]
+    if len(order) < options.at_least:
+        near = [at for at in np.argsort(-dense, kind="stable").tolist() if usable[at] and at not in fused]
+        order += near[: options.at_least - len(order)]
+    return [Hit(at, fused.get(at, 0.0), float(dense[at]), float(lexical[at])) for at in order[: options.top_k]]
 
 
 def _ranking(scores: NDArray[np.floating], above: float) -> list[int]:

@@ -12,7 +12,8 @@ STOP = frozenset(
     "than then is are was were be been being am do does did done has have had having will would shall should can "
     "could may might must i you he she it we they me him her us them my your his its our their mine yours who whom "
     "whose which what when where why how there here not no nor so too very just also both each any some such own "
-    "same all most more many much one's s t during while after before between up down out off again once only other".split()
+    "same all most more many much one's s t during while after before between up down out off again once only "
+    "other".split()
 )
 ABOUT = frozenset(
     "video clip film movie footage recording speaker narrator presenter say says said mention mentions mentioned "

@@ -22,13 +22,14 @@ NOT_SAID = re.compile(
 
 
 class ExtractiveOptions(EngineOptions):
-    """``fits``: share of the question that a row must bear out to count as an answer.  ``support``: what an option
-    needs from question and row together, else the question counts as not answered.  ``quotes``: rows quoted without options.
+    """``fits``: share of the question that a row must bear out to be quoted.  ``support``: what an option needs from
+    its best row, else the question counts as not answered.  ``trust``: how much of a row's word for an option counts
+    although the row bears out nothing of the question.  ``quotes``: rows quoted without options.
     """
 
     fits: float = Field(0.4, ge=0, le=1)
-    support: float = Field(0.3, ge=0, le=1)
-    affinity: float = Field(0.35, ge=0, le=1)
+    support: float = Field(0.4, ge=0, le=1)
+    trust: float = Field(0.3, ge=0, le=1)
     quotes: int = Field(2, ge=1, le=10)
 
 
@@ -65,32 +66,29 @@ class Extractive:
     def _choose(self, task: Task, best: Sequence[Evidence]) -> Draft:
         none = next((i for i, o in enumerate(task.options) if NOT_SAID.search(o)), None)
         asked = sought(task.question)
-        top, top_row, top_score = None, None, 0.0
+        ranked: list[tuple[float, float, int, Evidence]] = []
         for i, option in enumerate(task.options):
-            if i == none:
-                continue
             wanted = [t for t in terms(option) if t not in asked] or terms(option)
-            for e in best:
-                score = self._support(task, e, i, asked, wanted) / (1 + 0.05 * (e.rank - 1))
-                if score > top_score:
-                    top, top_row, top_score = i, e, score
-        if top is None or top_row is None or (none is not None and top_score < self.options.support):
-            if none is not None:
-                return Draft(task.options[none], none, abstained=True)
-            if top is None or top_row is None:
+            for e in best if i != none else ():
+                near = task.affinity.get(e.id)
+                lead = near[i] - sum(near) / len(near) if near else 0.0
+                support = self._support(task, e, asked, wanted) / (1 + 0.05 * (e.rank - 1))
+                ranked.append((round(support, 3), lead, -i, e))
+        if not ranked or (none is not None and max(r[0] for r in ranked) < self.options.support):
+            if none is None:
                 return Draft("The videos do not say.", abstained=True)
-        return Draft(f"{task.options[top]}. {_quoted(top_row)}", top, (top_row.id,))
+            return Draft(task.options[none], none, abstained=True)
+        _, _, at, row = max(ranked, key=lambda r: r[:3])
+        return Draft(f"{task.options[-at]}. {_quoted(row)}", -at, (row.id,))
 
-    def _support(self, task: Task, row: Evidence, option: int, asked: Sequence[str], wanted: Sequence[str]) -> float:
-        """How far ``row`` bears out ``option``, 0..1: what it says of the question times what it says of the option."""
+    def _support(self, task: Task, row: Evidence, asked: Sequence[str], wanted: Sequence[str]) -> float:
+        """How far ``row`` bears out an option, 0..1: what it says of it, trusted as far as it fits the question."""
         has = terms(row.text)
         said = _covered(wanted, has, task.weight)
-        near = list(task.affinity.get(row.id, ()))
-        lead = near[option] - sum(near) / len(near) if near else 0.0
         if row.kind in ("frame", "detection"):
-            return min(1.0, max(0.0, 0.6 * said + 0.4 * max(0.0, lead) * 5)) if task.visual else 0.2 * said
+            return said if task.visual else self.options.trust * said
         fits = _covered(asked, has, task.weight)
-        return fits * said + self.options.affinity * max(0.0, lead) * fits
+        return said * (self.options.trust + (1 - self.options.trust) * fits)
 
 
 def _covered(wanted: Sequence[str], has: Sequence[str], weight: dict[str, float] | object) -> float:

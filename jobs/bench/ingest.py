@@ -1,0 +1,143 @@
+"""What ingest costs beside its engines, and what an index weighs.
+
+The engines' calls are recorded during a real ingest and made again with nothing around them: the ratio of the two is
+what vidrag itself costs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...ingest.media.program import ffmpeg_program
+from ...ingest.pipeline import Engines, ingest_video
+from ...ingest.stages import IngestSettings
+from ...ingest.steps import Clock
+from ...store import engines
+from ...store.archive import Archive
+from ...store.shard import Shard
+from . import machine
+
+_CALLS: dict[engines.Kind, tuple[str, ...]] = {
+    "asr": ("transcribe",),
+    "ocr": ("detect", "recognise"),
+    "text_encoder": ("documents",),
+    "image_text_encoder": ("images",),
+}
+
+
+class _Recorder:
+    """An engine that remembers its calls."""
+
+    def __init__(self, engine: Any, methods: Sequence[str]) -> None:
+        self._engine = engine
+        self.calls: list[Callable[[], Any]] = []
+        for name in methods:
+            setattr(self, name, self._wrapped(getattr(engine, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def _wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            self.calls.append(lambda: method(*args, **more))
+            return method(*args, **more)
+
+        return call
+
+
+class _RecordingEngines(Engines):
+    def get(self, kind: engines.Kind) -> Any:
+        if kind not in self._loaded:
+            self._loaded[kind] = _Recorder(super().get(kind), _CALLS[kind])
+        return self._loaded[kind]
+
+    def recorded(self) -> dict[str, list[Callable[[], Any]]]:
+        return {kind: engine.calls for kind, engine in self._loaded.items()}
+
+
+def run(videos: Sequence[Path], settings: IngestSettings) -> dict[str, Any]:
+    """Figures for each video and in total; engines are loaded and used once before anything is measured."""
+    loaded = _RecordingEngines(settings)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        ingest_video(videos[0], Archive.create(Path(name) / "warm"), loaded)
+        for i, video in enumerate(videos):
+            rows.append(_one(video, Archive.create(Path(name) / str(i)), loaded))
+    total = {k: sum(r[k] for r in rows) for k in ("video_s", "wall_s", "cpu_s", "engines_cpu_s")}
+    return {
+        "bench": "ingest",
+        "machine": machine(),
+        "cpu_over_engines": round(total["cpu_s"] / total["engines_cpu_s"], 3),
+        "real_time_factor": round(total["wall_s"] / total["video_s"], 3),
+        "videos": rows,
+    }
+
+
+def _one(video: Path, archive: Archive, loaded: _RecordingEngines) -> dict[str, Any]:
+    for calls in loaded.recorded().values():
+        calls.clear()
+    clock = Clock()
+    outcomes = ingest_video(video, archive, loaded)
+    spent = clock.read()
+    alone = {kind: _cpu(calls) for kind, calls in loaded.recorded().items()}
+    alone["decoder"] = _cpu([lambda: _decode(video)])
+    shard = archive.shard(archive.ids()[0])
+    stages = {o.stage: round(o.cpu_seconds, 3) for o in outcomes}
+    return {
+        "video": video.name,
+        "video_s": round(shard.manifest.duration, 2),
+        "wall_s": spent["seconds"],
+        "cpu_s": spent["cpu_seconds"],
+        "engines_cpu_s": round(sum(alone.values()), 3),
+        "cpu_over_engines": round(spent["cpu_seconds"] / sum(alone.values()), 3),
+        "engines_alone_cpu_s": alone,
+        "stages_cpu_s": stages,
+        "outside_stages_cpu_s": round(spent["cpu_seconds"] - sum(stages.values()), 3),
+        **_weights(shard),
+    }
+
+
+def _cpu(calls: Sequence[Callable[[], Any]]) -> float:
+    clock = Clock()
+    for call in calls:
+        call()
+    return round(float(clock.read()["cpu_seconds"]), 3)
+
+
+def _decode(video: Path) -> None:
+    """Both streams through the ffmpeg program to nowhere, on one thread."""
+    command = [ffmpeg_program(), "-nostdin", "-v", "quiet", "-threads", "1", "-i", f"file:{video.absolute()}"]
+    subprocess.run([*command, "-threads", "1", "-f", "null", "-"], check=False, stdin=subprocess.DEVNULL)
+
+
+def _weights(shard: Shard) -> dict[str, Any]:
+    """Bytes of the index an hour of video, pictures apart; how often OCR had to work."""
+    files = [f for c in shard.status().values() for f in c.files]
+    pictures = sum(f.bytes for f in files if f.kind == "frames")
+    rest = sum(f.bytes for f in files) - pictures
+    hours = max(shard.manifest.duration, 1e-9) / 3600
+    frames, text = shard.manifest.cell("frames"), shard.manifest.cell("text")
+    counts = {**(frames.data if frames else {}), **(text.data if text else {})}
+    return {
+        "index_bytes_an_hour": round(rest / hours),
+        "picture_bytes_an_hour": round(pictures / hours),
+        **{k: counts[k] for k in ("sampled", "frames_read", "boxes", "recognised") if k in counts},
+    }
+
+
+def memory(videos: Sequence[Path], command: Callable[[Path, Path], list[str]]) -> dict[str, Any]:
+    """Peak memory of ``command(archive, video)`` for each video, run in a process of its own, and last over first."""
+    import os
+
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        for i, video in enumerate(videos):
+            process = subprocess.Popen(command(Path(name) / str(i), video), stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            rows.append({"video": video.name, "peak_mib": round(usage.ru_maxrss / 1024, 1), "exit": status >> 8})
+    ratio = round(rows[-1]["peak_mib"] / rows[0]["peak_mib"], 3)
+    return {"bench": "memory", "machine": machine(), "last_over_first": ratio, "videos": rows}
