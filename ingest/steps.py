@@ -132,7 +132,7 @@ def visual_pass(
         if text:
             text.abandon()
         return made
-    told = {**clock.read(), "extent": source.end, "coverage": _coverage(source.end, info)}
+    told = {**clock.read(), "extent": source.end, "coverage": _coverage(source.end, info.video_end)}
     damage: dict[str, Any] = {"errors": source.errors + source.corrupt, "first_error": source.first_error}
     if frames:
         status, files = frames.close(made)
@@ -204,8 +204,9 @@ def _with_ends(kept: Iterator[Kept], last_end: Callable[[], float]) -> Iterator[
         yield held, max(held.start, last_end())
 
 
-def _coverage(end: float, info: MediaInfo) -> float | None:
-    return round(min(1.0, end / info.duration), 4) if info.duration else None
+def _coverage(end: float, declared: float | None) -> float | None:
+    """The share of a stream that was read; None where the stream does not say how long it is."""
+    return round(min(1.0, end / declared), 4) if declared and declared > 0 else None
 
 
 def speech_rows(
@@ -249,7 +250,7 @@ def speech_rows(
         files,
         data,
         extent=sound.end,
-        coverage=_coverage(sound.end, info),
+        coverage=_coverage(sound.end, info.audio_end),
         **clock.read(),
     )
     return made

@@ -156,7 +156,8 @@ class MediaInfo:
     """What the probe found.
 
     ``duration`` is the declared one in seconds (None where the container names none or a nonsensical one);
-    ``width`` and ``height`` are as displayed, after rotation and pixel aspect.
+    ``width`` and ``height`` are as displayed, after rotation and pixel aspect; ``video_end`` and ``audio_end`` are
+    where the streams that are read say that they end.
     """
 
     format: str
@@ -174,6 +175,8 @@ class MediaInfo:
     audio_index: int | None = None
     video_index: int | None = None
     subtitle_tracks: int = 0
+    video_end: float | None = None
+    audio_end: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

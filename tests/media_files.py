@@ -10,7 +10,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-
 from vidrag.ingest.media.program import ffmpeg_program
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")

@@ -66,7 +66,7 @@ def probe(path: Path, options: MediaOptions) -> MediaInfo:
     elif not raw["has_audio"]:
         raise MediaError(f"{path.name}: holds neither video nor audio")
     if raw["duration"] and raw["duration"] > _LONGEST_DECLARED:
-        raw["duration"] = None
+        raw |= {"duration": None, "video_end": None, "audio_end": None}
     return MediaInfo(**raw)
 
 

@@ -37,6 +37,13 @@ def _is_cover(stream: Any) -> bool:
     return bool(int(stream.disposition) & 0x400)
 
 
+def _declared_end(stream: Any, container: Any) -> float | None:
+    """Where a stream says that it ends; None where it does not say."""
+    if not stream.duration or stream.duration < 0:
+        return None
+    return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - start_of(container)
+
+
 def start_of(container: Any) -> float:
     return (container.start_time or 0) / 1_000_000
 
@@ -61,6 +68,7 @@ def probe(path: str, demuxer: str) -> dict[str, Any]:
                 "height": v.codec_context.height,
                 "video_index": v.index,
                 "fps": float(rate) if rate else None,
+                "video_end": _declared_end(v, c),
                 "video_codec": v.codec_context.name,
                 "sar": [v.sample_aspect_ratio.numerator, v.sample_aspect_ratio.denominator]
                 if v.sample_aspect_ratio
@@ -68,7 +76,11 @@ def probe(path: str, demuxer: str) -> dict[str, Any]:
             }
         if audios:
             best = next((i for i, a in enumerate(audios) if int(a.disposition) & 1), 0)
-            info |= {"audio_index": best, "audio_codec": audios[best].codec_context.name}
+            info |= {
+                "audio_index": best,
+                "audio_codec": audios[best].codec_context.name,
+                "audio_end": _declared_end(audios[best], c),
+            }
         return info
 
 
@@ -168,7 +180,11 @@ def main(argv: list[str]) -> int:
         return 0
     except MemoryError:
         sys.stderr.write("needs more memory than allowed\n")
-    except (FFmpegError, OSError, ValueError, IndexError) as e:
+    except FFmpegError as e:
+        log: Any = e.log  # (level, who, what) or None
+        detail = f" ({log[2].strip()})" if log else ""
+        sys.stderr.write(f"{(e.strerror or type(e).__name__).lower()}{detail}\n")
+    except (OSError, ValueError, IndexError) as e:
         sys.stderr.write(f"{' '.join(str(e).split())}\n")
     return 1
 

@@ -57,5 +57,5 @@ def sniff(path: Path) -> str:
         raise NotAVideo(f"{path.name}: the file is empty")
     if name := demuxer_of(head):
         return name
-    kind = "text" if not re.search(rb"[\x00-\x08\x0e-\x1f]", head) else "no known container"
-    raise NotAVideo(f"{path.name}: not a video (its first bytes are {kind})")
+    kind = "text" if not re.search(rb"[\x00-\x08\x0e-\x1f]", head) else "of an unknown kind"
+    raise NotAVideo(f"{path.name}: not a video (it is {kind})")

@@ -133,7 +133,7 @@ def memory(videos: Sequence[Path], command: Callable[[Path, Path], list[str]]) -
     """Peak memory of ``command(archive, video)`` for each video, run in a process of its own, and last over first."""
     import os
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         for i, video in enumerate(videos):
             process = subprocess.Popen(command(Path(name) / str(i), video), stdout=subprocess.DEVNULL)

@@ -90,7 +90,7 @@ def _tell(run: str, progress: Progress, archive: str) -> None:
     good = progress.videos - len(progress.failed)
     line = f"{good} of {progress.videos} videos indexed"
     if progress.kept:
-        line += f" ({progress.kept} were up to date)"
+        line += f" ({progress.kept} of them copies or up to date)"
     if progress.media_seconds:
         line += f"; {progress.media_seconds / 60:.1f} min of video in {_span(progress.seconds)}"
         line += f" ({progress.speed:.1f} x real time)"
@@ -160,6 +160,8 @@ def _line(item: Item, rows: list[Outcome]) -> str:
     bad = next((o for o in rows if o.status == "failed"), None)
     if bad:
         return f"{name}: failed in {bad.stage}: {bad.message}"
+    if item.twin is not None:
+        return f"{name}: same content as {printable(item.twin.name)}"
     if all(o.status == "kept" for o in rows):
         return f"{name}: up to date"
     counts = {o.stage: o.rows for o in rows}

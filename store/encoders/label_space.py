@@ -7,8 +7,10 @@ the text encoder.  Scores rank frames; a fixed threshold means nothing here.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -42,10 +44,24 @@ def _classifier(threads: int) -> tuple[Any, list[str]]:
     except ImportError as e:  # asking questions needs the text side only
         raise EngineMissing("label-space needs ai-edge-litert to read frames: pip install 'vidrag[ingest]'") from e
     files = models.files("efficientnet-lite3")
-    net = Interpreter(str(files["model.tflite"]), num_threads=threads)
-    net.allocate_tensors()
+    with _quiet():
+        net = Interpreter(str(files["model.tflite"]), num_threads=threads)
+        net.allocate_tensors()
     names = [line.split(",")[0].strip() for line in files["labels.txt"].read_text().splitlines() if line.strip()]
     return net, names
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the words that the runtime writes to stderr when it starts from the user's terminal."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def classify(picture: Picture, threads: int = 1) -> np.ndarray:

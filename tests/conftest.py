@@ -1,0 +1,106 @@
+"""Fixtures of all tests: the plugin of fakes, the bundled sample, an empty archive.
+
+``tests/plugin`` is put on ``sys.path`` as an installed plugin would be, before anything asks for engines; ``tests``
+itself is there too, for the helper modules of the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+HERE = Path(__file__).resolve().parent
+PLUGIN = HERE / "plugin"
+for _folder in (HERE, PLUGIN):
+    if str(_folder) not in sys.path:
+        sys.path.insert(0, str(_folder))
+
+FAKE_PROFILE = """\
+name = "fake"
+
+[asr]
+engine = "fake"
+
+[ocr]
+engine = "fake"
+
+[text_encoder]
+engine = "fake"
+
+[image_text_encoder]
+engine = "fake"
+
+[detector]
+engine = "fake"
+
+[chat]
+engine = "fake"
+"""
+
+
+@pytest.fixture
+def child_env() -> dict[str, str]:
+    """The environment for a child process that sees the fakes too."""
+    paths = [str(HERE), str(PLUGIN), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@pytest.fixture
+def fake_profile(tmp_path: Path) -> Path:
+    """A profile file in which every engine is a fake."""
+    path = tmp_path / "fake.toml"
+    path.write_text(FAKE_PROFILE)
+    return path
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Any:
+    """An empty archive."""
+    from vidrag.store.archive import Archive
+
+    return Archive.create(tmp_path / "archive")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    """The bundled video: slides, photographs and a voice."""
+    return Path(str(resources.files("vidrag.jobs.demo") / "sample.mp4"))
+
+
+@pytest.fixture(scope="session")
+def truth(sample: Path) -> dict[str, Any]:
+    """What is said, written and shown in the bundled video, and when."""
+    told: dict[str, Any] = json.loads(sample.with_suffix(".truth.json").read_text("utf-8"))
+    return told
+
+
+@pytest.fixture(scope="session")
+def sample_sound(sample: Path) -> NDArray[np.float32]:
+    """The whole sound of the bundled video, float32 mono at 16 kHz."""
+    from vidrag.ingest import media
+
+    options = media.MediaOptions()
+    return np.concatenate(list(media.audio(sample, media.probe(sample, options), options)))
+
+
+@pytest.fixture(scope="session")
+def sample_picture(sample: Path) -> Callable[[float], NDArray[np.uint8]]:
+    """The picture on screen at a given second of the bundled video."""
+    from vidrag.ingest import media
+
+    options = media.MediaOptions()
+    found = list(media.frames(sample, media.probe(sample, options), options, 0.5, 640))
+
+    def at(second: float) -> NDArray[np.uint8]:
+        return [f.picture for f in found if f.time <= second + 1e-3][-1]
+
+    return at
