@@ -291,5 +291,7 @@ def _value(name: str, form: Mapping[str, Any], ids: Sequence[str]) -> Any:
         return list(ids[:1])
     if "enum" in form:
         return form["enum"][0]
+    if "anyOf" in form:
+        return None
     empty: Mapping[str, Any] = {"array": [], "boolean": True, "null": None, "object": {}, "integer": 0, "number": 0}
     return empty.get(kind, f"fake {name}")
