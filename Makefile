@@ -10,9 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 install: $(STAMP)
 
 $(STAMP):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)"; exit 2; }
-	@echo "installing into $(VENV) (once, about a minute)"
-	@$(PYTHON) -m venv $(VENV)
+	@sh requirements/make_venv.sh $(PYTHON) $(VENV)
+	@echo "installing into $(VENV) (once, a minute or two)"
 	@$(PIP) install --no-deps -r requirements/embedded.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-* && touch $@
