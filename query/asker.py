@@ -251,7 +251,7 @@ class Asker:
             name = self.detections.detector.knows(entity)
             if name:
                 known.append(name)
-            else:
+            elif request.visual or request.type:
                 steps.notes.append(f"the detector does not know '{entity}'")
         return list(dict.fromkeys(known))
 

@@ -86,8 +86,13 @@ class Archive:
             probe.unlink()
 
     def ids(self) -> list[str]:
-        """Ids of all videos, sorted."""
-        return [n for n in self.backend.list("videos") if _VIDEO_ID.fullmatch(n)]
+        """Ids of all videos that have a manifest, sorted."""
+        return [n for n in self.backend.list("videos") if _VIDEO_ID.fullmatch(n) and self._versions(n)]
+
+    def _versions(self, video: str) -> list[int]:
+        """Version numbers of the manifests of ``video``, newest first."""
+        names = self.backend.list(f"videos/{video}")
+        return sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
 
     def manifest(self, video: str) -> Manifest | None:
         """The newest valid manifest of ``video``; None where it has none at all.
@@ -95,10 +100,7 @@ class Archive:
         An invalid one is passed over with a warning; :class:`ArchiveDamaged` where none is valid.
         """
         folder, damage = f"videos/{video}", ""
-        versions = sorted(
-            (v for n in self.backend.list(folder) if (v := manifests.manifest_version(n)) is not None), reverse=True
-        )
-        for v in versions:
+        for v in self._versions(video):
             key = f"{folder}/{manifests.manifest_name(v)}"
             try:
                 found = manifests.decode(self.backend.read(key), f"{self.location}/{key}")
@@ -127,9 +129,7 @@ class Archive:
         return shard
 
     def shards(self) -> Iterator[Shard]:
-        for video in self.ids():
-            if (video in self._open) or self.manifest(video) is not None:
-                yield self.shard(video)
+        return (self.shard(video) for video in self.ids())
 
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.
@@ -138,7 +138,7 @@ class Archive:
         """
         if not name.strip():
             raise NoSuchVideo("the name of the video is empty; 'vidrag ls ARCHIVE' lists them")
-        if _VIDEO_ID.fullmatch(name) and self.backend.list(f"videos/{name}"):
+        if _VIDEO_ID.fullmatch(name) and self._versions(name):
             return name
         by_id = [v for v in self.ids() if len(name) >= 4 and v.startswith(name.lower())]
         by_name = [s.video for s in self.shards() if name in s.manifest.source.names or name in s.manifest.source.paths]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from .app import app
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -14,6 +17,7 @@ def main() -> None:
 
     for module in (ingest_commands, ask_commands, archive_commands, eval_commands, bench_commands, system_commands):
         module.register(app)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops like Ctrl-C
     sys.exit(_run())
 
 
@@ -26,15 +30,15 @@ def _run() -> int:
         code = app(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as e:
-        return e.exit_code
+        return _stopped() if e.exit_code == _INTERRUPTED else e.exit_code
     except click.exceptions.Abort:
-        return _say("stopped", 130)
+        return _stopped()
     except click.ClickException as e:
         return _say(f"{e.format_message()} (see 'vidrag --help')", 2)
     except VidragError as e:
         return _say(one_line(e), e.exit_code)
     except KeyboardInterrupt:
-        return _say("stopped", 130)
+        return _stopped()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -42,6 +46,10 @@ def _run() -> int:
         if os.environ.get("VIDRAG_DEBUG"):
             raise
         return _say(f"unexpected {type(e).__name__}: {one_line(e)} (VIDRAG_DEBUG=1 shows where)", 1)
+
+
+def _stopped() -> int:
+    return _say("stopped; what was finished stays, the same command goes on from there", _INTERRUPTED)
 
 
 def _say(text: str, code: int) -> int:
