@@ -7,6 +7,7 @@ where and how often.
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..store import engines
 from ..store.archive import Archive
-from ..store.errors import MediaError, SourceChanged, VidragError, one_line
+from ..store.errors import MediaError, NotAVideo, SourceChanged, VidragError, one_line
 from ..store.manifest import Manifest, Source
 from ..store.records import Cell, MediaInfo
 from . import media, steps
@@ -63,6 +64,8 @@ class Outcome:
 def identify(path: Path) -> tuple[Source, tuple[int, int, int]]:
     """The source by the SHA-256 of its content, and a stamp (size, mtime, inode) that changes when the file does."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise NotAVideo(f"{path.name}: not a regular file")
         with path.open("rb") as f:
             stamp = _stamp(path)
             sha = hashlib.file_digest(f, "sha256").hexdigest()

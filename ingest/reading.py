@@ -13,13 +13,13 @@ from ..store.engines import Options
 from ..store.records import Box, TextLine
 from .ocr import Quads, TextRecogniser
 
-_CROP = (96, 16)
+_HEIGHT = 16  # of the small grey picture of a line; its width is in proportion, up to 64 times that
 
 
 class ReadingOptions(Options):
     """``min_confidence``: lines read with less are dropped.  ``same_box``: overlap (IoU) from which two boxes of
-    successive frames may be the same line.  ``same_pixels``: grey difference (0..1) of any eighth of the line up to
-    which its text is taken over unread.
+    successive frames may be the same line.  ``same_pixels``: grey difference (0..1) of any stretch of the line as
+    wide as it is high up to which its text is taken over unread.
     """
 
     min_confidence: float = Field(0.6, ge=0, le=1)
@@ -56,8 +56,10 @@ class Reader:
         self._before = []
         for i, (box, look) in enumerate(zip(boxes, pixels, strict=True)):
             old = known[i]
-            text, confidence = (old.text, old.confidence) if old else read[i]
-            self._before.append(_Read(box, look, text, confidence))
+            if old:  # keeps the pixels that were read, or a slow fade would creep past
+                self._before.append(_Read(box, old.pixels, old.text, old.confidence))
+            else:
+                self._before.append(_Read(box, look, *read[i]))
         return [
             TextLine(r.text, r.confidence, r.box)
             for r in self._before
@@ -66,11 +68,24 @@ class Reader:
 
     def _same(self, box: Box, pixels: NDArray[np.float32]) -> _Read | None:
         for old in self._before:
-            if iou(box, old.box) >= self.options.same_box:
-                columns = np.abs(pixels - old.pixels).mean(0).reshape(-1, _CROP[0] // 8).mean(1)
-                if columns.max() <= self.options.same_pixels:
-                    return old
+            if (
+                iou(box, old.box) >= self.options.same_box
+                and _difference(pixels, old.pixels) <= self.options.same_pixels
+            ):
+                return old
         return None
+
+
+def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """The mean grey difference of the stretch that differs most; 1 where the lines differ too much in length."""
+    import cv2
+
+    if not 0.8 < a.shape[1] / b.shape[1] < 1.25:
+        return 1.0
+    if a.shape != b.shape:
+        b = cv2.resize(b, a.shape[::-1], interpolation=cv2.INTER_AREA)
+    stretches = np.abs(a - b).mean(0).reshape(-1, _HEIGHT // 2).mean(1)
+    return float(stretches.max())
 
 
 def _box(quad: NDArray[np.float32]) -> Box:
@@ -85,8 +100,9 @@ def _pixels(picture: Picture, box: Box) -> NDArray[np.float32]:
     x0, y0 = int(box[0] * w), int(box[1] * h)
     crop = picture[y0 : max(y0 + 1, int(box[3] * h)), x0 : max(x0 + 1, int(box[2] * w))]
     if not crop.size:
-        return np.zeros(_CROP[::-1], np.float32)
-    small = cv2.resize(crop, _CROP, interpolation=cv2.INTER_AREA)
+        return np.zeros((_HEIGHT, _HEIGHT), np.float32)
+    width = _HEIGHT * min(64, max(1, round(crop.shape[1] / crop.shape[0])))
+    small = cv2.resize(crop, (width, _HEIGHT), interpolation=cv2.INTER_AREA)
     grey: NDArray[np.float32] = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     return grey
 

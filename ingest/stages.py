@@ -84,7 +84,7 @@ def fingerprints(settings: IngestSettings) -> dict[str, str]:
         "text": [settings.reading.identity(), settings.tracks.identity(), engine("ocr"), VERSIONS["text"]],
         "frame_vectors": [engine("image_text_encoder"), VERSIONS["labels"]],
         "text_vectors": [engine("text_encoder")],
-        "speech": [settings.speech.identity(), engine("asr"), VERSIONS["speech"]],
+        "speech": [settings.speech.identity(), settings.strict, engine("asr"), VERSIONS["speech"]],
         "speech_vectors": [engine("text_encoder")],
     }
     out: dict[str, str] = {}

@@ -121,6 +121,8 @@ def visual_pass(
                 spent += text.add(kept, end)
         if settings.strict and (source.errors or source.corrupt):
             raise MediaError(f"{path.name}: {source.errors + source.corrupt} decoding errors ({source.first_error})")
+        if settings.strict:
+            _whole(path, source.end, info.video_end)
         if not source.decoded:
             raise MediaError(f"{path.name}: no frame of it decodes ({source.first_error or 'empty stream'})")
     except VidragError as e:
@@ -151,7 +153,8 @@ class _TextStage:
         self, video: str, settings: IngestSettings, fingerprint: str, ocr: Callable[[], TextRecogniser], folder: Path
     ) -> None:
         self.fingerprint = fingerprint
-        self._reader = Reader(ocr(), settings.reading)
+        self._ocr, self._options = ocr, settings.reading
+        self._reader: Reader | None = None
         self._tracker = Tracker(settings.tracks)
         self._tracks: list[TextTrack] = []
         self._table = Table(folder, "text", video, fingerprint)
@@ -164,6 +167,7 @@ class _TextStage:
             return 0.0
         before = cpu_seconds()
         try:
+            self._reader = self._reader or Reader(self._ocr(), self._options)
             self._tracks += self._tracker.add(kept.start, end, self._reader.lines(kept.picture))
         except Exception as e:  # an engine may raise anything: it costs this stage only
             self._error = e
@@ -176,7 +180,12 @@ class _TextStage:
             return failed("text", self.fingerprint, self._error)
         self._table.write(sorted([*self._tracks, *self._tracker.finish()], key=lambda t: (t.start, t.box[1])))
         status, files = self._table.close(made)
-        data = {"frames_read": self._frames, "boxes": self._reader.found, "recognised": self._reader.recognised}
+        read = self._reader
+        data = {
+            "frames_read": self._frames,
+            "boxes": read.found if read else 0,
+            "recognised": read.recognised if read else 0,
+        }
         return Cell(
             "text",
             self.fingerprint,
@@ -209,6 +218,13 @@ def _coverage(end: float, declared: float | None) -> float | None:
     return round(min(1.0, end / declared), 4) if declared and declared > 0 else None
 
 
+def _whole(path: Path, end: float, declared: float | None) -> None:
+    """Refuses a stream that ends well before it says that it does."""
+    share = _coverage(end, declared)
+    if share is not None and share < 0.95:
+        raise MediaError(f"{path.name}: ends at {end:.1f} s of {declared:.1f} s")
+
+
 def speech_rows(
     path: Path,
     video: str,
@@ -224,12 +240,13 @@ def speech_rows(
         made.cells["speech"] = Cell("speech", fingerprint, "none", data={"reason": "no audio stream"})
         return made
     sound = media.audio(path, info, settings.media)
-    engine = asr()
     table = Table(folder, "speech", video, fingerprint)
     try:
-        table.write(recognise(sound, engine, settings.speech))
+        table.write(recognise(sound, asr(), settings.speech))
         if settings.strict and sound.warning:
             raise MediaError(f"{path.name}: {sound.warning}")
+        if settings.strict:
+            _whole(path, sound.end, info.audio_end)
     except VidragError as e:
         table.abandon()
         made.cells["speech"] = failed("speech", fingerprint, e, **clock.read())

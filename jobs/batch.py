@@ -32,7 +32,7 @@ class Asked:
 def read(path: Path) -> list[Asked]:
     """Questions of a JSONL file or of a JSON array; a broken line becomes a question with a ``problem``."""
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
     except UnicodeDecodeError as e:
         raise UsageError(f"{path}: not UTF-8 text (byte {e.start})") from e
     except OSError as e:
@@ -43,7 +43,7 @@ def read(path: Path) -> list[Asked]:
         except ValueError as e:
             raise UsageError(f"{path}: not valid JSON: {one_line(e)}") from e
         return [_asked(row, str(i)) for i, row in enumerate(rows, 1)]
-    lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise UsageError(f"{path}: holds no questions")
     return [_line(n, line) for n, line in lines]

@@ -65,6 +65,8 @@ def _size(path: Path) -> int:
 
 def _content(path: Path) -> str:
     try:
+        if not path.is_file():
+            return str(path)
         with path.open("rb") as f:
             return hashlib.file_digest(f, "sha256").hexdigest()
     except OSError:
@@ -90,7 +92,7 @@ def _walk(folder: Path, walked: set[tuple[int, int]]) -> Iterator[Path]:
 
 def _looks_like_media(path: Path) -> bool:
     if path.suffix.lower().lstrip(".") in EXTENSIONS:
-        return path.is_file() or path.is_symlink()
+        return path.is_file() or not path.exists()  # a broken link is worth a line in the ledger, a pipe is not
     try:
         if not path.is_file():
             return False

@@ -117,9 +117,9 @@ def _override(table: dict[str, Any], text: str) -> None:
     inner = table.setdefault(section, {})
     *path, last = option.split(".")
     for step in path:
-        inner = inner.setdefault(step, {})
+        inner = inner.setdefault(step, {}) if isinstance(inner, dict) else inner
     if not isinstance(inner, dict):
-        raise OptionError(f"--set {text}: '{section}' has no options")
+        raise OptionError(f"--set {text}: '{key.rpartition('.')[0]}' has no options of its own")
     inner[last] = value
 
 

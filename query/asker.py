@@ -111,6 +111,7 @@ class Asker:
         videos; a failing language model is no error but a note and an answer from evidence alone.
         """
         began, steps = time.perf_counter(), _Steps()
+        question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
         choices = _checked(question, options)
         with steps.step("open"):
             asked, opened = self._open(question, videos)

@@ -67,6 +67,5 @@ def merge(
 def as_json(evidence: Evidence) -> dict[str, object]:
     told = dataclasses.asdict(evidence)
     told |= {"start": round(evidence.start, 3), "end": round(evidence.end, 3), "score": round(evidence.score, 4)}
-    if evidence.frame is None:
-        del told["frame"]
+    del told["frame"]  # a detail of the store
     return told

@@ -1,16 +1,23 @@
-"""Small video files made when a test needs them, with the ffmpeg program that vidrag finds or with PyAV."""
+"""Small video files made when a test needs them, and engines for their ingest that count calls and fail when told."""
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from vidrag.ingest.asr import Transcript
 from vidrag.ingest.media.program import ffmpeg_program
+from vidrag.jobs import profile
+from vidrag.store.encoders import EncoderSpec, ImageBatch
+from vidrag.store.records import Label, Segment, Word
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 TONE = "sine=f=440:r=16000"
@@ -106,6 +113,14 @@ def overwritten(path: Path, size: int = 3000) -> None:
     path.write_bytes(data)
 
 
+def cut_between_packets(path: Path) -> None:
+    """Drops the second half of a file whose index is in front, at the border of two packets."""
+    half = path.stat().st_size // 2
+    with av.open(str(path)) as given:
+        end = min(p.pos for p in given.demux() if p.pos is not None and p.pos > half)
+    path.write_bytes(path.read_bytes()[:end])
+
+
 def declared_long(path: Path) -> None:
     """Makes every duration that an MP4 declares 0x7fffffff."""
     data = bytearray(path.read_bytes())
@@ -123,3 +138,57 @@ def declared_wide(path: Path, width: int, height: int) -> None:
     for element, value in ((b"\xb0\x82", width), (b"\xba\x82", height)):
         struct.pack_into(">H", data, data.index(element) + 2, value)
     path.write_bytes(data)
+
+
+SPEC = EncoderSpec("local", "space-1", 8)
+
+
+def vectors(texts: Any) -> np.ndarray:
+    rows = [np.frombuffer(hashlib.sha256(str(t).encode()).digest(), np.uint8)[:8] + 1.0 for t in texts]
+    out = np.array(rows, np.float32).reshape(-1, 8)
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+class Local:
+    """Engines for ``ingest_video``; counts calls, and raises where told to."""
+
+    def __init__(self, *overrides: str) -> None:
+        self.settings = profile.load("embedded", overrides).ingest
+        self.calls: Counter[str] = Counter()
+        self.broken: dict[str, Exception] = {}
+        self.on_call: Callable[[str], None] = lambda what: None
+        self.spec = SPEC
+
+    def get(self, kind: str) -> Local:
+        if f"load {kind}" in self.broken:
+            raise self.broken[f"load {kind}"]
+        return self
+
+    def _called(self, what: str) -> None:
+        self.calls[what] += 1
+        self.on_call(what)
+        if what in self.broken:
+            raise self.broken[what]
+
+    def transcribe(self, audio: np.ndarray, language: str | None, fallback: str | None = None) -> Transcript:
+        self._called("asr")
+        word = Word(0.2, 0.6, "hello.", 0.9)
+        return Transcript((Segment(0.2, 0.6, "hello.", (word,), "en", None, -0.1, 0.1, 1.0),), "en", 0.9)
+
+    def detect(self, picture: np.ndarray) -> np.ndarray:
+        self._called("ocr")
+        return np.array([[[0.1, 0.1], [0.9, 0.1], [0.9, 0.2], [0.1, 0.2]]], np.float32)
+
+    def recognise(self, picture: np.ndarray, quads: np.ndarray) -> list[tuple[str, float]]:
+        return [("Seats: 12", 0.95)] * len(quads)
+
+    def documents(self, texts: list[str]) -> np.ndarray:
+        self._called("text_encoder")
+        return vectors(texts)
+
+    def images(self, pictures: list[np.ndarray]) -> ImageBatch:
+        self._called("image_text_encoder")
+        one = (Label("cup", 0.9),)
+        return ImageBatch(
+            vectors(p.mean() for p in pictures), ("a cup",) * len(pictures), (one,) * len(pictures), ((),)
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from vidrag.jobs import batch
 from vidrag.jobs.batch import Asked
-from vidrag.store.errors import NoSuchVideo, UsageError
+from vidrag.store.errors import NoSuchVideo, StorageError, UsageError
 
 
 def written(tmp_path: Path, text: str | bytes) -> Path:
@@ -156,7 +156,7 @@ def test_answers_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    for target in (tmp_path, tmp_path / "missing" / "answers.jsonl"):
-        with pytest.raises((UsageError, OSError), match=str(target)) as caught:
+    for target, named in ((tmp_path, tmp_path), (tmp_path / "missing" / "answers.jsonl", tmp_path / "missing")):
+        with pytest.raises((UsageError, StorageError), match=str(named)) as caught:
             batch.answer_all(Echo(), ASKED, target, lambda done, eta: None)  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media_files import TONE, X264, declared_wide, ffmpeg, lavfi, painted, pattern, quarters, turned, with_tone
 from vidrag.ingest import media
 from vidrag.ingest.media.sniff import demuxer_of, sniff
 from vidrag.store.errors import MediaError, MediaLimit, NotAVideo
-
-from .media_files import TONE, X264, declared_wide, ffmpeg, lavfi, painted, pattern, quarters, turned, with_tone
 
 OPTIONS = media.MediaOptions(stall_s=20)
 VIDEO = [*lavfi("testsrc2=s=64x48:r=25:d=0.4")]

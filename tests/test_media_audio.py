@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from media_files import X264, beep, ffmpeg, lavfi, overwritten, with_tone
 from vidrag.ingest import media
 from vidrag.ingest.media import RATE, MediaOptions
-
-from .media_files import X264, beep, ffmpeg, lavfi, overwritten, with_tone
 
 OPTIONS = MediaOptions(stall_s=20)
 CODECS = {"a.mkv": ["-c:a", "flac"], "a.mp4": ["-c:a", "aac", "-b:a", "64k"], "a.ts": ["-c:a", "mp2", "-ar", "48000"]}

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vidrag.ingest import media
-from vidrag.ingest.media import Frames, MediaOptions, Sampled
-from vidrag.store.errors import MediaError, MediaLimit
-
-from .media_files import (
+from media_files import (
     X264,
     corner_colours,
     declared_long,
@@ -25,6 +21,9 @@ from .media_files import (
     turned,
     with_tone,
 )
+from vidrag.ingest import media
+from vidrag.ingest.media import Frames, MediaOptions, Sampled
+from vidrag.store.errors import MediaError, MediaLimit
 
 OPTIONS = MediaOptions(stall_s=20)
 

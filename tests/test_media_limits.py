@@ -8,14 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from media_files import painted, pattern, quarters, with_tone
 from vidrag.ingest import media
 from vidrag.ingest.media import MediaOptions
 from vidrag.ingest.media.contain import limited, running
 from vidrag.ingest.media.decode import FRAME
 from vidrag.store.errors import DecoderDied, MediaError
 from vidrag.store.records import MediaInfo
-
-from .media_files import painted, pattern, quarters, with_tone
 
 INFO = MediaInfo("mov", 1.0, 0.0, True, True, 2, 2, audio_index=0, video_index=0)
 FRAME_OF_2X2 = FRAME.pack(b"F", 0.5, 2, 2) + bytes(12)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,27 +48,21 @@ def probe(path: Path, options: MediaOptions) -> MediaInfo:
     :class:`MediaError` where FFmpeg cannot open it.
     """
     demuxer = sniff(path)
-    command = decoding_child("probe", [demuxer], path, options)
+    command = decoding_child("probe", [demuxer, options.max_pixels], path, options)
     with running(command, options, path.name) as child:
         told = child.read(1 << 20)
-        try:
-            child.finish()
-        except DecoderDied as e:
-            raise type(e)(str(e)) if "hung" in str(e) or "crashed" in str(e) else MediaError(str(e)) from e
-    raw: dict[str, Any] = json.loads(told)
-    sar = raw.pop("sar", None)
-    if raw["has_video"]:
-        w, h = raw["width"], raw["height"]
-        if w * h > options.max_pixels:
-            raise MediaLimit(f"{path.name}: declares {w}x{h} pixels, more than the {options.max_pixels} allowed")
-        if sar and sar[0] > 0 and sar[1] > 0 and 0.1 < sar[0] / sar[1] < 10:
-            raw["width"] = round(w * max(1.0, sar[0] / sar[1]))
-            raw["height"] = round(h * max(1.0, sar[1] / sar[0]))
-    elif not raw["has_audio"]:
-        raise MediaError(f"{path.name}: holds neither video nor audio")
-    if raw["duration"] and raw["duration"] > _LONGEST_DECLARED:
-        raw |= {"duration": None, "video_end": None, "audio_end": None}
-    return MediaInfo(**raw)
+        child.finish()
+    try:
+        raw: dict[str, Any] = json.loads(told)
+        if too_large := raw.pop("too_large", None):
+            raise MediaLimit(f"{path.name}: declares {too_large}, more than the {options.max_pixels} allowed")
+        if not raw["has_video"] and not raw["has_audio"]:
+            raise MediaError(f"{path.name}: holds neither video nor audio")
+        if raw["duration"] and raw["duration"] > _LONGEST_DECLARED:
+            raw |= {"duration": None, "video_end": None, "audio_end": None}
+        return MediaInfo(**raw)
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
+        raise DecoderDied(f"{path.name}: the decoder's answer makes no sense ({type(e).__name__})") from e
 
 
 class Frames:
@@ -83,24 +78,27 @@ class Frames:
 
     def __iter__(self) -> Iterator[Sampled]:
         with running(self._command, self.options, self.path.name) as child:
-            while True:
-                kind = child.read(1)
-                if kind == b"F":
-                    _, time, w, h = FRAME.unpack(kind + child.read(FRAME.size - 1))
-                    data = child.read(w * h * 3)
-                    if w * h > self.options.max_pixels or len(data) != w * h * 3:
-                        child.finish()
-                        raise DecoderDied(f"{self.path.name}: the decoder broke off inside a frame")
-                    self.end = max(self.end, time)
-                    yield Sampled(time, np.frombuffer(data, np.uint8).reshape(h, w, 3))
-                elif kind == b"D":
-                    _, n = DONE.unpack(kind + child.read(DONE.size - 1))
-                    self._tally(json.loads(child.read(n)))
-                    child.finish()
-                    return
-                else:
-                    child.finish()
-                    raise DecoderDied(f"{self.path.name}: the decoder ended without a word")
+            while frame := self._next(child):
+                self.end = max(self.end, frame.time)
+                yield frame
+            child.finish()
+
+    def _next(self, child: Child) -> Sampled | None:
+        """The next frame; None after the last, when the decoder has told how it went."""
+        kind = child.read(1)
+        try:
+            if kind == b"F":
+                _, time, w, h = FRAME.unpack(kind + child.read(FRAME.size - 1))
+                if w * h > self.options.max_pixels:
+                    raise ValueError("a frame larger than allowed")
+                picture = np.frombuffer(child.read(w * h * 3), np.uint8).reshape(h, w, 3)
+                return Sampled(time, picture)
+            _, n = DONE.unpack(kind + child.read(DONE.size - 1))
+            self._tally(json.loads(child.read(n)))
+            return None
+        except (struct.error, ValueError, TypeError, KeyError) as e:
+            child.finish()  # says why, where the decoder died
+            raise DecoderDied(f"{self.path.name}: the decoder broke off in the middle") from e
 
     def _tally(self, told: dict[str, Any]) -> None:
         self.end, self.errors, self.corrupt = told["end"], told["errors"], told["corrupt"]
@@ -139,8 +137,10 @@ class Audio:
     def _finish(self, child: Child, samples: int) -> None:
         try:
             child.finish()
-        except DecoderDied as e:
-            if samples == 0 or "hung" in str(e) or "stopped" in str(e):
+        except DecoderDied:
+            raise
+        except MediaError as e:
+            if samples == 0:
                 raise
             self.warning = str(e)  # broken off in the middle: what came before stays
             return
@@ -152,10 +152,15 @@ def _audio_command(path: Path, info: MediaInfo) -> list[str]:
 
     name = "file:" + os.fspath(path.absolute())
     given = ffmpeg.input(name, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
-    # async=1 with first_pts=0 puts silence where a stream starts late or has a hole, so that time stays true
-    sound = given[f"a:{info.audio_index or 0}"].filter("aresample", **{"async": 1, "first_pts": 0})
+    # copyts and the shift keep the container's start as second 0, whatever stream starts first; async=1 with
+    # first_pts=0 puts silence where the stream starts late or has a hole
+    shifted = given[f"a:{info.audio_index or 0}"].filter("asetpts", f"PTS-{info.start_time:.6f}/TB")
+    sound = shifted.filter("aresample", **{"async": 1, "first_pts": 0})
     out = sound.output("pipe:1", format="f32le", acodec="pcm_f32le", ac=1, ar=RATE)
-    return [str(a) for a in out.global_args("-nostdin", "-v", "error", "-threads", "1").compile(cmd=ffmpeg_program())]
+    return [
+        str(a)
+        for a in out.global_args("-nostdin", "-v", "error", "-copyts", "-threads", "1").compile(cmd=ffmpeg_program())
+    ]
 
 
 def _mov_safe(demuxer: str) -> dict[str, int]:

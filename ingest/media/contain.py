@@ -21,7 +21,7 @@ from typing import IO
 from pydantic import Field
 
 from ...store.engines import Options
-from ...store.errors import DecoderDied, one_line
+from ...store.errors import DecoderDied, MediaError, one_line
 from . import decode, limits
 
 
@@ -84,7 +84,11 @@ class Child:
             self._waiting_since = None
 
     def finish(self) -> None:
-        """Waits for the end; raises :class:`DecoderDied` with the cause where it was not a clean one."""
+        """Waits for the end.
+
+        Raises :class:`DecoderDied` where the child hung, crashed or met a limit, :class:`MediaError` with its last
+        words where it gave up by itself.
+        """
         self._waiting_since = time.monotonic()
         code = self._process.wait()
         self._waiting_since = None
@@ -95,7 +99,7 @@ class Child:
         if code < 0:
             raise DecoderDied(f"{self.what}: the decoder crashed (signal {-code})")
         if code != 0:
-            raise DecoderDied(f"{self.what}: {self.last_words() or f'the decoder ended with code {code}'}")
+            raise MediaError(f"{self.what}: {self.last_words() or f'the decoder ended with code {code}'}")
 
     def last_words(self) -> str:
         """The last line that the child wrote to stderr."""

@@ -48,7 +48,34 @@ def start_of(container: Any) -> float:
     return (container.start_time or 0) / 1_000_000
 
 
-def probe(path: str, demuxer: str) -> dict[str, Any]:
+def pixel_aspect(stream: Any) -> float:
+    """Width over height of one pixel; 1 where the stream says nothing sensible."""
+    sar = stream.sample_aspect_ratio
+    return float(sar) if sar and 0.1 < float(sar) < 10 else 1.0
+
+
+def stretched(width: int, height: int, aspect: float) -> tuple[float, float]:
+    """Size with square pixels, never smaller than the coded one."""
+    return width * max(aspect, 1.0), height * max(1 / aspect, 1.0)
+
+
+def _rotation(container: Any, stream: Any) -> int:
+    """Quarter turns to the left that players apply, told by the first frame that decodes among the first packets."""
+    from av.error import FFmpegError
+
+    stream.codec_context.thread_count = 1
+    for i, packet in enumerate(container.demux(stream)):
+        try:
+            for frame in packet.decode():
+                return round((frame.rotation or 0) / 90) % 4
+        except FFmpegError:
+            continue
+        if i > 100:
+            break
+    return 0
+
+
+def probe(path: str, demuxer: str, max_pixels: int) -> dict[str, Any]:
     with open_container(path, demuxer) as c:
         videos, audios = video_streams(c), list(c.streams.audio)
         info: dict[str, Any] = {
@@ -63,16 +90,15 @@ def probe(path: str, demuxer: str) -> dict[str, Any]:
         if videos:
             v = videos[0]
             rate = v.average_rate or v.guessed_rate
+            w, h = v.codec_context.width, v.codec_context.height
+            if w * h > max_pixels:
+                return {"too_large": f"{w}x{h} pixels"}
+            width, height = stretched(w, h, pixel_aspect(v))
             info |= {
-                "width": v.codec_context.width,
-                "height": v.codec_context.height,
                 "video_index": v.index,
                 "fps": float(rate) if rate else None,
                 "video_end": _declared_end(v, c),
                 "video_codec": v.codec_context.name,
-                "sar": [v.sample_aspect_ratio.numerator, v.sample_aspect_ratio.denominator]
-                if v.sample_aspect_ratio
-                else None,
             }
         if audios:
             best = next((i for i, a in enumerate(audios) if int(a.disposition) & 1), 0)
@@ -80,6 +106,13 @@ def probe(path: str, demuxer: str) -> dict[str, Any]:
                 "audio_index": best,
                 "audio_codec": audios[best].codec_context.name,
                 "audio_end": _declared_end(audios[best], c),
+            }
+        if videos:
+            turns = _rotation(c, v)
+            info |= {
+                "rotation": turns * 90,
+                "width": round(height if turns % 2 else width),
+                "height": round(width if turns % 2 else height),
             }
         return info
 
@@ -117,13 +150,11 @@ def sampled(container: Any, index: int, rate: float, max_hours: float, tally: di
                 yield time, frame
 
 
-def as_displayed(frame: Any, max_side: int) -> Any:
+def as_displayed(frame: Any, aspect: float, max_side: int) -> Any:
     """RGB uint8 ``(H, W, 3)`` with square pixels, rotated as players show it, its longer side at most ``max_side``."""
     import numpy as np
 
-    sar = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-    aspect = float(sar) if sar and sar > 0 and 0.1 < float(sar) < 10 else 1.0
-    w, h = frame.width * max(aspect, 1.0), frame.height * max(1 / aspect, 1.0)
+    w, h = stretched(frame.width, frame.height, aspect)
     scale = min(1.0, max_side / max(w, h))
     size = max(1, round(w * scale)), max(1, round(h * scale))
     picture = frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA").to_ndarray()
@@ -138,11 +169,12 @@ def frames(
 
     tally: dict[str, Any] = {"frames": 0, "errors": 0, "corrupt": 0, "first_error": "", "end": 0.0, "sent": 0}
     with open_container(path, demuxer) as c:
+        aspect = pixel_aspect(c.streams[index])
         try:
             for time, frame in sampled(c, index, rate, max_hours, tally):
                 if frame.width * frame.height > max_pixels:
                     raise OverflowError(f"a frame of {frame.width}x{frame.height} pixels")
-                picture = as_displayed(frame, max_side)
+                picture = as_displayed(frame, aspect, max_side)
                 out.write(FRAME.pack(b"F", max(0.0, time), picture.shape[1], picture.shape[0]))
                 out.write(picture.data)
                 tally["sent"] += 1
@@ -164,7 +196,7 @@ def main(argv: list[str]) -> int:
     av.logging.set_level(av.logging.PANIC)
     try:
         if verb == "probe":
-            sys.stdout.write(json.dumps(probe(path, values[0])) + "\n")
+            sys.stdout.write(json.dumps(probe(path, values[0], int(values[1]))) + "\n")
         else:
             demuxer, index, rate, max_side, max_pixels, max_hours = values
             frames(

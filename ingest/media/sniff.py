@@ -6,6 +6,7 @@ FFmpeg's probing can be led to playlists and scripts that open other files; a fo
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 
 from ...store.errors import NotAVideo, one_line
@@ -49,6 +50,8 @@ def demuxer_of(head: bytes) -> str | None:
 def sniff(path: Path) -> str:
     """The demuxer for ``path``; :class:`NotAVideo` with the reason where there is none."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise NotAVideo(f"{path.name}: not a regular file")
         with path.open("rb") as f:
             head = f.read(HEAD)
     except OSError as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -17,24 +18,25 @@ def main() -> None:
 
     for module in (ingest_commands, ask_commands, archive_commands, eval_commands, bench_commands, system_commands):
         module.register(app)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # any name prints on any terminal
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops like Ctrl-C
     sys.exit(_run())
 
 
 def _run() -> int:
-    import click
+    import typer
 
     from ...store.errors import VidragError, one_line
 
     try:
         code = app(standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as e:
+    except typer.Exit as e:
         return _stopped() if e.exit_code == _INTERRUPTED else e.exit_code
-    except click.exceptions.Abort:
+    except typer.Abort:
         return _stopped()
-    except click.ClickException as e:
-        return _say(f"{e.format_message()} (see 'vidrag --help')", 2)
     except VidragError as e:
         return _say(one_line(e), e.exit_code)
     except KeyboardInterrupt:
@@ -43,6 +45,8 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as e:
+        if any(c.__name__ == "ClickException" for c in type(e).__mro__):  # typer brings a click of its own
+            return _say(f"{one_line(e) or 'a command is missing'} (see 'vidrag --help')", 2)
         if os.environ.get("VIDRAG_DEBUG"):
             raise
         return _say(f"unexpected {type(e).__name__}: {one_line(e)} (VIDRAG_DEBUG=1 shows where)", 1)

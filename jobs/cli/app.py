@@ -27,9 +27,19 @@ Settings = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output, alone on stdout.")]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from ...store.archive import version
+
+        typer.echo(f"vidrag {version()}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and leave.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never open a socket to look for weights.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to stderr.")] = False,
 ) -> None:
@@ -39,11 +49,6 @@ def root(
         from ...store import models
 
         models.set_offline(True)
-    if version:
-        from ...store.archive import version as of_package
-
-        typer.echo(f"vidrag {of_package()}")
-        raise typer.Exit
 
 
 def profile_of(name: str, settings: list[str] | None) -> Any:

@@ -99,7 +99,9 @@ def test_hears_when_and_what(heard: Transcript, truth: dict[str, Any], engine: A
     assert abs(min(times) - spoken[0]["start"]) <= NEAR
     assert abs(max(times) - spoken[-1]["end"]) <= NEAR
     words = set(_letters(" ".join(s.text for s in heard.segments)))
-    wanted = {"beep"} if type(engine).__module__ == "vidrag_fakes" else set(_letters(" ".join(s["text"] for s in spoken)))
+    wanted = (
+        {"beep"} if type(engine).__module__ == "vidrag_fakes" else set(_letters(" ".join(s["text"] for s in spoken)))
+    )
     assert len(wanted & words) >= 0.6 * len(wanted)
 
 

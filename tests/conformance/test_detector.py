@@ -110,9 +110,7 @@ def test_finds_every_one() -> None:
 
 
 @pytest.mark.parametrize("entities", [[], ["xyzzy qwop"]])
-def test_nothing_asked_nothing_found(
-    engine: Detector, case: tuple[Picture, str, str], entities: list[str]
-) -> None:
+def test_nothing_asked_nothing_found(engine: Detector, case: tuple[Picture, str, str], entities: list[str]) -> None:
     """No entities, or only unknown ones, are no error."""
     assert engine.detect(case[0], entities) == ()
 

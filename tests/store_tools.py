@@ -1,0 +1,90 @@
+"""A small video's worth of evidence, made without decoding anything, and ways to publish it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from vidrag.store import vectors
+from vidrag.store.archive import Archive, stored
+from vidrag.store.encoders import EncoderSpec
+from vidrag.store.manifest import Manifest, Source
+from vidrag.store.records import Cell, Detection, Frame, FrameLabels, Label, Segment, TextTrack, Word
+from vidrag.store.schema import TableWriter
+
+SPEC = EncoderSpec("test", "0123456789abcdef", 8)
+
+SPEECH = [
+    Segment(
+        0.5, 2.0, "Good morning.", (Word(0.5, 1.0, "Good", 0.5), Word(1.0, 2.0, "morning.", 0.75)), "en", "A", -0.25
+    ),
+    Segment(2.0, 4.0, "日本語 🎬", (), "ja", None, -1.5, 0.5, 2.5, ("low_logprob", "repetitive")),
+    Segment(4.0, 5.0, "a cue"),
+]
+TEXT = [TextTrack(0.0, 8.0, "Locker code: 4719", 0.75, (0.25, 0.5, 0.75, 1.0), 3), TextTrack(8, 9, "", 0, (0, 0, 1, 1))]
+FRAMES = [Frame(float(i), i + 1.0, 16, 9, 0.5, i == 0, bytes([255, 216, i]) * 20) for i in range(5)]
+LABELS = [
+    FrameLabels(0.0, 1.0, "a photo of a cat", (Label("cat", 0.5),), (Detection("cat", 0.25, (0.0, 0.25, 0.5, 1.0)),)),
+    *(FrameLabels(float(i), i + 1.0, "") for i in range(1, 5)),
+]
+RECORDS = {"speech": SPEECH, "text": TEXT, "frames": FRAMES, "labels": LABELS}
+
+
+def source(name: str = "talk.mp4", content: bytes = b"a video") -> Source:
+    return Source(hashlib.sha256(content).hexdigest(), len(content), (f"/films/{name}",))
+
+
+def source_with_id(start: str, name: str) -> Source:
+    """A source whose video id begins with the hex digits ``start``."""
+    return Source(start + hashlib.sha256(start.encode()).hexdigest()[len(start) :], 1, (f"/films/{name}",))
+
+
+def rows_of_norm_1(rows: int, dim: int = SPEC.dim, seed: int = 0) -> vectors.Vectors:
+    return vectors.normalised(np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32))
+
+
+def table(path: Path, kind: str, video: str, group_rows: int = 2) -> Path:
+    with TableWriter(path, kind, video, group_rows) as writer:
+        writer.write(RECORDS[kind])
+    return path
+
+
+def publish_speech(archive: Archive, of: Source, fingerprint: str = "f" * 16, text: str = "hello") -> Manifest:
+    """One cell of one row."""
+    with archive.staging(of) as folder:
+        with TableWriter(folder / "speech", "speech", of.sha256[:16]) as writer:
+            writer.write([Segment(0, 1, text)])
+        file, name = stored("speech", fingerprint, folder / "speech", 1)
+        cell = Cell("speech", fingerprint, "ok", (file,), extent=1.0)
+        return archive.publish(of, {"speech": cell}, {name: folder / "speech"})
+
+
+def publish_all(archive: Archive, of: Source, fingerprint: str = "e" * 16) -> Manifest:
+    """Every kind of file that a video can have."""
+    with archive.staging(of) as folder:
+        cells, staged = {}, {}
+
+        def add(stage: str, *kinds: str) -> None:
+            files = []
+            for kind in kinds:
+                path = folder / kind
+                stem = kind.removesuffix(".faiss")
+                rows = len(RECORDS[stem])
+                if kind == stem:
+                    table(path, kind, of.sha256[:16])
+                else:
+                    vectors.write(path, rows_of_norm_1(rows))
+                file, name = stored(kind, fingerprint, path, rows)
+                files.append(file)
+                staged[name] = path
+            encoder = SPEC.as_json() if stage.endswith("_vectors") else None
+            cells[stage] = Cell(stage, fingerprint, "ok", tuple(files), encoder=encoder, extent=9.0)
+
+        add("speech", "speech")
+        add("text", "text")
+        add("frames", "frames")
+        add("speech_vectors", "speech.faiss")
+        add("text_vectors", "text.faiss")
+        add("frame_vectors", "frames.faiss", "labels")
+        return archive.publish(of, cells, staged)

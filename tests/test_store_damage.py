@@ -1,0 +1,106 @@
+"""Files of a shard that are not what the manifest says: found out at the first open, whatever kind they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from store_tools import SPEC, publish_all, source
+from vidrag.store.archive import Archive
+from vidrag.store.errors import ArchiveDamaged
+from vidrag.store.pictures import decode_jpeg
+from vidrag.store.shard import Shard
+
+READS: dict[str, Callable[[Shard], object]] = {
+    "speech.parquet": lambda s: s.speech,
+    "text.parquet": lambda s: s.text,
+    "frames.parquet": lambda s: s.frames,
+    "labels.parquet": lambda s: s.labels,
+    "speech.faiss": lambda s: s.vectors("speech", SPEC),
+    "text.faiss": lambda s: s.vectors("text", SPEC),
+    "frames.faiss": lambda s: s.vectors("frames", SPEC),
+}
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    out = bytearray(data)
+    out[at] ^= 1
+    return bytes(out)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
+    "gone": lambda d: None,
+    "empty": lambda d: b"",
+    "cut by one": lambda d: d[:-1],
+    "cut in half": lambda d: d[: len(d) // 2],
+    "longer by one": lambda d: d + b"\x00",
+    "first bit": lambda d: flipped(d, 0),
+    "middle bit": lambda d: flipped(d, len(d) // 2),
+    "last bit": lambda d: flipped(d, -1),
+    "zeros": lambda d: bytes(len(d)),
+}
+
+
+def the_file(archive: Archive, kind: str) -> Path:
+    stem, ending = kind.split(".")
+    (path,) = (Path(archive.location) / "videos" / source().sha256[:16]).glob(f"{stem}-*.{ending}")
+    return path
+
+
+def fresh(archive: Archive) -> Shard:
+    return Archive.open(archive.location).shard(source().sha256[:16])
+
+
+@pytest.mark.parametrize("kind", READS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_found_at_the_first_open(archive: Archive, kind: str, damage: str) -> None:
+    """The file is named; every other kind of the video is read as before."""
+    publish_all(archive, source())
+    path = the_file(archive, kind)
+    left = DAMAGE[damage](path.read_bytes())
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(left)
+    shard = fresh(archive)
+    with pytest.raises(ArchiveDamaged, match=path.name):
+        READS[kind](shard)
+    for other in READS:
+        if other != kind:
+            assert READS[other](shard)
+
+
+def test_pictures_of_a_damaged_file_are_not_shown(archive: Archive) -> None:
+    """One by one or all together."""
+    publish_all(archive, source())
+    path = the_file(archive, "frames.parquet")
+    path.write_bytes(flipped(path.read_bytes(), path.stat().st_size // 2))
+    with pytest.raises(ArchiveDamaged):
+        fresh(archive).jpeg(0)
+    with pytest.raises(ArchiveDamaged):
+        list(fresh(archive).pictures())
+
+
+def test_a_file_of_another_video_is_damage(archive: Archive) -> None:
+    """A sound file in the wrong place does not fit the manifest."""
+    publish_all(archive, source())
+    the_file(archive, "speech.parquet").write_bytes(the_file(archive, "text.parquet").read_bytes())
+    with pytest.raises(ArchiveDamaged):
+        fresh(archive).speech  # noqa: B018
+
+
+def test_a_good_archive_stays_readable_without_writing(archive: Archive) -> None:
+    """Reading leaves no trace."""
+    publish_all(archive, source())
+    before = {p: p.stat().st_mtime_ns for p in Path(archive.location).rglob("*")}
+    shard = fresh(archive)
+    for read in READS.values():
+        assert read(shard)
+    assert {p: p.stat().st_mtime_ns for p in Path(archive.location).rglob("*")} == before
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0" + bytes(50), b"GIF89a", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_jpeg_is_damage(data: bytes) -> None:
+    with pytest.raises(ArchiveDamaged, match="JPEG"):
+        decode_jpeg(data)
