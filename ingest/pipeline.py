@@ -129,6 +129,7 @@ class _Job:
         self.source, self._was = identify(path)
         self.video = self.source.sha256[:16]
         self.manifest = archive.manifest(self.video)
+        self._new = self.manifest is None
         self.todo = missing(self.manifest, prints, self.stages, retry)
         self.done: dict[str, Cell] = {}
 
@@ -196,6 +197,8 @@ class _Job:
         with self.archive.staging(self.source) as folder:
             made = make(folder)
             if _stamp(self.path) != self._was:
+                if self._new:  # what was indexed so far is of content that no file holds
+                    self.archive.discard(self.video)
                 raise SourceChanged(f"{self.path.name}: changed while it was ingested")
             cells = {**({"media": self.done["media"]} if "media" in self.done else {}), **made.cells}
             self.manifest = self.archive.publish(self.source, cells, made.staged)

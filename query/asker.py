@@ -114,7 +114,7 @@ class Asker:
         question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
         choices = _checked(question, options)
         with steps.step("open"):
-            asked, opened = self._open(question, videos)
+            asked, opened = self._open(question, videos, steps)
         with steps.step("decouple"):
             request = self._decouple(asked, steps)
         with steps.step("encode"):
@@ -149,9 +149,14 @@ class Asker:
             self.fingerprints,
         )
 
-    def _open(self, question: str, videos: Sequence[str] | None) -> tuple[str, _Opened]:
+    def _open(self, question: str, videos: Sequence[str] | None, steps: _Steps) -> tuple[str, _Opened]:
         """The videos that are asked about, and the question without the file names that say so."""
-        ids = self.archive.ids() if videos is None else list(dict.fromkeys(self.archive.find(v) for v in videos))
+        damaged: list[str] = []
+        if videos is None:
+            ids = [s.video for s in self.archive.shards(damaged)]
+            steps.notes += [f"left out, damaged: {d[:200]}" for d in damaged]
+        else:
+            ids = list(dict.fromkeys(self.archive.find(v) for v in videos))
         if not ids:
             raise NoSuchVideo(
                 f"{self.archive.location}: no videos yet; 'vidrag ingest {self.archive.location} VIDEO' adds some"

@@ -166,7 +166,7 @@ def by_model(question: str, model: LanguageModel) -> tuple[Request, str | None]:
     try:
         reply = model.complete(prompts.decouple(question), schema=_Reply.model_json_schema(), max_tokens=300)
         told = _Reply.model_validate(json.loads(reply.text))
-    except (ValidationError, ValueError) as e:
+    except (ValidationError, ValueError, RecursionError) as e:
         return ruled, f"the model's request was not usable ({type(e).__name__}); rules were used"
     except VidragError as e:
         return ruled, f"the model did not decouple the question ({one_line(e, 120)}); rules were used"

@@ -30,7 +30,8 @@ def row(evidence: Evidence) -> str:
     kind = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}[evidence.kind]
     text = " ".join(evidence.text.split())
     span = f"{clock(evidence.start)}-{clock(evidence.end)}"
-    return f"[{evidence.id}] {evidence.name} {span} {kind}: {json.dumps(text, ensure_ascii=False)}"
+    told = f"[{evidence.id}] {evidence.name} {span} {kind}: {json.dumps(text, ensure_ascii=False)}"
+    return told.encode("utf-8", "replace").decode()  # file names may hold odd bytes
 
 
 def answer(task: Task) -> list[Message]:

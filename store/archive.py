@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import manifest as manifests
-from .backend import Backend, LocalBackend, storage_errors
+from .backend import TEMPORARY, Backend, LocalBackend, storage_errors
 from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, StorageError
 from .manifest import Manifest, Source
+from .models import sha256_of
 from .records import Cell, StoredFile
 from .shard import Shard
 
@@ -66,7 +67,11 @@ class Archive:
         root = Path(location)
         if root.exists() and not root.is_dir():
             raise NotAnArchive(f"{root}: is a file, not an archive folder")
-        if root.is_dir() and not (root / "archive.json").exists() and any(root.iterdir()):
+        if (
+            root.is_dir()
+            and not (root / "archive.json").exists()
+            and any(not p.name.startswith(TEMPORARY) for p in root.iterdir())
+        ):
             raise NotAnArchive(f"{root}: is a folder with other things in it; name a new or an empty one")
         if not (root / "archive.json").exists():
             with storage_errors(root):
@@ -116,20 +121,36 @@ class Archive:
 
     def shard(self, video: str) -> Shard:
         """The newest version of ``video``, kept open among the last used."""
-        if video in self._open:
-            self._open.move_to_end(video)
-            return self._open[video]
-        found = self.manifest(video)
-        if found is None:
-            raise NoSuchVideo(f"{self.location}: no video with id {video}")
-        shard = Shard(self.backend, f"videos/{video}", found)
-        self._open[video] = shard
+        have = self._open.get(video)
+        if have is None or have.manifest.version != next(iter(self._versions(video)), None):
+            found = self.manifest(video)
+            if found is None:
+                self._open.pop(video, None)
+                raise NoSuchVideo(f"{self.location}: no video with id {video}")
+            if have is None or have.manifest.version != found.version:
+                self._open[video] = Shard(self.backend, f"videos/{video}", found)
+        self._open.move_to_end(video)
         while len(self._open) > self._keep_open:
             self._open.popitem(last=False)
-        return shard
+        return self._open[video]
 
-    def shards(self) -> Iterator[Shard]:
-        return (self.shard(video) for video in self.ids())
+    def shards(self, damaged: list[str] | None = None) -> Iterator[Shard]:
+        """Every video that can be read; what is wrong with the others is logged, and told in ``damaged``."""
+        for video in self.ids():
+            try:
+                yield self.shard(video)
+            except ArchiveDamaged as e:
+                log.warning("%s", e)
+                if damaged is not None:
+                    damaged.append(str(e))
+
+    def discard(self, video: str) -> None:
+        """Takes a video out of the archive: its manifests first, so that no reader sees half of it."""
+        folder = f"videos/{video}"
+        self._open.pop(video, None)
+        names = self.backend.list(folder)
+        for name in sorted(names, key=lambda n: manifests.manifest_version(n) is None):
+            self.backend.delete(f"{folder}/{name}")
 
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.
@@ -164,7 +185,10 @@ class Archive:
         video = source.sha256[:16]
         folder = f"videos/{video}"
         for name, path in staged.items():
-            self.backend.put_file(f"{folder}/{name}", path)
+            key = f"{folder}/{name}"
+            if not self.backend.put_file(key, path) and sha256_of(self.backend.local_path(key)) != sha256_of(path):
+                self.backend.delete(key)  # its name holds its hash, so what was there is damaged: mend it
+                self.backend.put_file(key, path)
         for _ in range(attempts):
             base = self.manifest(video) or Manifest(video, 0, source)
             new = base.merged(cells, source.paths)
@@ -197,8 +221,6 @@ def stored(kind: str, fingerprint: str, path: Path, rows: int) -> tuple[StoredFi
     The name holds the cell's fingerprint and the start of the file's own hash: two workers that compute one cell and
     differ in a byte never write under one name.
     """
-    from .models import sha256_of
-
     sha = sha256_of(path)
     stem, _, ending = kind.partition(".")
     name = f"{stem}-{fingerprint}-{sha[:12]}.{ending or 'parquet'}"

@@ -23,8 +23,8 @@ TEMPORARY = ".tmp-"
 class Backend(Protocol):
     """Storage with atomic creation.  Keys never start with ``/`` or hold ``..``."""
 
-    def put_file(self, key: str, source: Path) -> None:
-        """Moves the finished file ``source`` to ``key``; a no-op where ``key`` exists (keys are content-addressed)."""
+    def put_file(self, key: str, source: Path) -> bool:
+        """Makes the finished file ``source`` appear as ``key``; False where ``key`` existed (it is left as it was)."""
         ...
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
@@ -32,6 +32,10 @@ class Backend(Protocol):
         ...
 
     def read(self, key: str) -> bytes: ...
+
+    def delete(self, key: str) -> None:
+        """Removes ``key``; a no-op where it is gone."""
+        ...
 
     def list(self, prefix: str) -> list[str]:
         """Names (not keys) directly below the folder ``prefix``, sorted; empty where there is no such folder."""
@@ -82,15 +86,18 @@ class LocalBackend:
     def _path(self, key: str) -> Path:
         return self.root / key
 
-    def put_file(self, key: str, source: Path) -> None:
+    def put_file(self, key: str, source: Path) -> bool:
         target = self._path(key)
         with storage_errors(target):
             with source.open("rb") as f:
                 os.fsync(f.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
+            try:
                 os.link(source, target)
+            except FileExistsError:
+                return False
             fsync_dir(target.parent)
+        return True
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         target = self._path(key)
@@ -121,6 +128,10 @@ class LocalBackend:
 
     def read(self, key: str) -> bytes:
         return self._path(key).read_bytes()
+
+    def delete(self, key: str) -> None:
+        with storage_errors(self._path(key)):
+            self._path(key).unlink(missing_ok=True)
 
     def list(self, prefix: str) -> list[str]:
         try:

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import models
-from .errors import EngineMissing, OptionError
+from .errors import EngineMissing, OptionError, one_line
 
 Kind = Literal["asr", "ocr", "text_encoder", "image_text_encoder", "detector", "chat"]
 KINDS: tuple[Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder", "detector", "chat")
@@ -49,7 +49,7 @@ class EngineOptions(Options):
     """Base of engine options; ``threads`` is the number of CPU threads the engine may use."""
 
     runtime: ClassVar[frozenset[str]] = frozenset({"threads"})
-    threads: int = 1
+    threads: int = Field(1, ge=1, le=1024)
 
 
 class EngineClass(Protocol):
@@ -87,7 +87,10 @@ def find(kind: Kind, name: str) -> EngineClass:
     if name not in points:
         known = ", ".join(sorted(points)) or "none (was vidrag installed again after its entry points changed?)"
         raise EngineMissing(f"no {kind} engine named '{name}'; installed: {known}")
-    found: EngineClass = points[name].load()
+    try:
+        found: EngineClass = points[name].load()
+    except Exception as e:  # a plugin may fail in any way
+        raise EngineMissing(f"{kind} engine '{name}' cannot be imported: {type(e).__name__}: {one_line(e)}") from e
     return found
 
 
@@ -116,7 +119,14 @@ def identity(kind: Kind, name: str, values: Mapping[str, Any]) -> dict[str, Any]
 
 
 def missing_modules(cls: EngineClass) -> tuple[str, ...]:
-    return tuple(m for m in cls.requires if importlib.util.find_spec(m) is None)
+    return tuple(m for m in cls.requires if not _importable(m))
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it is missing
+        return False
 
 
 def load(kind: Kind, name: str, values: Mapping[str, Any] | None = None) -> Any:
@@ -138,7 +148,10 @@ def available(kind: Kind) -> list[EngineInfo]:
     """Every engine that is registered for ``kind``, whether or not its packages are there."""
     infos = []
     for name, point in sorted(_entry_points(kind).items()):
-        cls: EngineClass = point.load()
         dist = point.dist.name if point.dist else "?"
-        infos.append(EngineInfo(kind, name, dist, cls.extra, missing_modules(cls)))
+        try:
+            cls = find(kind, name)
+            infos.append(EngineInfo(kind, name, dist, cls.extra, missing_modules(cls)))
+        except EngineMissing as e:
+            infos.append(EngineInfo(kind, name, dist, "", (one_line(e),)))
     return infos

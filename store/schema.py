@@ -171,7 +171,8 @@ def open_parquet(path: Path, kind: str, rows: int, max_bytes: int = 4 << 30) -> 
     meta = file.metadata
     if meta.num_rows != rows:
         raise ArchiveDamaged(f"{path}: holds {meta.num_rows} rows, its manifest says {rows}")
-    if not set(SCHEMAS[kind].names) <= set(file.schema_arrow.names):
+    types = {f.name: f.type for f in file.schema_arrow}
+    if any(types.get(f.name) != f.type for f in SCHEMAS[kind]):
         raise ArchiveDamaged(f"{path}: its columns are not those of '{kind}'")
     if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > max_bytes:
         raise ArchiveDamaged(f"{path}: unpacks to more than {max_bytes >> 20} MiB; refused")

@@ -71,7 +71,10 @@ class VectorFile:
         if k == 0 or not len(queries):
             empty = (len(queries), k)
             return np.zeros(empty, np.float32), np.zeros(empty, np.int64)
-        scores, rows = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+        try:
+            scores, rows = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+        except RuntimeError as e:
+            raise ArchiveDamaged(f"{self.path}: FAISS cannot search it ({str(e).splitlines()[0][:100]})") from e
         return scores, rows
 
     def scores(self, queries: Vectors) -> Vectors:

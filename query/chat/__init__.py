@@ -106,7 +106,7 @@ def read_reply(text: str, options: int, ids: Sequence[str]) -> Draft:
         raw = told.get("citations")
         cited = [str(c).strip("[] ") for c in raw] if isinstance(raw, list) else []
         abstained = told.get("answerable") is False
-    except ValueError:
+    except (ValueError, RecursionError):
         answer, letter, abstained = text.strip(), "", False
         cited = re.findall(r"\bE\d+\b", text)
         if options and (match := re.search(r"\b([A-Z])\b(?=[).:]|\s*$)", text)):

@@ -78,12 +78,15 @@ class OpenAIChat(LanguageModel):
                 **extra,
             )
             text = done.choices[0].message.content or ""
+            usage = done.usage
+            read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
+            if not isinstance(text, str):
+                raise TypeError("not a text")
         except self._errors as e:
             raise EngineFailed(f"the language model at {self._client.base_url.host} failed: {one_line(e, 200)}") from e
         except (IndexError, AttributeError, TypeError, ValueError) as e:  # a server that sends something else
             raise EngineFailed(f"the language model at {self._client.base_url.host} sent no chat completion") from e
-        usage = done.usage
-        return Reply(text, usage.prompt_tokens if usage else None, usage.completion_tokens if usage else None)
+        return Reply(text, read, written)
 
 
 def _wire(message: Message) -> dict[str, Any]:
