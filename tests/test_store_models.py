@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -205,8 +206,6 @@ def test_the_switch_is_inherited_by_workers(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, "0")
     monkeypatch.setattr(models, "_offline", False)
     models.set_offline(True)
-    import os
-
     assert models._offline is True
     assert os.environ["VIDRAG_OFFLINE"] == os.environ["HF_HUB_OFFLINE"] == "1"
     models.set_offline(False)
