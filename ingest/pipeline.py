@@ -59,6 +59,7 @@ class Outcome:
     bytes: int = 0
     media_seconds: float = 0.0
     coverage: float | None = None
+    host: str | None = None
 
 
 def identify(path: Path) -> tuple[Source, tuple[int, int, int]]:
