@@ -95,7 +95,7 @@ class Archive:
         except ArchiveDamaged:
             return True
 
-    def _versions(self, video: str) -> list[int]:
+    def versions(self, video: str) -> list[int]:
         """Version numbers of the manifests of ``video``, newest first."""
         names = self.backend.list(f"videos/{video}", "manifest-")
         return sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
@@ -111,7 +111,7 @@ class Archive:
     def newest(self, video: str) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
         damage = ""
-        for v in self._versions(video):
+        for v in self.versions(video):
             try:
                 return self.version(video, v)
             except (ArchiveDamaged, OSError) as e:
@@ -132,7 +132,7 @@ class Archive:
     def shard(self, video: str) -> Shard:
         """The newest version of ``video``, kept open among the last used."""
         have = self._open.get(video)
-        if have is None or have.manifest.version != next(iter(self._versions(video)), None):
+        if have is None or have.manifest.version != next(iter(self.versions(video)), None):
             found = self.manifest(video)
             if found is None:
                 self._open.pop(video, None)
@@ -170,7 +170,7 @@ class Archive:
             self._advance(video, lambda m: dataclasses.replace(m, cells=(), current={}, deleted=True))
         self._open.pop(video, None)
         kept = 0 if base is None else 1  # the version that says so keeps the numbers going up
-        for name in [*files, *(manifests.manifest_name(v) for v in reversed(self._versions(video)[kept:]))]:
+        for name in [*files, *(manifests.manifest_name(v) for v in reversed(self.versions(video)[kept:]))]:
             self.backend.delete(f"{folder}/{name}")
         return base is not None and not base.deleted
 
@@ -214,7 +214,7 @@ class Archive:
         """
         if not name.strip():
             raise NoSuchVideo("the name of the video is empty; 'vidrag ls ARCHIVE' lists them")
-        if _VIDEO_ID.fullmatch(name) and self._versions(name):
+        if _VIDEO_ID.fullmatch(name) and self.versions(name):
             return name
         hits = sorted(set(self._by_name(name) or self._by_prefix(name.lower())))
         if not hits:

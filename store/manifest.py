@@ -77,7 +77,7 @@ class Manifest:
         return max(read) if read else float(declared or 0.0)
 
     def merged(self, cells: Mapping[str, Cell], paths: tuple[str, ...]) -> Manifest:
-        """The next version with ``cells`` (by stage) added and made current and ``paths`` put first.
+        """The next version with ``cells`` (by stage) added and made current and new ``paths`` put first.
 
         A cell that is there already and did not fail is kept: two runs that computed the same thing agree on the first.
         """
@@ -88,7 +88,7 @@ class Manifest:
                 continue
             mine = [c for c in mine if not (c.stage == cell.stage and c.fingerprint == cell.fingerprint)]
             mine.append(cell)
-        source = dataclasses.replace(self.source, paths=tuple(dict.fromkeys((*paths, *self.source.paths))))
+        source = dataclasses.replace(self.source, paths=(*(p for p in paths if p not in self.source.paths), *self.source.paths))
         current = {**self.current, **{s: c.fingerprint for s, c in cells.items()}}
         return dataclasses.replace(self, version=self.version + 1, source=source, cells=tuple(mine), current=current)
 
