@@ -18,6 +18,7 @@ from .known import Known
 from .ledger import Ledger, new_run
 from .plan import Item, marked
 from .profile import Profile
+from .report import write as report_file
 from .worker import Order
 
 Report = Callable[["Progress", Item, list[Outcome]], None]
@@ -101,6 +102,7 @@ def ingest(
         for wave in ([i for i in left if i.twin is None], [i for i in left if i.twin is not None]):
             if wave:
                 _wave(wave, hire(order), options.attempts, told, known)
+    report_file(archive, run)
     return run, progress
 
 

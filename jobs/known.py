@@ -49,13 +49,23 @@ class Known:
                 (str(item.path), item.stamp, self._settings),
             ).fetchone()
             told = [Outcome(**{**o, "source": str(item.path)}) for o in json.loads(row[2])] if row else []
-        except (sqlite3.Error, ValueError, TypeError):
+        except (sqlite3.Error, ValueError, TypeError):  # also a path that SQLite cannot hold
             return None
         if not told or (self._conduct.retry_failed and any(o.status == "failed" for o in told)):
             return None
         if row[0] and next(iter(self._archive.versions(row[0])), None) != row[1]:
             return None
         return told
+
+    def video(self, item: Item) -> str:
+        """The id of an unchanged file under any settings; empty where it has to be read to know."""
+        try:
+            row = self._db.execute(
+                "SELECT video FROM files WHERE path=? AND stamp=?", (str(item.path), item.stamp)
+            ).fetchone()
+        except (sqlite3.Error, UnicodeEncodeError):
+            return ""
+        return str(row[0]) if row else ""
 
     def add(self, item: Item, outcomes: Sequence[Outcome]) -> None:
         """Remembers a file whose stages all ended in a way that another try would not change."""

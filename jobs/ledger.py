@@ -35,7 +35,7 @@ class Ledger:
     def __init__(self, archive: Archive, run: str, sync_s: float = 1.0) -> None:
         """``sync_s``: rows of the last so many seconds may be lost in a power cut; the videos themselves are not."""
         self.archive, self.run, self._sync_s = archive, run, sync_s
-        self._journal = archive.backend.journal(_lines_key(run))
+        self._journal = archive.backend.journal(lines_key(run))
         self._synced = time.monotonic()
         self._host = platform.node()
 
@@ -63,14 +63,14 @@ class Ledger:
 def close(archive: Archive, run: str) -> None:
     """Turns the lines of a run that has ended, however it ended, into its table."""
     backend = archive.backend
-    table = to_table(parse(backend.read_journal(_lines_key(run))))
+    table = to_table(parse(backend.read_journal(lines_key(run))))
     with backend.scratch("runs") as folder, storage_errors(folder):
         pq.write_table(table, folder / "ledger.parquet", write_page_checksum=True)
         backend.put_file(f"runs/{run}.parquet", folder / "ledger.parquet")
-    backend.delete_journal(_lines_key(run))
+    backend.delete_journal(lines_key(run))
 
 
-def _lines_key(run: str) -> str:
+def lines_key(run: str) -> str:
     return f"runs/{run}.jsonl"
 
 

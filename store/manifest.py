@@ -88,7 +88,8 @@ class Manifest:
                 continue
             mine = [c for c in mine if not (c.stage == cell.stage and c.fingerprint == cell.fingerprint)]
             mine.append(cell)
-        source = dataclasses.replace(self.source, paths=(*(p for p in paths if p not in self.source.paths), *self.source.paths))
+        known = self.source.paths
+        source = dataclasses.replace(self.source, paths=(*(p for p in paths if p not in known), *known))
         current = {**self.current, **{s: c.fingerprint for s, c in cells.items()}}
         return dataclasses.replace(self, version=self.version + 1, source=source, cells=tuple(mine), current=current)
 

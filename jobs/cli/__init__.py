@@ -15,8 +15,11 @@ _INTERRUPTED = 130
 def main() -> None:
     """Runs the command line; every error is one line on stderr and a documented exit code."""
     from . import archive_commands, ask_commands, bench_commands, eval_commands, ingest_commands, system_commands
+    from . import upkeep_commands as upkeep
 
-    for module in (ingest_commands, ask_commands, archive_commands, eval_commands, bench_commands, system_commands):
+    for module in (
+        ingest_commands, ask_commands, archive_commands, upkeep, eval_commands, bench_commands, system_commands
+    ):  # fmt: skip
         module.register(app)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

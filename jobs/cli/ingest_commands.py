@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..ingest_run import Progress
     from ..plan import Item
     from ..pool import Crew
+    from ..profile import Profile
     from ..worker import Order
 
 
@@ -45,6 +46,7 @@ def ingest(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, also where it looks unchanged.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and how long it would take.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="A video that decodes in part only has failed.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -60,6 +62,8 @@ def ingest(
     items = plan.sources(paths)
     if not items:
         raise UsageError(f"no videos in {', '.join(paths)}; name files, or a folder that holds some")
+    if dry_run:
+        return _estimate(archive, chosen, items, workers, as_json)
     build.check(chosen, build.INGEST_KINDS)
     opened = Archive.create(archive)
     pools = {n: p.model_copy(update={"workers": workers}) for n, p in chosen.pools.items()} if workers else chosen.pools
@@ -82,6 +86,17 @@ def ingest(
     else:
         _tell(run, progress, archive)
     return 3 if progress.failed else 0
+
+
+def _estimate(archive: str, profile: Profile, items: list[Item], workers: int, as_json: bool) -> int:
+    from ...store.archive import Archive
+    from ...store.backend import open_backend
+    from .. import estimate
+
+    opened = Archive.open(archive) if open_backend(archive).size("archive.json") is not None else None
+    told = estimate.estimate(opened, profile, items, workers or len(os.sched_getaffinity(0)))
+    print(json.dumps(told) if as_json else estimate.text(told), end="\n" if as_json else "")
+    return 0
 
 
 def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
