@@ -68,7 +68,7 @@ class Progress:
         if all(o.status == "kept" for o in rows):
             self.kept += 1
             self.kept_bytes += item.bytes
-        else:
+        if any(o.seconds for o in rows):
             self.media_seconds += max((o.media_seconds for o in rows), default=0.0)
         for o in rows:
             self.rows[o.stage] += o.rows
@@ -134,7 +134,7 @@ def _unknown(items: Sequence[Item], known: Known, told: _Teller) -> Iterator[Ite
 def _wave(items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known) -> None:
     by_path = {i.path: i for i in items}
     held: dict[Path, list[list[Outcome]]] = {}
-    for task, outcomes in pool.work(crew, list(by_path), tuple(GROUPS), tries):
+    for task, outcomes in pool.work(crew, list(by_path), tries):
         item = by_path[task.path]
         parts = held.setdefault(task.path, [])
         parts.append(outcomes)

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from ..ingest.pipeline import Outcome
+from ..ingest.stages import GROUPS
 from ..store.engines import Options
 from ..store.errors import VidragError, WorkerDied
 from .worker import Task, failed_task
@@ -109,12 +110,13 @@ class _Supply:
 
 
 def work(
-    crew: Crew, paths: Sequence[Path], groups: Sequence[str], tries: int, recount_s: float = 10.0
+    crew: Crew, paths: Sequence[Path], tries: int, recount_s: float = 10.0
 ) -> Iterator[tuple[Task, list[Outcome]]]:
     """Outcomes of every group of every path, in any order.
 
     Raises what concerns every task (missing weights), and :class:`VidragError` where workers do not start.
     """
+    groups = tuple(GROUPS)
     supply, busy, idle = _Supply(paths, groups), dict[Hand, Task](), dict[Hand, None]()
     pool_of: dict[Hand, str] = {}
     stillborn, counted = 0, 0.0

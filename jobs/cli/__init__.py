@@ -34,10 +34,8 @@ def _run() -> int:
     from ...store.errors import VidragError, one_line
 
     try:
-        code = app(standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except typer.Exit as e:
-        return _stopped() if e.exit_code == _INTERRUPTED else e.exit_code
+        code = app(standalone_mode=False)  # an interrupt comes back as a code
+        return _stopped() if code == _INTERRUPTED else code if isinstance(code, int) else 0
     except typer.Abort:
         return _stopped()
     except VidragError as e:
