@@ -1,0 +1,112 @@
+"""A Ray cluster of several nodes on this machine: child processes on loopback, stopped by process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RAY = Path(sys.executable).with_name("ray")
+_STORE = 80 << 20
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+class Nodes:
+    """A head without CPUs and any number of nodes with one or more.  Use as a context manager."""
+
+    def __init__(self, env: dict[str, str], dashboard: bool = False) -> None:
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._folder = tempfile.TemporaryDirectory(prefix="ray-")
+        self.env = {**env, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+        self.env |= {"RAY_health_check_failure_threshold": "3", "RAY_health_check_period_ms": "1000"}
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        self.dashboard = free_port() if dashboard else None
+        shown = ["--include-dashboard=true", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"]
+        more = shown if dashboard else ["--include-dashboard=false"]
+        self.head = self._start(
+            "--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self._folder.name}", *more
+        )
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [
+            str(RAY),
+            "start",
+            *arguments,
+            "--node-ip-address=127.0.0.1",
+            f"--object-store-memory={_STORE}",
+            "--block",
+        ]
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(command, env=self.env, stdout=quiet, stderr=quiet, start_new_session=True)
+
+    def add(self, cpus: int = 1, **resources: float) -> subprocess.Popen[bytes]:
+        more = [f"--num-gpus={resources['gpus']:g}"] if "gpus" in resources else []
+        node = self._start(f"--address={self.address}", f"--num-cpus={cpus}", *more)
+        self.nodes.append(node)
+        return node
+
+    def wait_for(self, cpus: int, seconds: float = 90) -> None:
+        """Until so many CPUs have joined; asked in a process of its own, so that nothing here is connected."""
+        code = f"import ray; ray.init('{self.address}', logging_level='ERROR', log_to_driver=False)"
+        code += "; print(int(ray.cluster_resources().get('CPU', 0)))"
+        end = time.monotonic() + seconds
+        found = b""
+        while time.monotonic() < end:
+            ran = subprocess.run(
+                [sys.executable, "-c", code], env=self.env, capture_output=True, timeout=120, check=False
+            )
+            found = ran.stdout
+            if ran.returncode == 0 and int(found.split()[-1]) >= cpus:
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"the cluster has not grown to {cpus} CPUs within {seconds} s ({found!r})")
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """Ends a node and all that runs on it, as a power cut would."""
+        for pid in [*_below(node.pid), node.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        node.wait()
+        if node in self.nodes:
+            self.nodes.remove(node)
+
+    def workers(self) -> list[int]:
+        """Process ids of the actors that ingest."""
+        import psutil
+
+        found = []
+        for node in self.nodes:
+            for pid in _below(node.pid):
+                with contextlib.suppress(psutil.Error):
+                    if "ray::Worker" in " ".join(psutil.Process(pid).cmdline()):
+                        found.append(pid)
+        return found
+
+    def __enter__(self) -> Nodes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in [*self.nodes, self.head]:
+            self.kill(node)
+        self._folder.cleanup()
+
+
+def _below(pid: int) -> list[int]:
+    import psutil
+
+    try:
+        return [c.pid for c in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []

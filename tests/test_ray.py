@@ -1,0 +1,105 @@
+"""Ingest over a Ray cluster of two nodes on this machine: workers, nodes and drivers die, the videos are indexed once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from media_files import with_tone
+from ray_nodes import Nodes
+from vidrag.store.archive import Archive
+from world import World, until
+
+CLIPS = 8
+SLOW = ("--set=asr=trouble", "--set=asr.delay_s=1.5")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips") / "in"
+    folder.mkdir()
+    for i in range(CLIPS):
+        with_tone(folder / f"clip{i}.mp4", 1, f"{64 + 16 * i}x48")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    env = World.make(tmp_path_factory.mktemp("env")).env
+    with Nodes({**env, "RAY_memory_usage_threshold": "0.98"}) as cluster:
+        cluster.add()
+        cluster.add()
+        cluster.wait_for(2)
+        yield cluster
+
+
+@pytest.fixture
+def world(tmp_path: Path, clips: Path) -> World:
+    (tmp_path / "in").symlink_to(clips)
+    return World.make(tmp_path)
+
+
+def begun(world: World, nodes: Nodes, *more: str) -> subprocess.Popen[str]:
+    """A run that has done its first video."""
+    run = world.start("ingest", "archive", "in", "--ray", nodes.address, *SLOW, *more)
+    assert run.stdout
+    for line in run.stdout:
+        if line.startswith("[1/"):
+            return run
+    raise AssertionError(run.communicate()[1])
+
+
+def complete(world: World, run: subprocess.Popen[str]) -> dict[str, Any]:
+    """Waits for the end; every video is indexed, once, and every byte is right."""
+    out, err = run.communicate(timeout=240)
+    assert run.returncode == 0, (out, err)
+    assert world.run("verify", "archive").returncode == 0
+    shards = list(Archive.open(world.root / "archive").shards())
+    assert len(shards) == CLIPS
+    assert all({c.status for c in s.status().values()} <= {"ok", "none"} for s in shards)
+    assert all(len({c.stage for c in s.manifest.cells}) == len(s.manifest.cells) for s in shards)
+    told: dict[str, Any] = json.loads(world.run("report", "archive", "--json").stdout)
+    return told
+
+
+def test_two_nodes_share_the_work_and_a_killed_worker_is_replaced(world: World, nodes: Nodes) -> None:
+    run = begun(world, nodes)
+    until(lambda: len(nodes.workers()) >= 2)
+    os.kill(nodes.workers()[0], signal.SIGKILL)
+    told = complete(world, run)
+    assert told["failed"] == 0 and told["videos"] == CLIPS
+    again = world.run("ingest", "archive", "in", "--ray", nodes.address, *SLOW, "--json")
+    assert json.loads(again.stdout)["kept"] == CLIPS
+
+
+def test_a_killed_driver_leaves_what_was_done(world: World, nodes: Nodes) -> None:
+    run = begun(world, nodes)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    until(lambda: not nodes.workers())
+    (left,) = json.loads(world.run("runs", "archive", "--json").stdout)
+    assert not left["finished"] and 1 <= left["videos"] < CLIPS
+    began = time.time()
+    told = complete(world, world.start("ingest", "archive", "in", "--ray", nodes.address, *SLOW))
+    assert told["kept"] >= left["videos"], time.time() - began
+
+
+def test_a_lost_node_costs_what_was_in_flight(world: World, nodes: Nodes) -> None:
+    """The rest goes on elsewhere, and a node that joins later is used."""
+    run = begun(world, nodes)
+    nodes.kill(nodes.nodes[0])
+    nodes.add()
+    told = complete(world, run)
+    assert told["failed"] == 0
+
+
+def test_no_such_cluster_is_one_line(world: World) -> None:
+    ran = world.run("ingest", "archive", "in", "--ray", "127.0.0.1:1", RAY_raylet_start_wait_time_s="2")
+    assert ran.returncode == 1 and "Ray does not start at 127.0.0.1:1" in ran.stderr
