@@ -132,7 +132,7 @@ class Evidence:
     """One row that an answer may cite.
 
     ``rank`` is 1 for the row that matters most; ``score`` is comparable within one ``kind`` only.  ``frame`` is the
-    index of the stored frame behind a detection or frame row.
+    index of the stored frame behind a detection or frame row.  ``doubts``: why speech may not be what was said.
     """
 
     id: str
@@ -145,6 +145,7 @@ class Evidence:
     score: float
     rank: int
     frame: int | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def span(self) -> Span:

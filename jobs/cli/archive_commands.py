@@ -136,7 +136,7 @@ def _origin(data: Mapping[str, Any]) -> str:
         return "recognised" if data.get("source") == "asr" and not data.get("reason") else ""
     odd = {"bad_cues": "bad cues", "beyond_end": "cues after the end"}
     told = [str(data["language"])] if data.get("language") else []
-    told += [f"{data[k]} {what}" for k, what in odd.items() if data.get(k)]
+    told += [f"{what}: {data[k]}" for k, what in odd.items() if data.get(k)]
     return f"{source} ({', '.join(told)})" if told else source
 
 
