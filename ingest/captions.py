@@ -65,7 +65,7 @@ def sidecars(path: Path) -> list[Sidecar]:
     """
     try:
         names = sorted(os.listdir(path.parent))
-    except OSError:
+    except (OSError, ValueError):  # a path that an archive names may be anything
         return []
     there = {_same(n) for n in names}
     found = []
@@ -140,7 +140,7 @@ def choose(paths: Iterable[Path], info: MediaInfo, settings: IngestSettings, pri
 
 def _pictures(info: MediaInfo) -> str:
     count = sum(not t.text for t in info.subtitles)
-    return f"{count} subtitle {'track is' if count == 1 else 'tracks are'} pictures of text and not read"
+    return f"{count} subtitle {'track is' if count == 1 else 'tracks are'} not text and not read"
 
 
 def _content(path: Path, max_mb: int) -> tuple[bytes | MediaError, str]:

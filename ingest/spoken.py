@@ -41,15 +41,16 @@ def speech_step(
         try:
             found, warning = captions.embedded(path, info, source.track, settings.subtitles, settings.media)
             if warning and settings.strict:
-                raise MediaError(f"{path.name}: {warning}")
+                return _nothing(source, MediaError(f"{path.name}: {warning}"), "", notes)
             where = {"track": source.track.index, **({"warning": warning} if warning else {})}
             return _cues(video, source, found, where, folder, clock, notes)
         except MediaError as e:
-            if not source.recognise or settings.strict or not e.permanent:
+            if not source.recognise or not e.permanent:
                 return _nothing(source, e, "", notes)
             notes = (*notes, f"subtitles not used: {e}")
     if recognised and recognised.status != "failed" and recognised.fingerprint != source.fingerprint:
-        made = Made({"speech": dataclasses.replace(recognised, fingerprint=source.fingerprint)})
+        free = dataclasses.replace(recognised, fingerprint=source.fingerprint, seconds=0.0, cpu_seconds=0.0)
+        made = Made({"speech": free})
     else:
         made = steps.speech_rows(path, video, info, settings, source.fingerprint, asr, folder)
     return _with(made, {"source": "asr"}, notes)

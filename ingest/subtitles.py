@@ -106,7 +106,7 @@ def parse(
     """
     if len(data) > options.max_mb << 20:
         raise MediaLimit(f"{name}: larger than {options.max_mb} MiB (subtitles.max_mb); refused")
-    text, encoding = decoded(data, name)
+    text, encoding = decoded(data, name, language)
     lines = re.split(r"\r\n|\r|\n", text)
     if max(map(len, lines)) > LONGEST_LINE:
         raise MediaLimit(f"{name}: a line of more than {LONGEST_LINE} characters; refused")

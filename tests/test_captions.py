@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from media_files import SPEC, X264, Local, ffmpeg, lavfi, with_tone
 from vidrag.ingest import media
-from vidrag.ingest.captions import best_track, sidecars
+from vidrag.ingest.captions import best_track, known_paths, sidecars
 from vidrag.ingest.pipeline import Outcome, ingest_video
 from vidrag.ingest.stages import STAGES
 from vidrag.store.archive import Archive
@@ -370,6 +370,17 @@ def test_an_empty_track_gives_way_to_the_recogniser(archive: Archive, tmp_path: 
     assert {s for s, x in status(strictly).items() if x == "failed"} == {"speech"}
 
 
+def test_an_empty_track_is_no_damage(archive: Archive, tmp_path: Path) -> None:
+    path = with_track(tmp_path / "talk.mkv", text=srt((0.2, 0.4, "{\\an8}")))
+    assert heard(archive, ingest_video(path, archive, Local("run.strict=true"))) == ["hello."]
+
+
+def test_paths_of_an_archive_may_be_anything(clip: Path, archive: Archive) -> None:
+    known = ["/nowhere/at/all.mp4", "a\0b.mp4", "", "/dev/null", "relative.mp4", "x" * 5000]
+    for path in known_paths(clip, known):
+        assert sidecars(path) == []
+
+
 def test_a_forced_track_is_not_taken(archive: Archive, tmp_path: Path) -> None:
     path = with_track(tmp_path / "talk.mkv", "subrip", 0, "-disposition:s:0", "forced")
     assert heard(archive, ingest_video(path, archive, Local())) == ["hello."]
@@ -386,7 +397,7 @@ def test_pictures_of_text_are_named(archive: Archive, tmp_path: Path) -> None:
     assert [t.text for t in media.probe(path, media.MediaOptions()).subtitles] == [False]
     found = ingest_video(path, archive, Local())
     assert heard(archive, found) == ["hello."]
-    assert cell(archive, found).data["note"] == "1 subtitle track is pictures of text and not read"
+    assert cell(archive, found).data["note"] == "1 subtitle track is not text and not read"
 
 
 def test_the_probe_names_tracks(tmp_path: Path) -> None:

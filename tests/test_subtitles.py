@@ -82,23 +82,31 @@ def test_the_same_cues_come_out_of_every_state_of_a_file(state: str) -> None:
 
 
 ENCODINGS = {
-    "utf-8": "Größe, naïve, 日本語",
-    "utf-8-sig": "Größe, naïve, 日本語",
-    "utf-16": "Größe, naïve, 日本語",
-    "utf-16-le": "Größe, naïve, 日本語",
-    "utf-16-be": "Größe, naïve, 日本語",
-    "cp1252": "Der Kaffee in der Küche schmeckt schön süß – “ja”, sagt die Ärztin, für 5 €",
-    "cp1251": "Ну и ладно, сказал он, пойдём домой: завтра будет новый день, и всё будет хорошо",
-    "shift_jis": "今日はとても良い天気ですね。一緒に公園へ散歩に行きませんか。",
-    "gb18030": "今天的天气非常好，我们一起去公园散步吧。明天可能会下雨。",
+    "utf-8": (None, "Größe, naïve, 日本語"),
+    "utf-8-sig": (None, "Größe, naïve, 日本語"),
+    "utf-16": (None, "Größe, naïve, 日本語"),
+    "utf-16-le": (None, "Größe, naïve, 日本語"),
+    "utf-16-be": (None, "Größe, naïve, 日本語"),
+    "cp1252": (None, "¿Dónde está el niño? – “Là-bas, à la forêt” – På måndag, não é? 5 €"),
+    "cp1250": (None, "Dzień dobry, proszę bardzo, łąka i żółw"),
+    "cp1251": (None, "Ну и ладно, сказал он, пойдём домой: завтра будет новый день, и всё будет хорошо"),
+    "cp1253": (None, "Ο καιρός είναι πολύ καλός σήμερα, τι κάνετε;"),
+    "shift_jis": (None, "今日はとても良い天気ですね。一緒に公園へ散歩に行きませんか。"),
+    "gb18030": (None, "今天的天气非常好，我们一起去公园散步吧。明天可能会下雨。"),
+    "cp1254": ("tr", "Günaydın, nasılsınız? Şimdi gidiyorum."),
+    "cp1255": ("he", "שלום, מה שלומך היום?"),
+    "cp932": ("ja", "家に帰ろう。"),
+    "big5": ("zh", "今天的天氣非常好，我們一起去公園散步吧。"),
+    "koi8_r": ("ru", "Сегодня хорошая погода, пойдём гулять."),
 }
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_encodings_are_told_apart(encoding: str) -> None:
-    text = ENCODINGS[encoding]
+    """By what is in the file; where that says too little, the language in its name helps."""
+    language, text = ENCODINGS[encoding]
     data = f"1\n00:00:01,000 --> 00:00:02,000\n{text}\n".encode(encoding)
-    assert rows(data) == [(1, 2, text)]
+    assert plain(parse(data, "a.srt", CUES, language=language).rows) == [(1, 2, text)]
 
 
 def test_one_odd_byte_does_not_change_the_encoding() -> None:
