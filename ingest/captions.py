@@ -57,38 +57,53 @@ class SpeechSource:
     broken: MediaError | None = None
 
 
-def sidecars(path: Path) -> list[Sidecar]:
-    """Subtitle files of the video ``path``, by name: ``talk.srt``, ``talk.en.vtt``, ``talk.mp4.srt`` for ``talk.mp4``.
+class Folder:
+    """The subtitle files of one folder, found by the names of its videos; listed once, when made.
 
-    Tags between the names are languages or remarks as players know them; ``forced`` files hold a few lines only and are
-    left out, and so is what belongs to another video of the folder (``talk.en.srt`` where there is a ``talk.en.mp4``).
+    ``start``: only videos whose name begins so will be asked for.
     """
-    try:
-        names = sorted(os.listdir(path.parent))
-    except (OSError, ValueError):  # a path that an archive names may be anything
-        return []
-    there = {_same(n) for n in names}
-    found = []
-    for name in names:
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() not in SUFFIXES:
-            continue
-        for base in dict.fromkeys((path.name, path.stem)):
-            rest = _same(stem).removeprefix(_same(base))
-            if not _same(stem).startswith(_same(base)) or not (rest == "" or rest.startswith(".")):
-                continue
-            tags = [t.lower() for t in rest.split(".") if t]
+
+    def __init__(self, path: Path, start: str = "") -> None:
+        self.path = path
+        try:
+            names = [n for n in os.listdir(path) if _same(n).startswith(_same(start))]
+        except (OSError, ValueError):  # a path that an archive names may be anything
+            names = []
+        self._there = {_same(n) for n in names}
+        self._by_base: dict[str, list[tuple[str, list[str]]]] = {}
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in SUFFIXES:
+                base, *tags = _same(stem).split(".")
+                for i in range(len(tags) + 1):
+                    self._by_base.setdefault(".".join((base, *tags[:i])), []).append((name, tags[i:]))
+
+    def of(self, video: str) -> list[Sidecar]:
+        """Subtitle files of the video of that name: ``talk.srt``, ``talk.en.vtt``, ``talk.mp4.srt`` for ``talk.mp4``.
+
+        Tags between the names are languages or remarks as players know them; ``forced`` files hold a few lines only and
+        are left out, and so is what belongs to another video (``talk.en.srt`` where there is a ``talk.en.mp4``).
+        """
+        stem, suffix = os.path.splitext(_same(video))
+        whole = self._by_base.get(_same(video), [])
+        longer = {name for name, _ in whole}
+        found = []
+        for name, tags in sorted([*whole, *(x for x in self._by_base.get(stem, []) if x[0] not in longer)]):
             known = [language_of(t) for t in tags]
-            others = {t for t, language in zip(tags, known, strict=True) if not language}
-            taken = rest and _same(stem + path.suffix) in there
+            others = {t.lower() for t, language in zip(tags, known, strict=True) if not language}
+            taken = tags and _same(os.path.splitext(name)[0] + suffix) in self._there
             if others <= _REMARKS and "forced" not in others and not taken:
-                found.append(Sidecar(path.parent / name, next((x for x in known if x), None)))
-            break
-    return found
+                found.append(Sidecar(self.path / name, next((x for x in known if x), None)))
+        return found
+
+
+def sidecars(path: Path) -> list[Sidecar]:
+    """Subtitle files of the video ``path``, by name; see :meth:`Folder.of`."""
+    return Folder(path.parent, path.stem).of(path.name)
 
 
 def _same(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _best_first(found: Sequence[Sidecar], language: str | None) -> list[Sidecar]:
