@@ -22,7 +22,7 @@ from ..store.records import MediaInfo, SubtitleTrack
 from . import media, subtitles
 from .languages import language_of
 from .media import MediaOptions
-from .stages import IngestSettings, subtitle_print
+from .stages import IngestSettings, subtitle_print, with_speech
 from .subtitles import SubtitleOptions, Subtitles
 
 SUFFIXES = (".srt", ".vtt")
@@ -151,6 +151,17 @@ def choose(paths: Iterable[Path], info: MediaInfo, settings: IngestSettings, pri
     if recognise:
         return SpeechSource("asr", name_of("asr", plain) if tried else plain, plain, recognise, notes)
     return SpeechSource("none", name_of("none"), plain, recognise, notes, broken=broken)
+
+
+def per_video(
+    path: Path, known: Sequence[str], info: MediaInfo, settings: IngestSettings, prints: Mapping[str, str]
+) -> tuple[SpeechSource, dict[str, str]]:
+    """Where the speech of the video ``path`` comes from, and the fingerprints of its stages that follow from it.
+
+    ``known``: the other paths that the index names for it; ``prints``: the fingerprints under ``settings`` alone.
+    """
+    source = choose(known_paths(path, known), info, settings, prints)
+    return source, with_speech(settings, prints, source.fingerprint)
 
 
 def _pictures(info: MediaInfo) -> str:

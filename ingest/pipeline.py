@@ -19,7 +19,7 @@ from ..store.errors import MediaError, NotAVideo, SourceChanged, VidragError, on
 from ..store.manifest import Manifest, Source
 from ..store.records import Cell, MediaInfo
 from . import captions, media, spoken, steps
-from .stages import GROUPS, READS, EngineChoice, IngestSettings, fingerprints, with_speech
+from .stages import GROUPS, READS, EngineChoice, IngestSettings, fingerprints
 from .steps import Clock, Made
 
 
@@ -169,8 +169,7 @@ class _Job:
     def _speech_source(self, info: MediaInfo) -> tuple[captions.SpeechSource, Cell | None]:
         """Where speech comes from, which decides its fingerprint; and the cell of recognised speech, if any."""
         known = self.manifest.source.paths if self.manifest else ()
-        source = captions.choose(captions.known_paths(self.path, known), info, self.settings, self.prints)
-        self.prints = with_speech(self.settings, self.prints, source.fingerprint)
+        source, self.prints = captions.per_video(self.path, known, info, self.settings, self.prints)
         return source, self.manifest.cell("speech", source.plain) if self.manifest else None
 
     def _shard(self) -> Any:
