@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..store import engines
+from ..store import engines, tries
 from ..store.archive import Archive
-from ..store.errors import MediaError, NotAVideo, SourceChanged, VidragError, one_line
+from ..store.errors import MediaError, NotAVideo, SourceChanged, StepTimeout, VidragError, WorkerDied, one_line
 from ..store.manifest import Manifest, Source
 from ..store.records import Cell, MediaInfo
 from . import captions, media, spoken, steps
+from .conduct import Conduct, deadly
 from .stages import GROUPS, READS, EngineChoice, IngestSettings, fingerprints
 from .steps import Clock, Made
 
@@ -42,7 +43,7 @@ class Outcome:
     """How one stage of one video ended: a row of the ledger.
 
     ``status`` is that of the cell, ``kept`` where an earlier run had done it, ``skipped`` where a stage that it reads
-    failed.
+    failed; ``permanent``: a failure that is not tried again by itself.
     """
 
     video: str
@@ -59,6 +60,8 @@ class Outcome:
     bytes: int = 0
     media_seconds: float = 0.0
     coverage: float | None = None
+    host: str | None = None
+    permanent: bool = False
 
 
 def identify(path: Path) -> tuple[Source, tuple[int, int, int]]:
@@ -81,18 +84,13 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return st.st_size, st.st_mtime_ns, st.st_ino
 
 
-def missing(manifest: Manifest | None, prints: dict[str, str], stages: Iterable[str], retry: bool) -> list[str]:
+def missing(manifest: Manifest | None, prints: dict[str, str], stages: Iterable[str], conduct: Conduct) -> list[str]:
     """The stages whose cell has to be computed: absent, or failed for a reason that may have gone."""
-    out = []
-    for stage in stages:
-        cell = manifest.cell(stage, prints[stage]) if manifest else None
-        if cell is None or (cell.status == "failed" and (retry or not cell.permanent)):
-            out.append(stage)
-    return out
+    return [s for s in stages if conduct.due(manifest.cell(s, prints[s]) if manifest else None)]
 
 
 def ingest_video(
-    path: Path, archive: Archive, loaded: Engines, group: str | None = None, retry_failed: bool = False
+    path: Path, archive: Archive, loaded: Engines, group: str | None = None, conduct: Conduct | None = None
 ) -> list[Outcome]:
     """Brings the index of one video up to date with the settings of ``loaded``; one outcome for each stage.
 
@@ -103,7 +101,7 @@ def ingest_video(
     prints = fingerprints(loaded.settings)
     for last_try in (False, True):
         try:
-            return _Job(path, archive, loaded, prints, stages, retry_failed).run()
+            return _Job(path, archive, loaded, prints, stages, conduct or Conduct()).run()
         except SourceChanged as e:
             if last_try:
                 return _unreadable(path, prints, stages, e)
@@ -114,7 +112,16 @@ def ingest_video(
 
 def _unreadable(path: Path, prints: dict[str, str], stages: Iterable[str], error: VidragError) -> list[Outcome]:
     first, *rest = stages
-    bad = Outcome("", str(path), first, prints[first], "failed", type(error).__name__, one_line(error))
+    bad = Outcome(
+        "",
+        str(path),
+        first,
+        prints[first],
+        "failed",
+        type(error).__name__,
+        one_line(error),
+        permanent=error.permanent,
+    )
     return [bad, *(Outcome("", str(path), s, prints[s], "skipped", message=f"needs {first}") for s in rest)]
 
 
@@ -122,47 +129,59 @@ class _Job:
     """One video under one set of fingerprints."""
 
     def __init__(
-        self, path: Path, archive: Archive, loaded: Engines, prints: dict[str, str], stages: Iterable[str], retry: bool
+        self,
+        path: Path,
+        archive: Archive,
+        loaded: Engines,
+        prints: dict[str, str],
+        stages: Iterable[str],
+        conduct: Conduct,
     ) -> None:
         self.path, self.archive, self.loaded, self.settings = path, archive, loaded, loaded.settings
-        self.prints, self.stages = prints, tuple(stages)
+        self.prints, self.stages, self.conduct = prints, tuple(stages), conduct
         self.source, self._was = identify(path)
         self.video = self.source.sha256[:16]
         self.manifest = archive.manifest(self.video)
         self._new = self.manifest is None
-        self.todo, self._retry = list[str](), retry
+        self.todo = list[str]()
         self.done: dict[str, Cell] = {}
+        self.duration: float | None = None
 
     def run(self) -> list[Outcome]:
         info = self._media()
+        self.duration = info.duration
         source = self._speech_source(info)
-        self.todo = missing(self.manifest, self.prints, self.stages, self._retry)
+        self.todo = missing(self.manifest, self.prints, self.stages, self.conduct)
         self._promote()
         if visual := {"frames", "text"} & set(self.todo):
             self._step(
+                sorted(visual),
                 lambda d: steps.visual_pass(
                     self.path, self.video, info, self.settings, self.prints, visual, lambda: self.loaded.get("ocr"), d
-                )
+                ),
             )
         if "speech" in self.todo:
             self._step(
+                ["speech"],
                 lambda d: spoken.speech_step(
                     self.path, self.video, info, self.settings, *source, lambda: self.loaded.get("asr"), d
-                )
+                ),
             )
         if self._ready("frame_vectors"):
             self._step(
+                ["frame_vectors"],
                 lambda d: steps.frame_vectors(
                     self._shard(), self.prints["frame_vectors"], lambda: self.loaded.get("image_text_encoder"), d
-                )
+                ),
             )
         for kind in ("text", "speech"):
             stage = f"{kind}_vectors"
             if self._ready(stage):
                 self._step(
+                    [stage],
                     lambda d, kind=kind, stage=stage: steps.text_vectors(  # type: ignore[misc]
                         self._shard(), kind, stage, self.prints[stage], lambda: self.loaded.get("text_encoder"), d
-                    )
+                    ),
                 )
         return [self._outcome(s) for s in self.stages]
 
@@ -200,17 +219,45 @@ class _Job:
             return False
         return all((c := self.manifest.cell(r, self.prints[r])) and c.status != "failed" for r in READS[stage])
 
-    def _step(self, make: Callable[[Path], Made]) -> None:
-        """Runs one step in a private folder and publishes it, with the probe's cell where that is new."""
-        with self.archive.staging(self.source) as folder:
+    def _step(self, stages: Sequence[str], make: Callable[[Path], Made]) -> None:
+        """Runs the step that computes ``stages`` in a private folder and publishes it.
+
+        A step that takes too long is published as failed and ends its process, if ``conduct.watch`` says so; one whose
+        workers died again and again is published as failed without another try.
+        """
+        first, conduct = stages[0], self.conduct
+        if why := deadly(self.archive, self.video, first, self.prints[first], conduct):
+            self._publish({s: self._failed(s, WorkerDied(why)) for s in stages}, {})
+            return
+        limit = conduct.limit_s(self.duration)
+        late = StepTimeout(f"no result after {limit:.0f} s; stopped")
+
+        def overdue() -> None:
+            self._publish({s: self._failed(s, late) for s in stages}, {})
+            tries.forget(self.archive.backend, self.video, first, self.prints[first])
+
+        begun = tries.trying(self.archive.backend, self.video, first, self.prints[first], conduct.run)
+        with begun, conduct.watch(limit, overdue), self.archive.staging(self.source) as folder:
             made = make(folder)
             if _stamp(self.path) != self._was:
                 if self._new:  # what was indexed so far is of content that no file holds
                     self.archive.discard(self.video)
                 raise SourceChanged(f"{self.path.name}: changed while it was ingested")
-            cells = {**({"media": self.done["media"]} if "media" in self.done else {}), **made.cells}
-            self.manifest = self.archive.publish(self.source, cells, made.staged)
-            self.done |= made.cells
+            self._publish(made.cells, made.staged)
+        tries.forget(self.archive.backend, self.video, first, self.prints[first])
+
+    def _failed(self, stage: str, error: VidragError) -> Cell:
+        return steps.failed(stage, self.prints[stage], error)
+
+    def _publish(self, cells: dict[str, Cell], staged: dict[str, Path]) -> None:
+        """Publishes ``cells``, with the probe's where that is new."""
+        before = self.manifest
+        counted = {
+            s: self.conduct.counted(c, before.cell(s, c.fingerprint) if before else None) for s, c in cells.items()
+        }
+        probed = {"media": self.done["media"]} if "media" in self.done else {}
+        self.manifest = self.archive.publish(self.source, {**probed, **counted}, staged)
+        self.done |= counted
 
     def _outcome(self, stage: str) -> Outcome:
         cell = self.manifest.cell(stage, self.prints[stage]) if self.manifest else None
@@ -232,4 +279,5 @@ class _Job:
             sum(f.bytes for f in cell.files) if ran else 0,
             self.manifest.duration if self.manifest else 0.0,
             cell.coverage,
+            permanent=cell.permanent,
         )

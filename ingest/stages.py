@@ -38,6 +38,14 @@ READS: Mapping[str, tuple[str, ...]] = {
 """Every stage, in an order in which each comes after what it reads."""
 
 STAGES = tuple(READS)
+
+
+def readers(stage: str) -> set[str]:
+    """Every stage that reads ``stage``, directly or not."""
+    direct = {s for s, reads in READS.items() if stage in reads}
+    return direct.union(*(readers(s) for s in direct))
+
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "visual": ("media", "frames", "text", "frame_vectors", "text_vectors"),
     "sound": ("media", "speech", "speech_vectors"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..ingest.stages import EngineChoice
 from ..query.asker import Asker
 from ..query.detections import DetectionCache
@@ -46,7 +44,7 @@ def asker(archive: Archive, profile: Profile) -> Asker:
     detector = engines.load("detector", *_of(profile, "detector"))
     chat = engines.load("chat", *_of(profile, "chat"))
     fallback = chat if profile.chat.name == "extractive" else engines.load("chat", "extractive")
-    cache = DetectionCache(detector, Path(archive.location) / "cache" / "detections.sqlite")
+    cache = DetectionCache(detector, archive.cache_file("detections.sqlite"))
     prints = {
         "profile": profile.fingerprint(),
         "text_encoder": text.spec.space,

@@ -1,7 +1,4 @@
-"""One ingest run: what to do, who does it, what came of it.
-
-An executor takes tasks and gives back outcomes in any order; :mod:`.ray_ingest` is one, :class:`InProcess` the other.
-"""
+"""One ingest run: what is left to do, who does it, what came of it."""
 
 from __future__ import annotations
 
@@ -10,57 +7,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from ..ingest.pipeline import Engines, Outcome, ingest_video
-from ..ingest.stages import GROUPS, IngestSettings
+from ..ingest.conduct import Conduct
+from ..ingest.pipeline import Outcome
+from ..ingest.stages import GROUPS
+from ..store import models
 from ..store.archive import Archive
-from ..store.errors import StorageError, one_line
-from . import build
+from . import build, pool
+from .known import Known
 from .ledger import Ledger, new_run
-from .plan import Item
+from .plan import Item, marked
 from .profile import Profile
+from .report import write as report_file
+from .worker import Order
 
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Part of the work on one video: a group of stages (None: all)."""
-
-    item: Item
-    group: str | None
-
-
-class Executor(Protocol):
-    """Runs tasks.  ``split``: give it the groups of a video as tasks of their own."""
-
-    split: bool
-
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, list[Outcome]]]:
-        """Outcomes of every task, in any order.  A task that cannot be done is an outcome, too."""
-        ...
-
-
-def failed_task(task: Task, error: BaseException) -> list[Outcome]:
-    """The outcome of a task that ended in an exception of its worker."""
-    stage = GROUPS[task.group][0] if task.group else "media"
-    return [Outcome("", str(task.item.path), stage, "", "failed", type(error).__name__, one_line(error))]
-
-
-class InProcess:
-    """One video after the other in this process."""
-
-    split = False
-
-    def __init__(self, archive: Archive, settings: IngestSettings, retry_failed: bool) -> None:
-        self.archive, self.retry_failed = archive, retry_failed
-        self._engines = Engines(settings)
-
-    def run(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, list[Outcome]]]:
-        for task in tasks:
-            try:
-                yield task, ingest_video(task.item.path, self.archive, self._engines, task.group, self.retry_failed)
-            except StorageError as e:
-                yield task, failed_task(task, e)
+Report = Callable[["Progress", Item, list[Outcome]], None]
+HireCrew = Callable[[Order], pool.Crew]
+"""Makes the crew that works on what is left; not called where nothing is."""
 
 
 @dataclass(slots=True)
@@ -73,9 +36,9 @@ class Progress:
     done: int = 0
     done_bytes: float = 0.0
     media_seconds: float = 0.0
-    media: dict[str, float] = field(default_factory=dict)
     failed: dict[str, Outcome] = field(default_factory=dict)
     kept: int = 0
+    kept_bytes: int = 0
     rows: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -85,56 +48,101 @@ class Progress:
     @property
     def eta_s(self) -> float | None:
         """Seconds left if the rest goes as fast, byte for byte; None before the first video is done."""
-        if not self.done_bytes:
+        worked = self.done_bytes - self.kept_bytes
+        if worked <= 0:
             return None
-        return self.seconds / self.done_bytes * max(0.0, self.bytes - self.done_bytes)
+        return self.seconds / worked * max(0.0, self.bytes - self.done_bytes)
 
     @property
     def speed(self) -> float:
         """Seconds of video a second."""
         return self.media_seconds / max(self.seconds, 1e-9)
 
+    def part(self, item: Item, share: float) -> None:
+        self.done_bytes += item.bytes * share
+
+    def video(self, item: Item, rows: Sequence[Outcome]) -> None:
+        self.done += 1
+        if bad := next((o for o in rows if o.status == "failed"), None):
+            self.failed[str(item.path)] = bad
+        if all(o.status == "kept" for o in rows):
+            self.kept += 1
+            self.kept_bytes += item.bytes
+        if any(o.seconds for o in rows):
+            self.media_seconds += max((o.media_seconds for o in rows), default=0.0)
+        for o in rows:
+            self.rows[o.stage] += o.rows
+
 
 def ingest(
     archive: Archive,
     profile: Profile,
     items: Sequence[Item],
-    executor: Executor,
-    report: Callable[[Progress, Item, list[Outcome]], None],
+    hire: HireCrew,
+    report: Report,
+    *,
+    retry_failed: bool = False,
+    rehash: bool = False,
 ) -> tuple[str, Progress]:
     """Runs everything, writes the ledger, and returns the run's name and how it went.
 
-    Raises before any work where engines or weights are missing.
+    ``rehash``: read every file again, also where size and times say that it has not changed.  Raises before any work
+    where engines or weights are missing.
     """
     build.check(profile, build.INGEST_KINDS)
-    run = new_run()
+    run, options = new_run(), profile.run
     progress = Progress(len(items), sum(i.bytes for i in items))
-    with Ledger(archive, run) as ledger:
-        for wave in ([i for i in items if i.twin is None], [i for i in items if i.twin is not None]):
-            _wave(wave, executor, progress, ledger, report)
+    conduct = Conduct(
+        run, options.attempts, retry_failed, step_s=options.step_timeout_s, step_per_s=options.step_timeout_per_s
+    )
+    order = Order(archive.location, profile.ingest, conduct, models.offline())
+    with Known(archive, profile.ingest, conduct) as known, Ledger(archive, run) as ledger:
+        told = _Teller(progress, ledger, report)
+        left = marked(items if rehash else _unknown(items, known, told))
+        for wave in ([i for i in left if i.twin is None], [i for i in left if i.twin is not None]):
+            if wave:
+                _wave(wave, hire(order), options.attempts, told, known)
+    report_file(archive, run)
     return run, progress
 
 
-def _wave(
-    items: Sequence[Item],
-    executor: Executor,
-    progress: Progress,
-    ledger: Ledger,
-    report: Callable[[Progress, Item, list[Outcome]], None],
-) -> None:
-    groups: tuple[str | None, ...] = tuple(GROUPS) if executor.split else (None,)
-    waiting: dict[Path, int] = {i.path: len(groups) for i in items}
-    held: dict[Path, list[Outcome]] = {i.path: [] for i in items}
-    for task, outcomes in executor.run([Task(i, g) for i in items for g in groups]):
-        path = task.item.path
-        held[path] += outcomes
-        waiting[path] -= 1
-        progress.done_bytes += task.item.bytes / len(groups)
-        if not waiting[path]:
-            rows = _distinct(held.pop(path))
-            ledger.add(rows)
-            _count(progress, task.item, rows)
-            report(progress, task.item, rows)
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Puts the outcomes of a video where they belong."""
+
+    progress: Progress
+    ledger: Ledger
+    report: Report
+
+    def video(self, item: Item, rows: list[Outcome]) -> None:
+        self.ledger.add(rows)
+        self.progress.video(item, rows)
+        self.report(self.progress, item, rows)
+
+
+def _unknown(items: Sequence[Item], known: Known, told: _Teller) -> Iterator[Item]:
+    """The items that are not known to be up to date; the others are told at once, and no worker is troubled."""
+    for item in items:
+        rows = known.kept(item)
+        if rows is None:
+            yield item
+        else:
+            told.progress.part(item, 1.0)
+            told.video(item, rows)
+
+
+def _wave(items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known) -> None:
+    by_path = {i.path: i for i in items}
+    held: dict[Path, list[list[Outcome]]] = {}
+    for task, outcomes in pool.work(crew, list(by_path), tries):
+        item = by_path[task.path]
+        parts = held.setdefault(task.path, [])
+        parts.append(outcomes)
+        told.progress.part(item, 1 / len(GROUPS))
+        if len(parts) == len(GROUPS):
+            rows = _distinct([o for part in held.pop(task.path) for o in part])
+            told.video(item, rows)
+            known.add(item, rows)
 
 
 def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -145,16 +153,3 @@ def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
         if o.stage not in best or order[o.status] < order[best[o.stage].status]:
             best[o.stage] = o
     return list(best.values())
-
-
-def _count(progress: Progress, item: Item, rows: Sequence[Outcome]) -> None:
-    progress.done += 1
-    if bad := next((o for o in rows if o.status == "failed"), None):
-        progress.failed[str(item.path)] = bad
-    if all(o.status == "kept" for o in rows):
-        progress.kept += 1
-    else:
-        seconds = max((o.media_seconds for o in rows), default=0.0)
-        progress.media_seconds += seconds
-    for o in rows:
-        progress.rows[o.stage] += o.rows

@@ -1,6 +1,6 @@
 """The ledger of a run: one row for every video and stage, written as it happens.
 
-While a run works its rows are lines of ``runs/<run>.jsonl``, synced after each video; at the end they become
+While a run works its rows are lines of ``runs/<run>.jsonl``, synced every second; at the end they become
 ``runs/<run>.parquet``.  A killed run leaves its lines behind, and they are read like the rest.
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import platform
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ..ingest.pipeline import Outcome
 from ..store.archive import Archive
-from ..store.backend import fsync_dir, storage_errors
+from ..store.backend import storage_errors
 from ..store.schema import SCHEMAS
 
 
@@ -33,42 +32,46 @@ def new_run() -> str:
 class Ledger:
     """Takes the outcomes of one run.  Use as a context manager: leaving it writes the Parquet file."""
 
-    def __init__(self, archive: Archive, run: str) -> None:
-        self.run = run
-        self.folder = Path(archive.location) / "runs"
-        self.lines = self.folder / f"{run}.jsonl"
-        self.table = self.folder / f"{run}.parquet"
-        with storage_errors(self.lines):
-            self.folder.mkdir(exist_ok=True)
-            self._file = self.lines.open("x", encoding="utf-8")
+    def __init__(self, archive: Archive, run: str, sync_s: float = 1.0) -> None:
+        """``sync_s``: rows of the last so many seconds may be lost in a power cut; the videos themselves are not."""
+        self.archive, self.run, self._sync_s = archive, run, sync_s
+        self._journal = archive.backend.journal(lines_key(run))
+        self._synced = time.monotonic()
+        self._host = platform.node()
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        with storage_errors(self.lines):
-            for o in outcomes:
-                row = {"run": self.run, **asdict(o), "host": platform.node(), "finished": finished}
-                row["source"] = printable(o.source)
-                self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        lines = []
+        for o in outcomes:
+            row = {"run": self.run, **asdict(o), "host": o.host or self._host, "finished": finished}
+            row["source"] = printable(o.source)
+            lines.append(json.dumps(row) + "\n")
+        self._journal.write("".join(lines).encode())
+        if time.monotonic() - self._synced >= self._sync_s:
+            self._journal.sync()
+            self._synced = time.monotonic()
 
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        with storage_errors(self.table):
-            rows = read_lines(self.lines)
-            temp = self.folder / f".tmp-{secrets.token_hex(8)}"
-            try:
-                pq.write_table(to_table(rows), temp, write_page_checksum=True)
-                with temp.open("rb") as f:
-                    os.fsync(f.fileno())
-                os.link(temp, self.table)
-            finally:
-                temp.unlink(missing_ok=True)
-            fsync_dir(self.folder)
-            self.lines.unlink()
+        self._journal.sync()
+        self._journal.close()
+        close(self.archive, self.run)
+
+
+def close(archive: Archive, run: str) -> None:
+    """Turns the lines of a run that has ended, however it ended, into its table."""
+    backend = archive.backend
+    table = to_table(parse(backend.read_journal(lines_key(run))))
+    with backend.scratch("runs") as folder, storage_errors(folder):
+        pq.write_table(table, folder / "ledger.parquet", write_page_checksum=True)
+        backend.put_file(f"runs/{run}.parquet", folder / "ledger.parquet")
+    backend.delete_journal(lines_key(run))
+
+
+def lines_key(run: str) -> str:
+    return f"runs/{run}.jsonl"
 
 
 def printable(text: str) -> str:
@@ -77,15 +80,23 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Rows of an unfinished ledger; a last line that was cut off is left out."""
+def parse(lines: bytes) -> list[dict[str, Any]]:
+    """Rows of a journal; what is no row (a last line that was cut off) is left out."""
     rows = []
-    for line in path.read_text("utf-8", "replace").splitlines():
+    for line in lines.decode("utf-8", "replace").splitlines():
         try:
             rows.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-    return rows
+    return rows if _fits(rows) else [r for r in rows if _fits([r])]
+
+
+def _fits(rows: Sequence[Any]) -> bool:
+    try:
+        to_table(rows)
+    except (ValueError, TypeError, KeyError, OverflowError, pa.ArrowException):
+        return False
+    return True
 
 
 def to_table(rows: Sequence[dict[str, Any]]) -> pa.Table:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..ingest.captions import Folder
 from ..ingest.media.sniff import HEAD, demuxer_of
 from ..store.errors import UsageError
 
@@ -20,15 +21,40 @@ EXTENSIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file to ingest; ``twin`` is the path of an earlier item with the same content, None for the first."""
+    """A file to ingest; ``twin`` is the path of an earlier item with the same content, None for the first.
+
+    ``stamp`` changes when the file does (empty where it could not be asked for); ``changed_ns`` is its newest time.
+    """
 
     path: Path
     bytes: int
     twin: Path | None = None
+    stamp: str = ""
+    changed_ns: int = 0
+
+
+def stamp(path: Path, beside: Folder | None = None) -> tuple[str, int]:
+    """What changes when a file or its subtitle files do, and the newest of their times in ns; empty where it cannot be
+    asked.  ``beside``: the subtitle files of its folder, where they are known.
+    """
+    told, newest = _stamp(path)
+    for sidecar in (beside or Folder(path.parent, path.stem)).of(path.name) if told else ():
+        one, changed = _stamp(sidecar.path)
+        told, newest = f"{told}+{sidecar.path.name}.{one}", max(newest, changed)
+    return told, newest
+
+
+def _stamp(path: Path) -> tuple[str, int]:
+    try:
+        st = path.stat()
+    except (OSError, ValueError):
+        return "", 0
+    told = f"{st.st_size}.{st.st_mtime_ns}.{st.st_ctime_ns}.{st.st_ino}.{st.st_dev}"
+    return told, max(st.st_mtime_ns, st.st_ctime_ns)
 
 
 def sources(paths: Sequence[str]) -> list[Item]:
-    """The files that ``paths`` (files and folders) stand for, largest first, copies after all others.
+    """The files that ``paths`` (files and folders) stand for, largest first.
 
     A file that is named is always taken; in folders, those that look like video or sound by name or first bytes.
     Folders are walked once, through links too.  Raises :class:`UsageError` for a path that does not exist.
@@ -43,17 +69,24 @@ def sources(paths: Sequence[str]) -> list[Item]:
             found[path.absolute()] = None
         else:
             raise UsageError(f"{text}: no such file or folder")
-    sizes = {p: _size(p) for p in found}
-    same: dict[int, list[Path]] = {}
-    for p, size in sizes.items():
-        same.setdefault(size, []).append(p)
+    folders = {folder: Folder(folder) for folder in {p.parent for p in found}}
+    items = (Item(p, _size(p), None, *stamp(p, folders[p.parent])) for p in found)
+    return sorted(items, key=lambda i: (-i.bytes, str(i.path)))
+
+
+def marked(items: Iterable[Item]) -> list[Item]:
+    """The items with copies marked as such and put last.  Reads the files of equal size."""
+    same: dict[int, list[Item]] = {}
+    for item in items:
+        same.setdefault(item.bytes, []).append(item)
     first: dict[tuple[int, str], Path] = {}
-    items = []
+    out = []
     for size, group in same.items():
-        for p in group:
-            one = first.setdefault((size, _content(p) if len(group) > 1 and size > 0 else str(p)), p)
-            items.append(Item(p, size, None if one == p else one))
-    return sorted(items, key=lambda i: (i.twin is not None, -i.bytes, str(i.path)))
+        for item in group:
+            content = _content(item.path) if len(group) > 1 and size > 0 else str(item.path)
+            one = first.setdefault((size, content), item.path)
+            out.append(item if one == item.path else replace(item, twin=one))
+    return sorted(out, key=lambda i: i.twin is not None)
 
 
 def _size(path: Path) -> int:

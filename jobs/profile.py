@@ -15,7 +15,7 @@ from ..ingest.media import MediaOptions
 from ..ingest.reading import ReadingOptions
 from ..ingest.sampling import SamplingOptions
 from ..ingest.speech import SpeechOptions
-from ..ingest.stages import EngineChoice, IngestSettings
+from ..ingest.stages import GROUPS, EngineChoice, IngestSettings
 from ..ingest.subtitles import SubtitleOptions
 from ..ingest.tracks import TrackOptions
 from ..query.asker import AskOptions
@@ -23,6 +23,7 @@ from ..store import engines
 from ..store.engines import Options
 from ..store.errors import OptionError
 from ..store.fingerprints import digest
+from .pool import PoolOptions
 
 BUILT_IN = ("embedded",)
 _MODELS: Mapping[str, type[Options]] = {
@@ -37,13 +38,15 @@ _ASK = tuple(AskOptions.model_fields)
 
 
 class RunOptions(Options):
-    """``workers``: 0 for one a core.  ``attempts``: tries of a video whose worker died.  ``strict``: a video that
-    decodes in part only has failed.
+    """``attempts``: failures, or deaths of its worker, after which a step of a video is given up.  ``strict``: a video
+    that decodes in part only has failed.  ``step_timeout_s`` and ``step_timeout_per_s``: seconds that a step may take,
+    and so many more for each second of video.
     """
 
-    workers: int = Field(0, ge=0, le=1024)
-    attempts: int = Field(2, ge=1, le=10)
+    attempts: int = Field(3, ge=1, le=100)
     strict: bool = False
+    step_timeout_s: float = Field(900.0, gt=0)
+    step_timeout_per_s: float = Field(20.0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Profile:
     detector: EngineChoice
     chat: EngineChoice
     run: RunOptions
+    pools: Mapping[str, PoolOptions]
 
     def fingerprint(self) -> str:
         """Changes with any option that changes results."""
@@ -126,7 +130,7 @@ def _override(table: dict[str, Any], text: str) -> None:
 
 
 def _compose(table: dict[str, Any]) -> Profile:
-    known = ("name", *_MODELS, *engines.KINDS, *_ASK, "run")
+    known = ("name", *_MODELS, *engines.KINDS, *_ASK, "run", "pools")
     for section, value in table.items():
         if section not in known:
             raise OptionError(f"profile: unknown section '{section}'; known: {', '.join(known[1:])}")
@@ -144,7 +148,19 @@ def _compose(table: dict[str, Any]) -> Profile:
         strict=run.strict,
     )
     ask = AskOptions(**{s: engines.parse_options(type(getattr(AskOptions(), s)), table.get(s, {}), s) for s in _ASK})
-    return Profile(str(table.get("name", "?")), ingest, ask, choice["detector"], choice["chat"], run)
+    name = str(table.get("name", "?"))
+    return Profile(name, ingest, ask, choice["detector"], choice["chat"], run, _pools(table.get("pools", {})))
+
+
+def _pools(table: Mapping[str, Any]) -> dict[str, PoolOptions]:
+    for name, section in table.items():
+        if not isinstance(section, dict):
+            raise OptionError(f"profile: 'pools.{name}' must be a table of options")
+    pools = {n: engines.parse_options(PoolOptions, s, f"pools.{n}") for n, s in table.items()}
+    for group in GROUPS:
+        if not any(group in p.groups for p in pools.values()):
+            raise OptionError(f"profile: no pool takes the group '{group}'; name it in the groups of one")
+    return pools
 
 
 def _choice(kind: engines.Kind, section: Mapping[str, Any]) -> EngineChoice:

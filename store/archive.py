@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import logging
 import os
 import re
-import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from . import manifest as manifests
-from .backend import TEMPORARY, Backend, LocalBackend, storage_errors
-from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, StorageError
+from . import names
+from .backend import Backend, open_backend
+from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, StorageError, one_line
 from .manifest import Manifest, Source
 from .models import sha256_of
 from .records import Cell, StoredFile
@@ -32,86 +34,86 @@ def version() -> str:
 
 
 class Archive:
-    """An index on disk.  Reading never writes, apart from ``cache/``, which may be deleted at any time."""
+    """An index on disk or in object storage.
 
-    def __init__(self, backend: Backend, location: str, keep_open: int = 256) -> None:
-        self.backend, self.location = backend, location
+    Reading never writes, apart from ``cache/``, which may be deleted at any time.
+    """
+
+    def __init__(self, backend: Backend, keep_open: int = 256, named: bool = True) -> None:
+        """``named``: every video is in the catalogue of names (archives made by early versions have none)."""
+        self.backend, self.location = backend, backend.location
         self._open: OrderedDict[str, Shard] = OrderedDict()
-        self._keep_open = keep_open
+        self._keep_open, self._named = keep_open, named
 
     @classmethod
     def open(cls, location: str | Path) -> Archive:
         """Opens an existing archive; :class:`NotAnArchive` where there is none or its format is newer."""
-        root = Path(location)
-        if not root.exists():
-            raise NotAnArchive(f"{root}: no such archive; make one with 'vidrag ingest {root} VIDEO...'")
-        if not root.is_dir():
-            raise NotAnArchive(f"{root}: is a file, not an archive folder")
-        archive = cls(LocalBackend(root), str(root))
+        backend = open_backend(location)
+        backend.check_root(empty=False)
+        where = f"{backend.location}/archive.json"
         try:
-            head = json.loads(archive.backend.read("archive.json"))
-            found = int(head["format"])
-        except OSError as e:
-            raise NotAnArchive(f"{root}: holds no archive (no readable archive.json)") from e
-        except (ValueError, TypeError, KeyError) as e:
-            raise ArchiveDamaged(
-                f"{root / 'archive.json'}: not valid; restore it from a copy of any archive of format 1"
+            head = json.loads(backend.read("archive.json"))
+            found, named = int(head["format"]), bool(head.get("names"))
+        except FileNotFoundError as e:
+            raise NotAnArchive(
+                f"{backend.location}: holds no archive (no archive.json); make one with 'vidrag ingest'"
             ) from e
+        except OSError as e:
+            raise NotAnArchive(f"{where}: not readable ({e.strerror or one_line(e)})") from e
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+            raise ArchiveDamaged(f"{where}: not valid; restore it from a copy of any archive of format 1") from e
         if found > FORMAT:
-            raise NotAnArchive(f"{root}: has format {found}, this vidrag reads up to {FORMAT}; update vidrag")
-        return archive
+            raise NotAnArchive(
+                f"{backend.location}: has format {found}, this vidrag reads up to {FORMAT}; update vidrag"
+            )
+        return cls(backend, named=named)
 
     @classmethod
     def create(cls, location: str | Path) -> Archive:
         """Opens an archive for writing, making it where the folder is new or empty."""
-        root = Path(location)
-        if root.exists() and not root.is_dir():
-            raise NotAnArchive(f"{root}: is a file, not an archive folder")
-        if (
-            root.is_dir()
-            and not (root / "archive.json").exists()
-            and any(not p.name.startswith(TEMPORARY) for p in root.iterdir())
-        ):
-            raise NotAnArchive(f"{root}: is a folder with other things in it; name a new or an empty one")
-        if not (root / "archive.json").exists():
-            with storage_errors(root):
-                root.mkdir(parents=True, exist_ok=True)
-            head = {"format": FORMAT, "created_by": f"vidrag {version()}", "created": _now()}
-            LocalBackend(root).put_if_absent("archive.json", json.dumps(head).encode())
-        archive = cls.open(root)
-        archive.check_writable()
+        backend = open_backend(location)
+        if backend.size("archive.json") is None:
+            backend.check_root(empty=True)
+            head = {"format": FORMAT, "names": 1, "created_by": f"vidrag {version()}", "created": _now()}
+            backend.put_if_absent("archive.json", json.dumps(head).encode())
+        archive = cls.open(location)
+        backend.check_writable()
         return archive
-
-    def check_writable(self) -> None:
-        """Raises :class:`StorageError` before any work where nothing could be published."""
-        root = Path(self.location)
-        probe = root / f".tmp-{secrets.token_hex(8)}"
-        with storage_errors(root):
-            probe.touch(exist_ok=False)
-            probe.unlink()
 
     def ids(self) -> list[str]:
         """Ids of all videos that have a manifest, sorted."""
-        return [n for n in self.backend.list("videos") if _VIDEO_ID.fullmatch(n) and self._versions(n)]
+        return [n for n in self.backend.list("videos") if _VIDEO_ID.fullmatch(n) and self._has(n)]
 
-    def _versions(self, video: str) -> list[int]:
-        """Version numbers of the manifests of ``video``, newest first."""
+    def _has(self, video: str) -> bool:
         names = self.backend.list(f"videos/{video}")
+        if not any(manifests.manifest_version(n) for n in names):
+            return False
+        if any(n.endswith((".parquet", ".faiss")) for n in names):
+            return True
+        try:  # nothing was found in it, or it was taken out
+            return self.manifest(video) is not None
+        except ArchiveDamaged:
+            return True
+
+    def versions(self, video: str) -> list[int]:
+        """Version numbers of the manifests of ``video``, newest first."""
+        names = self.backend.list(f"videos/{video}", "manifest-")
         return sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
 
     def manifest(self, video: str) -> Manifest | None:
-        """The newest valid manifest of ``video``; None where it has none at all.
+        """The newest valid manifest of ``video``; None where it has none, or was taken out.
 
         An invalid one is passed over with a warning; :class:`ArchiveDamaged` where none is valid.
         """
-        folder, damage = f"videos/{video}", ""
-        for v in self._versions(video):
-            key = f"{folder}/{manifests.manifest_name(v)}"
+        found = self.newest(video)
+        return None if found is None or found.deleted else found
+
+    def newest(self, video: str) -> Manifest | None:
+        """Like :meth:`manifest`, but also the version that says that the video was taken out."""
+        damage = ""
+        for v in self.versions(video):
             try:
-                found = manifests.decode(self.backend.read(key), f"{self.location}/{key}")
-                if found.video != video or found.version != v:
-                    raise ArchiveDamaged(f"{self.location}/{key}: belongs to another video or version")
-                return found
+                return self.version(video, v)
             except (ArchiveDamaged, OSError) as e:
                 damage = str(e)
                 log.warning("%s; trying the version before it", e)
@@ -119,10 +121,18 @@ class Archive:
             raise ArchiveDamaged(f"{damage}; no other version of {video} is valid")
         return None
 
+    def version(self, video: str, number: int) -> Manifest:
+        """One version of a video's manifest; :class:`ArchiveDamaged` where it is not valid."""
+        key = f"videos/{video}/{manifests.manifest_name(number)}"
+        found = manifests.decode(self.backend.read(key), f"{self.location}/{key}")
+        if found.video != video or found.version != number:
+            raise ArchiveDamaged(f"{self.location}/{key}: belongs to another video or version")
+        return found
+
     def shard(self, video: str) -> Shard:
         """The newest version of ``video``, kept open among the last used."""
         have = self._open.get(video)
-        if have is None or have.manifest.version != next(iter(self._versions(video)), None):
+        if have is None or have.manifest.version != next(iter(self.versions(video)), None):
             found = self.manifest(video)
             if found is None:
                 self._open.pop(video, None)
@@ -144,13 +154,58 @@ class Archive:
                 if damaged is not None:
                     damaged.append(str(e))
 
-    def discard(self, video: str) -> None:
-        """Takes a video out of the archive: its manifests first, so that no reader sees half of it."""
+    def discard(self, video: str) -> bool:
+        """Takes a video out of the archive; False where it was not in it.
+
+        One manifest that says so makes it gone for every reader to come; then its files are removed, and of readers
+        that have it open those that lose a file say so.
+        """
         folder = f"videos/{video}"
+        files = [n for n in self.backend.list(folder) if manifests.manifest_version(n) is None]
+        try:
+            base = self.newest(video)
+        except ArchiveDamaged:  # no version can be read: nothing to hide from readers
+            base = None
+        if base is not None and not base.deleted:
+            self._advance(video, lambda m: dataclasses.replace(m, cells=(), current={}, deleted=True))
         self._open.pop(video, None)
-        names = self.backend.list(folder)
-        for name in sorted(names, key=lambda n: manifests.manifest_version(n) is None):
+        kept = 0 if base is None else 1  # the version that says so keeps the numbers going up
+        for name in [*files, *(manifests.manifest_name(v) for v in reversed(self.versions(video)[kept:]))]:
             self.backend.delete(f"{folder}/{name}")
+        return base is not None and not base.deleted
+
+    def _advance(self, video: str, change: Callable[[Manifest], Manifest], attempts: int = 20) -> Manifest:
+        """Puts ``change(newest)`` in the newest one's place under the next number; the newest itself where it is equal.
+
+        A writer that lost the race builds on the winner's version and tries the next number.
+        """
+        for _ in range(attempts):
+            base = self.newest(video)
+            if base is None:
+                raise NoSuchVideo(f"{self.location}: no video with id {video}")
+            if made := self._put(base, change(base)):
+                return made
+        raise self._outrun(video, attempts)
+
+    def _put(self, base: Manifest, new: Manifest) -> Manifest | None:
+        """``new`` as the version after ``base``; ``base`` where nothing would change, None where another was faster."""
+        if base.version and dataclasses.replace(new, version=base.version) == base:
+            return base
+        new = dataclasses.replace(new, version=base.version + 1, created=_now(), written_by=f"vidrag {version()}")
+        key = f"videos/{base.video}/{manifests.manifest_name(new.version)}"
+        if not self.backend.put_if_absent(key, new.encode()):
+            return None
+        self._open.pop(base.video, None)
+        return new
+
+    def _outrun(self, video: str, attempts: int) -> StorageError:
+        return StorageError(
+            f"{self.location}/videos/{video}: {attempts} other writers were faster; run the command again"
+        )
+
+    def drop(self, video: str, gone: Callable[[Cell], bool]) -> Manifest:
+        """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected."""
+        return self._advance(video, lambda m: m.without(gone))
 
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.
@@ -159,19 +214,38 @@ class Archive:
         """
         if not name.strip():
             raise NoSuchVideo("the name of the video is empty; 'vidrag ls ARCHIVE' lists them")
-        if _VIDEO_ID.fullmatch(name) and self._versions(name):
+        if _VIDEO_ID.fullmatch(name) and self.versions(name):
             return name
-        by_id = [v for v in self.ids() if len(name) >= 4 and v.startswith(name.lower())]
-        by_name = [s.video for s in self.shards() if name in s.manifest.source.names or name in s.manifest.source.paths]
-        if not by_name:
-            stem = [s.video for s in self.shards() if name in {n.rsplit(".", 1)[0] for n in s.manifest.source.names}]
-            by_name = stem
-        hits = sorted(set(by_name or by_id))
+        hits = sorted(set(self._by_name(name) or self._by_prefix(name.lower())))
         if not hits:
             raise NoSuchVideo(f"no video '{name}' in {self.location}; 'vidrag ls {self.location}' lists them")
         if len(hits) > 1:
             raise AmbiguousVideo(f"'{name}' fits {len(hits)} videos ({', '.join(hits[:5])}); give an id")
         return hits[0]
+
+    def _by_prefix(self, start: str) -> list[str]:
+        if len(start) < 4 or not re.fullmatch("[0-9a-f]{4,16}", start):
+            return []
+        return [v for v in self.backend.list("videos", start) if _VIDEO_ID.fullmatch(v) and self._has(v)]
+
+    def _by_name(self, name: str) -> list[str]:
+        """Ids of videos with this name or path; where there are none, of those with this name before its ending."""
+        wanted = names.same(name)
+        known = names.lookup(self.backend, names.base(name)) if self._named else self.ids()
+        exact, loose = [], []
+        for video in known:
+            try:
+                found = self.manifest(video)
+            except ArchiveDamaged:
+                continue
+            if found is None:
+                continue
+            own = [names.same(n) for n in found.source.names]
+            if wanted in own or name in found.source.paths:
+                exact.append(video)
+            elif wanted in [names.stem(n) for n in own]:
+                loose.append(video)
+        return exact or loose
 
     def publish(
         self, source: Source, cells: Mapping[str, Cell], staged: Mapping[str, Path], attempts: int = 20
@@ -179,8 +253,7 @@ class Archive:
         """Makes ``cells`` (by stage) the current ones of the video and returns the manifest that says so.
 
         ``staged`` maps the file names that the cells name to finished local files.  All or nothing: the files get their
-        final names first, then one manifest appears under a number that did not exist.  A writer that lost the race
-        builds on the winner's version and tries the next number.
+        final names first, then one manifest appears under a number that did not exist.
         """
         video = source.sha256[:16]
         folder = f"videos/{video}"
@@ -190,25 +263,27 @@ class Archive:
                 self.backend.delete(key)  # its name holds its hash, so what was there is damaged: mend it
                 self.backend.put_file(key, path)
         for _ in range(attempts):
-            base = self.manifest(video) or Manifest(video, 0, source)
-            new = base.merged(cells, source.paths)
-            if base.version and new.current == base.current and new.cells == base.cells and new.source == base.source:
-                return base
-            new = _stamped(new)
-            if self.backend.put_if_absent(f"{folder}/{manifests.manifest_name(new.version)}", new.encode()):
-                self._open.pop(video, None)
-                return new
-        raise StorageError(f"{self.location}/{folder}: {attempts} other writers were faster; run the command again")
+            base = self.newest(video)
+            if fresh := base is None or base.deleted:
+                base = Manifest(video, base.version if base else 0, source)
+            if fresh or not set(source.names) <= set(base.source.names):
+                names.add(self.backend, video, source.names)
+            if made := self._put(base, base.merged(cells, source.paths)):
+                break
+        else:
+            raise self._outrun(video, attempts)
+        for name, path in staged.items():  # swept away in between, by a removal or a collection of garbage
+            if self.backend.size(f"{folder}/{name}") is None:
+                self.backend.put_file(f"{folder}/{name}", path)
+        return made
 
-    def staging(self, source: Source):  # type: ignore[no-untyped-def]
-        """A private folder beside the video's files; see :meth:`Backend.scratch`."""
+    def staging(self, source: Source) -> AbstractContextManager[Path]:
+        """A private folder for files on their way into the archive; see :meth:`Backend.scratch`."""
         return self.backend.scratch(f"videos/{source.sha256[:16]}")
 
-
-def _stamped(manifest: Manifest) -> Manifest:
-    import dataclasses
-
-    return dataclasses.replace(manifest, created=_now(), written_by=f"vidrag {version()}")
+    def cache_file(self, name: str) -> Path:
+        """Where something that can be computed again is kept; its folder may not exist or be writable."""
+        return self.backend.cache_folder() / name
 
 
 def _now() -> str:

@@ -1,8 +1,8 @@
 """Where an archive's bytes lie.  Keys are relative POSIX paths; nothing that exists is ever overwritten.
 
-``put_file`` and ``put_if_absent`` are the only ways in.  Both are durable when they return: the data is synced, then
-the name appears by ``link()``, which unlike ``rename()`` cannot replace another writer's file, then the folder is
-synced.
+``put_file`` and ``put_if_absent`` are the only ways in.  Both are durable when they return.  :class:`LocalBackend`
+syncs the data, then the name appears by ``link()``, which unlike ``rename()`` cannot replace another writer's file,
+then the folder is synced.  :mod:`.object_backend` does the same with conditional requests.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -20,25 +20,85 @@ from .errors import StorageError
 TEMPORARY = ".tmp-"
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something directly below a folder; ``age_s`` is seconds since it was written, by the storage's own clock."""
+
+    name: str
+    bytes: int
+    age_s: float
+    folder: bool = False
+
+
+class Journal(Protocol):
+    """Lines that are appended while a run works, and survive its end by any cause."""
+
+    def write(self, lines: bytes) -> None:
+        """Appends whole lines."""
+        ...
+
+    def sync(self) -> None:
+        """Makes what was written durable."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class Backend(Protocol):
-    """Storage with atomic creation.  Keys never start with ``/`` or hold ``..``."""
+    """Storage with atomic creation.  Keys never start with ``/`` or hold ``..``.
+
+    Where writing fails the error is :class:`StorageError`; reading what is not there is ``FileNotFoundError``, and
+    reading that fails otherwise is another ``OSError``.
+    """
+
+    location: str
+    """The archive's address as messages and workers name it."""
+
+    def check_root(self, *, empty: bool) -> None:
+        """Raises :class:`NotAnArchive` where an archive cannot be here; ``empty``: where one is to be made."""
+        ...
+
+    def check_writable(self) -> None:
+        """Raises :class:`StorageError` where nothing could be written."""
+        ...
 
     def put_file(self, key: str, source: Path) -> bool:
-        """Makes the finished file ``source`` appear as ``key``; False where ``key`` existed (it is left as it was)."""
+        """Makes the finished file ``source`` appear as ``key``.
+
+        False where ``key`` existed: it is left as it was, but its age starts again, so that a sweep spares it.
+        """
         ...
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Creates ``key``; False where it existed already (it is left as it was)."""
         ...
 
+    def mark(self, key: str) -> None:
+        """Creates an empty ``key`` that a kill of this process does not remove; it need not survive a power cut."""
+        ...
+
     def read(self, key: str) -> bytes: ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes of ``key``; None where it does not exist."""
+        ...
 
     def delete(self, key: str) -> None:
         """Removes ``key``; a no-op where it is gone."""
         ...
 
-    def list(self, prefix: str) -> list[str]:
-        """Names (not keys) directly below the folder ``prefix``, sorted; empty where there is no such folder."""
+    def move(self, key: str, to: str) -> None:
+        """Takes ``key`` away to ``to``, replacing what was there; a no-op where ``key`` is gone."""
+        ...
+
+    def list(self, prefix: str, begins: str = "") -> list[str]:
+        """Names (not keys) directly below the folder ``prefix`` that begin with ``begins``, sorted; empty where there
+        is no such folder.
+        """
+        ...
+
+    def entries(self, prefix: str) -> Sequence[Entry]:
+        """What lies directly below ``prefix``, leftovers of dead writers included."""
         ...
 
     def local_path(self, key: str) -> Path:
@@ -48,6 +108,41 @@ class Backend(Protocol):
     def scratch(self, prefix: str) -> contextlib.AbstractContextManager[Path]:
         """A private folder for files on their way to ``put_file`` under ``prefix``; gone afterwards."""
         ...
+
+    def sweep(self, prefix: str, entry: Entry) -> None:
+        """Removes a leftover (see :func:`leftover`) found by ``entries(prefix)``."""
+        ...
+
+    def journal(self, key: str) -> Journal:
+        """A new journal at ``key``."""
+        ...
+
+    def read_journal(self, key: str) -> bytes:
+        """What has been written to the journal at ``key`` so far."""
+        ...
+
+    def delete_journal(self, key: str) -> None: ...
+
+    def cache_folder(self) -> Path:
+        """A local folder for what can be computed again; it may not be writable."""
+        ...
+
+
+def leftover(entry: Entry) -> bool:
+    """True for what a writer leaves behind when it is killed."""
+    return entry.name.startswith(TEMPORARY)
+
+
+def open_backend(location: str | Path) -> Backend:
+    """The backend of an archive's address: a folder, or a URL such as ``s3://bucket/prefix``."""
+    text = os.fspath(location)
+    if "://" in text:
+        from .object_backend import ObjectBackend
+
+        return ObjectBackend(text)
+    from .local_backend import LocalBackend
+
+    return LocalBackend(Path(text))
 
 
 @contextlib.contextmanager
@@ -67,90 +162,3 @@ def storage_errors(path: Path | str) -> Iterator[None]:
             errno.EMFILE: "too many open files; raise 'ulimit -n'",
         }
         raise StorageError(f"{e.filename or path}: {hints.get(e.errno or 0, e.strerror or e)}") from e
-
-
-def fsync_dir(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-class LocalBackend:
-    """A folder on a local or shared POSIX disk that has ``link()``."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def _path(self, key: str) -> Path:
-        return self.root / key
-
-    def put_file(self, key: str, source: Path) -> bool:
-        target = self._path(key)
-        with storage_errors(target):
-            with source.open("rb") as f:
-                os.fsync(f.fileno())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source, target)
-            except FileExistsError:
-                return False
-            fsync_dir(target.parent)
-        return True
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        target = self._path(key)
-        with storage_errors(target):
-            self._make_folder(target.parent)
-            temp = target.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
-            try:
-                with temp.open("xb") as f:
-                    f.write(data)
-                    f.flush()
-                    os.fsync(f.fileno())
-                try:
-                    os.link(temp, target)
-                except FileExistsError:
-                    return False
-            finally:
-                temp.unlink(missing_ok=True)
-            fsync_dir(target.parent)
-        return True
-
-    def _make_folder(self, folder: Path) -> None:
-        """Creates ``folder`` and syncs each parent that got a new name."""
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        fsync_dir(folder.parent)
-
-    def read(self, key: str) -> bytes:
-        return self._path(key).read_bytes()
-
-    def delete(self, key: str) -> None:
-        with storage_errors(self._path(key)):
-            self._path(key).unlink(missing_ok=True)
-
-    def list(self, prefix: str) -> list[str]:
-        try:
-            return sorted(n for n in os.listdir(self._path(prefix)) if not n.startswith(TEMPORARY))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def local_path(self, key: str) -> Path:
-        return self._path(key)
-
-    @contextlib.contextmanager
-    def scratch(self, prefix: str) -> Iterator[Path]:
-        folder = self._path(prefix) / f"{TEMPORARY}{secrets.token_hex(8)}"
-        with storage_errors(folder):
-            self._make_folder(folder.parent)
-            folder.mkdir()
-        try:
-            yield folder
-        finally:
-            for p in folder.iterdir():
-                p.unlink(missing_ok=True)
-            folder.rmdir()

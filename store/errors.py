@@ -14,6 +14,8 @@ Every message says what went wrong, where, and what to do next, in one line::
     ├── EngineMissing                5   an engine's packages are not installed
     ├── ModelMissing                 5   weights are not on this machine
     ├── EngineFailed                 1   an engine raised (a row in the ledger, not the end of a run)
+    ├── StepTimeout                  1   a step of ingest took longer than it may (a row in the ledger)
+    ├── WorkerDied                   1   the process that worked on a video died (a row in the ledger)
     ├── MediaError                   3   the video cannot be read (a row in the ledger)
     │   ├── NotAVideo                3   magic bytes of nothing that is decoded here
     │   ├── MediaLimit               3   refused: more pixels, hours or memory than allowed
@@ -74,6 +76,16 @@ class ModelMissing(VidragError):
 
 class EngineFailed(VidragError):
     pass
+
+
+class StepTimeout(VidragError):
+    pass
+
+
+class WorkerDied(VidragError):
+    """``permanent``: it is raised only where another try is not worth it."""
+
+    permanent = True
 
 
 class MediaError(VidragError):

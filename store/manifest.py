@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One version of one video's index."""
+    """One version of one video's index.  ``deleted``: the video was taken out; the next version starts afresh."""
 
     video: str
     version: int
@@ -57,6 +57,7 @@ class Manifest:
     current: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     written_by: str = ""
+    deleted: bool = False
 
     @property
     def name(self) -> str:
@@ -76,7 +77,7 @@ class Manifest:
         return max(read) if read else float(declared or 0.0)
 
     def merged(self, cells: Mapping[str, Cell], paths: tuple[str, ...]) -> Manifest:
-        """The next version with ``cells`` (by stage) added and made current and ``paths`` put first.
+        """The next version with ``cells`` (by stage) added and made current and new ``paths`` put first.
 
         A cell that is there already and did not fail is kept: two runs that computed the same thing agree on the first.
         """
@@ -87,9 +88,17 @@ class Manifest:
                 continue
             mine = [c for c in mine if not (c.stage == cell.stage and c.fingerprint == cell.fingerprint)]
             mine.append(cell)
-        source = dataclasses.replace(self.source, paths=tuple(dict.fromkeys((*paths, *self.source.paths))))
+        known = self.source.paths
+        source = dataclasses.replace(self.source, paths=(*(p for p in paths if p not in known), *known))
         current = {**self.current, **{s: c.fingerprint for s, c in cells.items()}}
         return dataclasses.replace(self, version=self.version + 1, source=source, cells=tuple(mine), current=current)
+
+    def without(self, gone: Callable[[Cell], bool]) -> Manifest:
+        """The next version without the cells for which ``gone`` holds."""
+        cells = tuple(c for c in self.cells if not gone(c))
+        left = {(c.stage, c.fingerprint) for c in cells}
+        current = {s: fp for s, fp in self.current.items() if (s, fp) in left}
+        return dataclasses.replace(self, version=self.version + 1, cells=cells, current=current)
 
     def encode(self) -> bytes:
         body = {"format": FORMAT, **dataclasses.asdict(self)}
@@ -110,8 +119,8 @@ def decode(data: bytes, where: str) -> Manifest:
             raise NotAnArchive(f"{where}: written in format {found}, this vidrag reads up to {FORMAT}; update it")
         source = _source(body)
         cells = tuple(_cell(c) for c in body.pop("cells"))
-        if not isinstance(body["current"], dict):
-            raise ValueError("'current' is no object")
+        if not isinstance(body["current"], dict) or not isinstance(body.get("deleted", False), bool):
+            raise ValueError("'current' is no object or 'deleted' no truth value")
         return Manifest(source=source, cells=cells, **body)
     except NotAnArchive:
         raise

@@ -35,6 +35,11 @@ def set_offline(value: bool) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+def offline() -> bool:
+    """True where no socket may be opened to look for weights."""
+    return _offline
+
+
 @dataclass(frozen=True, slots=True)
 class WeightFile:
     """One file: where its bytes lie as ``module:path`` parts (joined in order), size and SHA-256."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +14,14 @@ import pyarrow.parquet as pq
 from . import schema
 from .backend import Backend
 from .encoders import EncoderSpec, check_space
-from .errors import ArchiveDamaged
+from .errors import ArchiveDamaged, one_line
 from .manifest import Manifest
 from .records import Cell, Frame, FrameLabels, Segment, StoredFile, TextTrack
 from .vectors import VectorFile
 
-_CHECK_BLOCK = 1 << 20
-_verified: set[tuple[str, str]] = set()
-_verified_lock = threading.Lock()
+MEND = "'vidrag verify' sets it aside, then 'vidrag ingest' makes it again (re-ingest)"
+_verified: set[tuple[str, int, int, str]] = set()
+"""Files whose hash this process has checked: path, inode, mtime, SHA-256.  Adding to a set is atomic."""
 
 
 class Shard:
@@ -42,23 +41,21 @@ class Shard:
 
     def path(self, file: StoredFile) -> Path:
         """The local file behind ``file``, size and SHA-256 checked; :class:`ArchiveDamaged` where they do not hold."""
-        path = self.backend.local_path(f"{self.folder}/{file.name}")
-        key = (str(path), file.sha256)
-        with _verified_lock:
-            known = key in _verified
-        if not known:
-            try:
-                size = path.stat().st_size
-                with path.open("rb") as f:
-                    found = hashlib.file_digest(f, "sha256").hexdigest()
-            except OSError as e:
-                raise ArchiveDamaged(f"{path}: named by {self.video}'s manifest but unreadable ({e.strerror})") from e
-            if size != file.bytes or found != file.sha256:
-                raise ArchiveDamaged(
-                    f"{path}: size or SHA-256 differ from {self.video}'s manifest; restore or re-ingest it"
-                )
-            with _verified_lock:
-                _verified.add(key)
+        where = f"{self.backend.location}/{self.folder}/{file.name}"
+        try:
+            path = self.backend.local_path(f"{self.folder}/{file.name}")
+            st = path.stat()
+            key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
+            if key in _verified:
+                return path
+            with path.open("rb") as f:
+                found = hashlib.file_digest(f, "sha256").hexdigest()
+        except OSError as e:
+            why = e.strerror or one_line(e)
+            raise ArchiveDamaged(f"{where}: named by {self.video}'s manifest but unreadable ({why})") from e
+        if st.st_size != file.bytes or found != file.sha256:
+            raise ArchiveDamaged(f"{where}: size or SHA-256 differ from {self.video}'s manifest; {MEND}")
+        _verified.add(key)
         return path
 
     def _table(self, stage: str, kind: str) -> pq.ParquetFile | None:

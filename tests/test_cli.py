@@ -6,18 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from media_files import TONE, X264, ffmpeg, lavfi
 from vidrag.ingest.stages import STAGES
-from vidrag.store.engines import KINDS
+from world import VIDRAG, World, clip
 
-VIDRAG = Path(sys.executable).with_name("vidrag")
-HERE = Path(__file__).resolve().parent
 ASK_KEYS = [
     "question",
     "answer",
@@ -34,46 +29,10 @@ ASK_KEYS = [
 EVIDENCE_KEYS = ["id", "kind", "video", "name", "start", "end", "text", "score", "rank"]
 
 
-@dataclass
-class World:
-    """A folder with videos, an archive of them made by fakes, and the command."""
-
-    root: Path
-    env: dict[str, str]
-
-    def run(self, *arguments: str | Path, fake: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        """``vidrag ARGUMENTS`` in the folder; no traceback is ever shown."""
-        command = [VIDRAG, "--offline", *arguments]
-        if fake and arguments[0] in ("ask", "batch", "ingest"):
-            command += ["--profile", "fake.toml"]
-        ran = subprocess.run(
-            command,
-            cwd=self.root,
-            env={**self.env, **env},
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=100,
-            check=False,
-        )
-        assert "Traceback" not in ran.stdout + ran.stderr
-        assert "unexpected" not in ran.stderr
-        return ran
-
-
-def clip(path: Path, frequency: int, colour: str) -> None:
-    """One second: a sign of ``colour`` on black and a tone."""
-    path.parent.mkdir(exist_ok=True)
-    sign = f"color=black:s=160x96:r=5:d=1,drawbox=x=20:y=20:w=60:h=20:color={colour}:t=fill"
-    ffmpeg(*lavfi(sign), *lavfi(f"{TONE.replace('440', str(frequency))}:d=1"), *X264, "-c:a", "aac", path)
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("world")
-    paths = [str(HERE), str(HERE / "plugin"), os.environ.get("PYTHONPATH", "")]
-    made = World(root, {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
-    (root / "fake.toml").write_text('name = "fake"\n' + "".join(f'[{k}]\nengine = "fake"\n' for k in KINDS))
+    made = World.make(root)
     clip(root / "in" / "red.mp4", 440, "red")
     clip(root / "in" / "same.mp4", 500, "white")
     clip(root / "other" / "same.mp4", 600, "yellow")

@@ -80,7 +80,7 @@ DEPENDS = {
     "image_text_encoder.labels=3": ("frame_vectors",),
     "text_encoder.threads=2": (),
     "retrieve.threshold=0.5": (),
-    "run.workers=2": (),
+    "pools.any.workers=2": (),
     "run.strict=true": (*VISUAL, *SOUND),
 }
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from vidrag.jobs.plan import Item, sources
+from vidrag.jobs.plan import Item, marked, sources
 from vidrag.store.errors import UsageError
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp41"
@@ -118,7 +118,7 @@ def test_copies_are_twins_of_the_first_and_come_last(tmp_path: Path) -> None:
     file(tmp_path / "b copy.mp4", MP4 + b"same")
     file(tmp_path / "c other.mp4", MP4 + b"else")
     (tmp_path / "d link.mp4").symlink_to("a.mp4")
-    items = sources([str(tmp_path)])
+    items = marked(sources([str(tmp_path)]))
     assert items[0].path == large
     assert {i.path.name: i.twin for i in items if i.twin} == {"b copy.mp4": one, "d link.mp4": one}
     assert all(i.twin is None for i in items[:3])

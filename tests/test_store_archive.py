@@ -75,7 +75,7 @@ def test_an_archive_that_is_gone_cannot_be_written(archive: Archive) -> None:
     (Path(archive.location) / "archive.json").unlink()
     Path(archive.location).rmdir()
     with pytest.raises(StorageError):
-        archive.check_writable()
+        archive.backend.check_writable()
 
 
 def test_there_is_no_archive_to_open(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_few_videos_are_kept_open(archive: Archive) -> None:
     for digit in "abc":
         publish_speech(archive, source_with_id(digit * 4, f"{digit}.mp4"), text=digit)
         videos.append(source_with_id(digit * 4, "").sha256[:16])
-    small = Archive(archive.backend, archive.location, keep_open=2)
+    small = Archive(archive.backend, keep_open=2)
     first, second = small.shard(videos[0]), small.shard(videos[1])
     assert small.shard(videos[0]) is first
     small.shard(videos[2])

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from store_tools import publish_all, publish_speech, source
 from vidrag.store.archive import Archive
-from vidrag.store.backend import LocalBackend
 from vidrag.store.errors import ArchiveDamaged, StorageError
+from vidrag.store.local_backend import LocalBackend
 from vidrag.store.manifest import decode
 from vidrag.store.records import Cell
 
@@ -140,7 +140,7 @@ def test_a_writer_that_always_loses_gives_up(archive: Archive) -> None:
         def put_if_absent(self, key: str, data: bytes) -> bool:
             return False
 
-    losing = Archive(Losing(Path(archive.location)), archive.location)
+    losing = Archive(Losing(Path(archive.location)))
     with pytest.raises(StorageError, match="again"):
         publish_speech(losing, source())
     assert archive.manifest(source().sha256[:16]) is None

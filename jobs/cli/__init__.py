@@ -15,8 +15,11 @@ _INTERRUPTED = 130
 def main() -> None:
     """Runs the command line; every error is one line on stderr and a documented exit code."""
     from . import archive_commands, ask_commands, bench_commands, eval_commands, ingest_commands, system_commands
+    from . import upkeep_commands as upkeep
 
-    for module in (ingest_commands, ask_commands, archive_commands, eval_commands, bench_commands, system_commands):
+    for module in (
+        ingest_commands, ask_commands, archive_commands, upkeep, eval_commands, bench_commands, system_commands
+    ):  # fmt: skip
         module.register(app)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -31,10 +34,8 @@ def _run() -> int:
     from ...store.errors import VidragError, one_line
 
     try:
-        code = app(standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except typer.Exit as e:
-        return _stopped() if e.exit_code == _INTERRUPTED else e.exit_code
+        code = app(standalone_mode=False)  # an interrupt comes back as a code
+        return _stopped() if code == _INTERRUPTED else code if isinstance(code, int) else 0
     except typer.Abort:
         return _stopped()
     except VidragError as e:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ...ingest.pipeline import Outcome
     from ..ingest_run import Progress
     from ..plan import Item
+    from ..pool import Crew
+    from ..profile import Profile
+    from ..worker import Order
 
 
 def register(app: typer.Typer) -> None:
@@ -30,12 +33,20 @@ def ingest(
     ray: Annotated[
         str | None, typer.Option("--ray", metavar="ADDRESS", help="Join a Ray cluster ('auto': a running one).")
     ] = None,
-    no_ray: Annotated[bool, typer.Option("--no-ray", help="One video after the other in this process.")] = False,
-    workers: Annotated[int, typer.Option("--workers", "-w", min=0, help="Worker processes; 0: one a core.")] = 0,
+    no_ray: Annotated[
+        bool, typer.Option("--no-ray", help="Plain worker processes on this machine instead of Ray.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=0, help="Workers of each pool; 0: as many as there is room for.")
+    ] = 0,
     language: Annotated[
         str | None, typer.Option("--language", help="Language spoken, e.g. en; guessed by default.")
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what cannot be read.")] = False,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file again, also where it looks unchanged.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and how long it would take.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="A video that decodes in part only has failed.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -51,22 +62,41 @@ def ingest(
     items = plan.sources(paths)
     if not items:
         raise UsageError(f"no videos in {', '.join(paths)}; name files, or a folder that holds some")
+    if dry_run:
+        return _estimate(archive, chosen, items, workers, as_json)
     build.check(chosen, build.INGEST_KINDS)
     opened = Archive.create(archive)
-    executor: ingest_run.Executor
-    if no_ray:
-        executor = ingest_run.InProcess(opened, chosen.ingest, retry_failed)
-    else:
-        from ..ray_ingest import OnRay
+    pools = {n: p.model_copy(update={"workers": workers}) for n, p in chosen.pools.items()} if workers else chosen.pools
 
-        executor = OnRay(opened, chosen.ingest, retry_failed, workers or chosen.run.workers, chosen.run.attempts, ray)
+    def hire(order: Order) -> Crew:
+        if no_ray:
+            from ..processes import Processes
+
+            return Processes(order, pools)
+        from ..ray_ingest import RayCrew
+
+        return RayCrew(order, pools, ray, workers or None)
+
     with _Report(len(items), quiet=as_json) as report:
-        run, progress = ingest_run.ingest(opened, chosen, items, executor, report.video)
+        run, progress = ingest_run.ingest(
+            opened, chosen, items, hire, report.video, retry_failed=retry_failed, rehash=rehash
+        )
     if as_json:
         print(json.dumps(_summary(run, progress, archive)))
     else:
         _tell(run, progress, archive)
     return 3 if progress.failed else 0
+
+
+def _estimate(archive: str, profile: Profile, items: list[Item], workers: int, as_json: bool) -> int:
+    from ...store.archive import Archive
+    from ...store.backend import open_backend
+    from .. import estimate
+
+    opened = Archive.open(archive) if open_backend(archive).size("archive.json") is not None else None
+    told = estimate.estimate(opened, profile, items, workers or len(os.sched_getaffinity(0)))
+    print(json.dumps(told) if as_json else estimate.text(told), end="\n" if as_json else "")
+    return 0
 
 
 def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:

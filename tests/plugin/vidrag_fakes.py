@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import signal
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +84,34 @@ class FakeSpeech(_Fake):
             return Transcript((), None, 0.0)
         voiced = tuple(Span(s.start, s.end) for s in segments)
         return Transcript(tuple(segments), language or fallback or "en", 1.0, voiced)
+
+
+class TroubleOptions(FakeSpeechOptions):
+    """``how`` it goes wrong on sound longer than ``above_s`` seconds.  ``delay_s``: how long any call takes."""
+
+    how: Literal["kill", "crash", "hang", "raise", "fine"] = "fine"
+    above_s: float = 1.5
+    delay_s: float = 0.0
+
+
+class Trouble(FakeSpeech):
+    """Hears like the fake, but some sound kills the process, crashes it, or is never done."""
+
+    Options = TroubleOptions
+
+    def transcribe(self, audio: NDArray[np.float32], language: str | None, fallback: str | None = None) -> Transcript:
+        time.sleep(self.options.delay_s)
+        if len(audio) > self.options.above_s * RATE:
+            match self.options.how:
+                case "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case "crash":
+                    os.kill(os.getpid(), signal.SIGSEGV)
+                case "hang":
+                    time.sleep(3600)
+                case "raise":
+                    raise RuntimeError("an engine in trouble")
+        return super().transcribe(audio, language, fallback)
 
 
 def _runs(flags: NDArray[np.bool_], bridge: int) -> list[tuple[int, int]]:

@@ -1,0 +1,178 @@
+"""``vidrag verify``, ``gc``, ``rm``, ``export``, ``runs`` and ``report``: looking after an archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from .app import ArchivePath, AsJson
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+Videos = Annotated[
+    list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Ids, starts of ids or file names; default: all.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    for name, command in (
+        ("verify", verify), ("gc", gc), ("rm", rm), ("export", export), ("runs", runs), ("report", report)
+    ):  # fmt: skip
+        app.command(name)(command)
+
+
+def verify(
+    archive: ArchivePath,
+    videos: Videos = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Only say what is damaged.")] = False,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Files read side by side.")] = 2,
+    as_json: AsJson = False,
+) -> int:
+    """Read every byte and hold it against its hash; set damaged files aside, so that 'ingest' makes them again."""
+    from ...ingest.stages import readers
+    from ...store import maintenance
+    from ...store.archive import Archive, video_ids
+    from ...store.errors import StorageError
+
+    opened, began = Archive.open(archive), time.monotonic()
+    damage, files, size, count = list[maintenance.Damage](), 0, 0, 0
+    for checked in maintenance.verify(opened, video_ids(opened, videos), threads):
+        count, files, size = count + 1, files + checked.files, size + checked.bytes
+        damage += checked.damage
+        for d in checked.damage:
+            if not as_json:
+                print(f"damaged: {d.key}: {d.problem}", flush=True)
+    aside = ""
+    if damage and not read_only:
+        try:
+            maintenance.quarantine(opened, damage, readers)
+            aside = "set aside in quarantine/; 'vidrag ingest' on the sources makes what is missing again"
+        except StorageError as e:
+            aside = f"not set aside: {e}"
+    seconds = time.monotonic() - began
+    if as_json:
+        rows = [dataclasses.asdict(d) for d in damage]
+        told = {"videos": count, "files": files, "bytes": size, "seconds": round(seconds, 3), "quarantine": aside}
+        print(json.dumps({**told, "damage": rows}))
+    else:
+        rate = f"{size / 1e6 / max(seconds, 1e-9):.0f} MB/s"
+        print(f"{count} videos, {files} files, {size / 1e6:.1f} MB read ({rate}): {len(damage) or 'no'} damaged")
+        if aside:
+            print(aside)
+    return 4 if damage else 0
+
+
+def gc(
+    archive: ArchivePath,
+    grace: Annotated[
+        str, typer.Option("--grace", metavar="TIME", help="Leave alone what is younger, e.g. 90m, 24h, 7d.")
+    ] = "24h",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what no version needs: results of earlier options, leftovers of killed runs, removed videos."""
+    from ...store import maintenance
+    from ...store.archive import Archive
+
+    found = maintenance.collect(Archive.open(archive), _seconds(grace), dry_run)
+    if as_json:
+        print(json.dumps({"removed": found.keys, "bytes": found.bytes, "dry_run": dry_run}))
+        return
+    for key in found.keys if dry_run else ():
+        print(f"would remove {key}")
+    print(f"{len(found.keys)} files, {found.bytes / 1e6:.1f} MB {'would go' if dry_run else 'removed'}")
+
+
+def _seconds(text: str) -> float:
+    from ...store.errors import UsageError
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    if not match:
+        raise UsageError(f"--grace {text}: expected a number and s, m, h or d, for example 24h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def rm(
+    archive: ArchivePath,
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="Ids, starts of ids or file names.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:
+    """Take videos out of the archive.  The video files themselves are not touched."""
+    from ...store.archive import Archive, video_ids
+    from ...store.errors import UsageError
+    from ..ledger import printable
+
+    opened = Archive.open(archive)
+    ids = video_ids(opened, videos)
+    opened.backend.check_writable()
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{len(ids)} videos would go; say --yes")
+        if not typer.confirm(f"Take {len(ids)} videos out of {archive}?"):
+            return 0
+    for video in ids:
+        try:
+            name = opened.shard(video).name
+        except Exception:  # damaged: it can go all the same
+            name = "?"
+        opened.discard(video)
+        print(f"removed {video}  {printable(name)}")
+    return 0
+
+
+def export(
+    archive: ArchivePath,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URL of the new archive; folder of files.")],
+    videos: Annotated[list[str] | None, typer.Option("--video", "-V", metavar="NAME|ID", help="Only this one.")] = None,
+    form: Annotated[str, typer.Option("--format", help="archive, jsonl (all rows) or srt (what is said).")] = "archive",
+) -> int:
+    """Copy the newest version of videos to another archive, or their rows to JSONL or SRT files."""
+    from ...store.archive import Archive, video_ids
+    from ...store.errors import UsageError
+    from .. import export as work
+
+    if form not in work.FORMATS:
+        raise UsageError(f"--format {form}: known are {', '.join(work.FORMATS)}")
+    opened = Archive.open(archive)
+    count = work.FORMATS[form](opened, video_ids(opened, videos or None), target)
+    print(f"{count} videos exported to {target}")
+    return 0
+
+
+def runs(archive: ArchivePath, as_json: AsJson = False) -> None:
+    """List the ingest runs of an archive, oldest first."""
+    from ...store.archive import Archive
+    from .. import report as work
+
+    opened = Archive.open(archive)
+    told = [work.summary(r, work.rows(opened, r)) for r in work.runs(opened)]
+    if as_json:
+        print(json.dumps(told))
+        return
+    for t in told:
+        state = "" if t["finished"] else "  not finished"
+        wall = f"{t['wall_seconds'] / 60:.1f} min" if t["wall_seconds"] is not None else "-"
+        counts = f"{t['done']:>6} indexed {t['kept']:>6} up to date {t['failed']:>4} failed"
+        print(f"{t['run']}  {counts}  {t['media_seconds'] / 3600:7.2f} h of video in {wall}{state}")
+    print(f"{len(told)} runs; 'vidrag report {archive} RUN' tells more")
+
+
+def report(
+    archive: ArchivePath,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Name of a run, its start, or 'last'.")] = "last",
+    as_json: AsJson = False,
+) -> int:
+    """What came of a run: done, none, failed by cause, slowest, rate, coverage.  Exit code 3 where videos failed."""
+    from ...store.archive import Archive
+    from .. import report as work
+
+    opened = Archive.open(archive)
+    found = work.find(opened, run)
+    told = work.summary(found, work.rows(opened, found))
+    print(json.dumps(told) if as_json else work.text(told), end="\n" if as_json else "")
+    return 3 if told["failed"] else 0

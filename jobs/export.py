@@ -1,0 +1,88 @@
+"""Takes videos out of an archive in other forms: an archive of its own, JSON lines, subtitles."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..store.archive import Archive
+from ..store.backend import storage_errors
+from ..store.errors import UsageError
+from ..store.records import Segment
+from ..store.shard import Shard
+
+
+def to_archive(archive: Archive, videos: Sequence[str], target: str) -> int:
+    """Publishes the current cells of ``videos`` in the archive at ``target``, which is made where it is new."""
+    if "://" not in target and Path(target).resolve() == Path(archive.location).resolve():
+        raise UsageError(f"{target}: is the archive itself; name another one")
+    other = Archive.create(target)
+    for video in videos:
+        shard = archive.shard(video)
+        cells = shard.status()
+        staged = {f.name: shard.path(f) for c in cells.values() for f in c.files}
+        with other.staging(shard.manifest.source) as folder:
+            copies = {}
+            for name, path in staged.items():
+                copies[name] = folder / name
+                with storage_errors(copies[name]):
+                    copies[name].write_bytes(path.read_bytes())
+            other.publish(shard.manifest.source, cells, copies)
+    return len(videos)
+
+
+def _rows(shard: Shard) -> Iterator[dict[str, Any]]:
+    """Every row of a video: its kind, times, text, and what else is known of it."""
+    for kind, rows in (("speech", shard.speech), ("text", shard.text), ("frame", shard.labels or shard.frames)):
+        for row in rows:
+            told = {k: v for k, v in asdict(row).items() if k != "jpeg" and v not in (None, (), [])}
+            yield {"video": shard.video, "name": shard.name, "kind": kind, **told}
+
+
+def to_jsonl(archive: Archive, videos: Sequence[str], target: str) -> int:
+    return _files(archive, videos, target, "jsonl", lambda s: (json.dumps(r, ensure_ascii=False) for r in _rows(s)))
+
+
+def to_srt(archive: Archive, videos: Sequence[str], target: str) -> int:
+    return _files(archive, videos, target, "srt", lambda s: (_cue(i, row) for i, row in enumerate(s.speech, 1)))
+
+
+def _cue(number: int, row: Segment) -> str:
+    who = f"{row.speaker}: " if row.speaker else ""
+    return f"{number}\n{_stamp(row.start)} --> {_stamp(row.end)}\n{who}{' '.join(row.text.split())}\n"
+
+
+def _stamp(seconds: float) -> str:
+    ms = round(max(0.0, seconds) * 1000)
+    return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d},{ms % 1000:03d}"
+
+
+def _files(
+    archive: Archive, videos: Sequence[str], target: str, ending: str, lines: Callable[[Shard], Iterator[str]]
+) -> int:
+    """One file a video in the folder ``target``, named after the video and, where names collide, its id."""
+    folder = Path(target)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; name a folder")
+    taken: set[str] = set()
+    for video in videos:
+        shard = archive.shard(video)
+        stem = re.sub(r"[^\w.() -]", "_", shard.name.rsplit(".", 1)[0]).strip(". ")[:100] or video
+        name = f"{stem}.{ending}" if stem.lower() not in taken else f"{stem}-{video}.{ending}"
+        taken.add(stem.lower())
+        with storage_errors(folder / name):
+            folder.mkdir(parents=True, exist_ok=True)
+            text = "".join(f"{line}\n" for line in lines(shard))
+            (folder / name).write_text(text, "utf-8", errors="backslashreplace")
+    return len(videos)
+
+
+FORMATS: Mapping[str, Callable[[Archive, Sequence[str], str], int]] = {
+    "archive": to_archive,
+    "jsonl": to_jsonl,
+    "srt": to_srt,
+}

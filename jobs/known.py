@@ -1,0 +1,122 @@
+"""Remembers which files are settled, so that a run over an unchanged folder reads none of them.
+
+A file counts as unchanged where its stamp (size, times, inode, device, and those of its subtitle files) is the one that
+it had when it was indexed, and its times were at least two seconds old then: a file that changes within one tick of the
+clock is not trusted, as git does not.  The index itself is asked for its newest version each time, so that what was
+removed or set aside is made again.  What is remembered lies in the archive's cache and may be deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from types import TracebackType
+
+from ..ingest.conduct import Conduct
+from ..ingest.pipeline import Outcome
+from ..ingest.stages import STAGES, IngestSettings, fingerprints
+from ..store.archive import Archive
+from ..store.fingerprints import digest
+from .plan import Item, stamp
+
+log = logging.getLogger("vidrag.jobs")
+_RACY_NS = 2_000_000_000
+_COMMIT_S = 2.0
+_TABLE = """CREATE TABLE IF NOT EXISTS files (
+    path TEXT PRIMARY KEY, stamp TEXT NOT NULL, settings TEXT NOT NULL, video TEXT NOT NULL, version INTEGER NOT NULL,
+    outcomes TEXT NOT NULL
+) WITHOUT ROWID"""
+
+
+class Known:
+    """What earlier runs settled, under one set of settings.  Use as a context manager."""
+
+    def __init__(self, archive: Archive, settings: IngestSettings, conduct: Conduct) -> None:
+        self._archive, self._conduct = archive, conduct
+        self._settings = digest([sorted(fingerprints(settings).items()), settings.subtitles.identity()])
+        self._db = _open(archive)
+        self._committed = time.monotonic()
+
+    def kept(self, item: Item) -> list[Outcome] | None:
+        """The outcomes of a file that has nothing left to do; None where a worker has to look."""
+        try:
+            row = self._db.execute(
+                "SELECT video, version, outcomes FROM files WHERE path=? AND stamp=? AND settings=?",
+                (str(item.path), item.stamp, self._settings),
+            ).fetchone()
+            told = [Outcome(**{**o, "source": str(item.path)}) for o in json.loads(row[2])] if row else []
+        except (sqlite3.Error, ValueError, TypeError):  # also a path that SQLite cannot hold
+            return None
+        if not told or (self._conduct.retry_failed and any(o.status == "failed" for o in told)):
+            return None
+        if row[0] and next(iter(self._archive.versions(row[0])), None) != row[1]:
+            return None
+        return told
+
+    def video(self, item: Item) -> str:
+        """The id of an unchanged file under any settings; empty where it has to be read to know."""
+        try:
+            row = self._db.execute(
+                "SELECT video FROM files WHERE path=? AND stamp=?", (str(item.path), item.stamp)
+            ).fetchone()
+        except (sqlite3.Error, UnicodeEncodeError):
+            return ""
+        return str(row[0]) if row else ""
+
+    def add(self, item: Item, outcomes: Sequence[Outcome]) -> None:
+        """Remembers a file whose stages all ended in a way that another try would not change."""
+        settled = {o.stage for o in outcomes if o.status in ("ok", "none", "kept", "skipped") or o.permanent}
+        if not set(STAGES) <= settled or not item.stamp or time.time_ns() - item.changed_ns < _RACY_NS:
+            return
+        if stamp(item.path) != (item.stamp, item.changed_ns):
+            return
+        video = next((o.video for o in outcomes if o.video), "")
+        version = next(iter(self._archive.versions(video)), 0) if video else 0
+        told = json.dumps([asdict(_replayed(o)) for o in outcomes])
+        try:
+            self._db.execute(
+                "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?)",
+                (str(item.path), item.stamp, self._settings, video, version, told),
+            )
+            if time.monotonic() - self._committed > _COMMIT_S:
+                self._db.commit()
+                self._committed = time.monotonic()
+        except (sqlite3.Error, UnicodeEncodeError) as e:  # costs speed next time, no more
+            log.info("not remembered: %s", e)
+
+    def __enter__(self) -> Known:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        try:
+            self._db.commit()
+            self._db.close()
+        except sqlite3.Error as e:
+            log.info("not remembered: %s", e)
+
+
+def _replayed(outcome: Outcome) -> Outcome:
+    """An outcome as later runs tell it: nothing was spent on it then."""
+    status = "kept" if outcome.status in ("ok", "none") else outcome.status
+    return replace(outcome, status=status, seconds=0.0, cpu_seconds=0.0, bytes=0, host=None)
+
+
+def _open(archive: Archive) -> sqlite3.Connection:
+    path = archive.cache_file("files.sqlite")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, timeout=10)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=OFF")
+        db.execute(_TABLE)
+    except (OSError, sqlite3.Error) as e:
+        log.info("files are not remembered: %s", e)
+        db = sqlite3.connect(":memory:")
+        db.execute(_TABLE)
+    return db

@@ -1,0 +1,164 @@
+"""Hands tasks to workers that may die: bounded in flight, bounded retries, an outcome for every task.
+
+A :class:`Crew` knows how to hire a worker and how to hear of it; :mod:`.ray_ingest` has one of Ray actors,
+:mod:`.processes` one of plain processes.  Who works on what, and how often, is decided here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from ..ingest.pipeline import Outcome
+from ..ingest.stages import GROUPS
+from ..store.engines import Options
+from ..store.errors import VidragError, WorkerDied
+from .worker import Task, failed_task
+
+Hand = Hashable
+"""One worker, as its crew names it."""
+_STILLBORN = 3  # workers in a row that die before they are ready, for each place of the crew
+
+
+class PoolOptions(Options):
+    """Workers of one kind.  ``groups``: what they take (``visual``, ``sound``).  ``workers``: how many; 0 for as many
+    as ``cpus``, ``gpus`` and ``memory_mb`` allow, which each of them is given (fractions of a GPU are fine).
+    """
+
+    groups: tuple[Literal["visual", "sound"], ...] = ("visual", "sound")
+    workers: int = Field(0, ge=0, le=100_000)
+    cpus: float = Field(1.0, ge=0, le=1024)
+    gpus: float = Field(0.0, ge=0, le=64)
+    memory_mb: int = Field(0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What became of a worker: it is ``ready`` for a task, has ``done`` one, or ``died``.
+
+    ``reply`` is what a task gave: outcomes, or the error that it raised.
+    """
+
+    hand: Hand
+    what: Literal["ready", "done", "died"]
+    reply: list[Outcome] | BaseException | None = None
+    why: str = ""
+
+
+class Crew(Protocol):
+    """Workers of several pools."""
+
+    pools: Mapping[str, PoolOptions]
+
+    def places(self, pool: str) -> int:
+        """How many workers of ``pool`` there is room for now; grows and shrinks with a cluster."""
+        ...
+
+    def hire(self, pool: str) -> Hand:
+        """Starts a worker; an event tells when it is ready."""
+        ...
+
+    def give(self, hand: Hand, task: Task) -> None: ...
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        """What has happened, as soon as something has; empty after ``seconds``."""
+        ...
+
+    def close(self) -> None:
+        """Ends all workers."""
+        ...
+
+
+class _Supply:
+    """Tasks still to be given out, by group and in order; those whose worker died come again, first."""
+
+    def __init__(self, paths: Sequence[Path], groups: Sequence[str]) -> None:
+        self._paths, self._next = paths, dict.fromkeys(groups, 0)
+        self._again: dict[str, deque[Task]] = {g: deque() for g in groups}
+        self._deaths: dict[tuple[Path, str | None], int] = {}
+
+    def take(self, groups: Sequence[str]) -> Task | None:
+        for group in groups:
+            if self._again[group]:
+                return self._again[group].popleft()
+        group = min(groups, key=lambda g: self._next[g])
+        at = self._next[group]
+        if at >= len(self._paths):
+            return None
+        self._next[group] += 1
+        return Task(self._paths[at], group)
+
+    def died(self, task: Task, tries: int) -> bool:
+        """Notes a death; False where the task has had its tries."""
+        key = (task.path, task.group)
+        self._deaths[key] = self._deaths.get(key, 0) + 1
+        # one more than the tries: the last one only publishes that the video is given up
+        if self._deaths[key] > tries:
+            return False
+        assert task.group is not None
+        self._again[task.group].append(Task(task.path, task.group, again=True))
+        return True
+
+    def left(self, groups: Sequence[str]) -> int:
+        return sum(len(self._again[g]) + len(self._paths) - self._next[g] for g in groups)
+
+
+def work(
+    crew: Crew, paths: Sequence[Path], tries: int, recount_s: float = 10.0
+) -> Iterator[tuple[Task, list[Outcome]]]:
+    """Outcomes of every group of every path, in any order.
+
+    Raises what concerns every task (missing weights), and :class:`VidragError` where workers do not start.
+    """
+    groups = tuple(GROUPS)
+    supply, busy, idle = _Supply(paths, groups), dict[Hand, Task](), dict[Hand, None]()
+    pool_of: dict[Hand, str] = {}
+    stillborn, counted = 0, 0.0
+    try:
+        while supply.left(groups) or busy:
+            if time.monotonic() - counted >= recount_s:
+                counted = time.monotonic()
+                for pool, options in crew.pools.items():
+                    have = sum(p == pool for p in pool_of.values())
+                    wanted = min(crew.places(pool), have + supply.left(options.groups))
+                    for _ in range(wanted - have):
+                        pool_of[crew.hire(pool)] = pool
+            for hand in list(idle):
+                if task := supply.take(crew.pools[pool_of[hand]].groups):
+                    del idle[hand]
+                    busy[hand] = task
+                    crew.give(hand, task)
+            for event in crew.wait(1.0):
+                task = busy.pop(event.hand, None)
+                if event.what != "died":
+                    idle[event.hand], stillborn = None, 0
+                else:
+                    idle.pop(event.hand, None)
+                    pool = pool_of.pop(event.hand)
+                    counted = 0.0  # hire another at once
+                    stillborn += task is None
+                    if stillborn > _STILLBORN * max(1, crew.places(pool)):
+                        raise VidragError(f"workers do not start: {event.why}")
+                if task is not None and (found := _settled(event, task, supply, tries)) is not None:
+                    yield task, found
+    finally:
+        crew.close()
+
+
+def _settled(event: Event, task: Task, supply: _Supply, tries: int) -> list[Outcome] | None:
+    """The outcome of a task after an event of its worker; None where it is to be tried again."""
+    if event.what == "died":
+        if supply.died(task, tries):
+            return None
+        return failed_task(task, WorkerDied(f"the worker died {tries + 1} times on this video ({event.why})"))
+    if isinstance(event.reply, BaseException):
+        if isinstance(event.reply, VidragError) and event.reply.exit_code == 5:
+            raise event.reply  # missing weights concern every task
+        return failed_task(task, event.reply)
+    return event.reply or []

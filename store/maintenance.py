@@ -1,0 +1,197 @@
+"""Keeps an archive sound: checks every byte, sets damage aside, collects what no version needs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import manifest as manifests
+from . import schema
+from .archive import Archive
+from .backend import Entry, leftover
+from .errors import ArchiveDamaged, one_line
+from .manifest import Manifest
+from .records import Cell, StoredFile
+from .vectors import VectorFile
+
+log = logging.getLogger("vidrag.store")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is not what it should be; ``key`` is its place in the archive."""
+
+    video: str
+    key: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was read of one video, and what is wrong with it."""
+
+    video: str
+    name: str
+    files: int
+    bytes: int
+    damage: tuple[Damage, ...]
+
+
+def verify(archive: Archive, videos: Sequence[str], threads: int = 2) -> Iterator[Checked]:
+    """Reads every file that the newest version of each video names, and every manifest; changes nothing.
+
+    Sizes, SHA-256, row counts and headers are held against the manifest.  Videos come in any order.
+    """
+    with ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
+        yield from pool.map(lambda v: _check(archive, v), videos)
+
+
+def _check(archive: Archive, video: str) -> Checked:
+    folder, damage, newest = f"videos/{video}", list[Damage](), None
+    for number in archive.versions(video):
+        try:
+            found = archive.version(video, number)
+            newest = newest or found
+        except FileNotFoundError:
+            continue  # collected since it was listed
+        except (ArchiveDamaged, OSError) as e:
+            damage.append(Damage(video, f"{folder}/{manifests.manifest_name(number)}", one_line(e)))
+    if newest is None:
+        return Checked(video, "?", 0, 0, tuple(damage))
+    files = {f.name: (c, f) for c in newest.cells for f in c.files}
+    for cell, file in files.values():
+        if problem := _problem(archive, f"{folder}/{file.name}", cell, file):
+            damage.append(Damage(video, f"{folder}/{file.name}", problem))
+    size = sum(f.bytes for _, f in files.values())
+    return Checked(video, newest.name, len(files), size, tuple(damage))
+
+
+def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
+    """What is wrong with a stored file; empty where it is as its manifest says."""
+    try:
+        path = archive.backend.local_path(key)
+        digest, size = hashlib.sha256(), 0
+        with path.open("rb", buffering=0) as f:
+            while block := f.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+        if size != file.bytes:
+            return f"has {size} bytes, its manifest says {file.bytes}"
+        if digest.hexdigest() != file.sha256:
+            return "its SHA-256 is not the one in its manifest"
+        _header(path, cell, file)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as e:
+        return f"cannot be read ({e.strerror or one_line(e)})"
+    except ArchiveDamaged as e:
+        return one_line(e).removeprefix(f"{path}: ")
+    return ""
+
+
+def _header(path: Path, cell: Cell, file: StoredFile) -> None:
+    if file.name.endswith(".faiss"):
+        VectorFile(path, file.rows, int((cell.encoder or {}).get("dim", 0)))
+    else:
+        schema.open_parquet(path, file.kind, file.rows)
+
+
+def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[str], set[str]]) -> None:
+    """Moves damaged files to ``quarantine/`` and publishes versions of their videos that do without them.
+
+    ``readers`` names the stages that read a stage: what was computed from lost rows goes with them, so that the next
+    ingest makes both again.
+    """
+    for video in sorted({d.video for d in damage}):
+        bad = {d.key for d in damage if d.video == video}
+        for key in bad:  # first, so that none of them is built upon
+            if manifests.manifest_version(key.rsplit("/", 1)[1]) is not None:
+                archive.backend.move(key, f"quarantine/{key}")
+        if manifest := archive.manifest(video):
+            archive.drop(video, _lost(manifest, bad, readers))
+        for key in bad:
+            archive.backend.move(key, f"quarantine/{key}")
+
+
+def _lost(manifest: Manifest, bad: set[str], readers: Callable[[str], set[str]]) -> Callable[[Cell], bool]:
+    """True for cells that name a file of ``bad``, and for those of stages that read one of theirs."""
+    hit = {c.stage for c in manifest.cells for f in c.files if f"videos/{manifest.video}/{f.name}" in bad}
+    below = {stage for s in hit for stage in readers(s)}
+    return lambda c: c.stage in below or any(f"videos/{manifest.video}/{f.name}" in bad for f in c.files)
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a collection removed, or would remove: keys and their bytes."""
+
+    keys: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+    def add(self, prefix: str, entry: Entry) -> None:
+        self.keys.append(f"{prefix}/{entry.name}")
+        self.bytes += entry.bytes
+
+
+def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collected:
+    """Removes what no version needs: old cells and versions, files of writers that were killed, removed videos.
+
+    Nothing younger than ``grace_s`` seconds is touched, by the storage's own clock: a reader keeps what it has opened,
+    a writer what it has not yet named.  First each video gets a version without its old cells; what only earlier
+    versions name goes when these are older than the grace period.
+    """
+    out = Collected()
+    for video in archive.backend.list("videos"):
+        try:
+            _collect_video(archive, video, grace_s, dry_run, out)
+        except ArchiveDamaged as e:
+            log.warning("%s; left alone", e)
+    for prefix in ("", "runs", "videos"):
+        for entry in archive.backend.entries(prefix):
+            if leftover(entry) and entry.age_s >= grace_s:
+                out.add(prefix or ".", entry)
+                if not dry_run:
+                    archive.backend.sweep(prefix, entry)
+    return out
+
+
+def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, out: Collected) -> None:
+    folder, backend = f"videos/{video}", archive.backend
+    newest, keep = archive.newest(video), set[str]()
+    ages = {e.name: e.age_s for e in backend.entries(folder)}
+
+    def old(name: str) -> bool:
+        return ages.get(name, 0.0) >= grace_s
+
+    if newest is not None:
+        name, current = manifests.manifest_name(newest.version), newest.current
+        slim = newest.without(lambda c: current.get(c.stage) != c.fingerprint)
+        if old(name) and slim.cells != newest.cells:
+            if not dry_run:
+                newest = archive.drop(video, lambda c: slim.cell(c.stage, c.fingerprint) is None)
+                name = manifests.manifest_name(newest.version)
+            keep |= {name, *_names(slim)}
+        elif not (newest.deleted and old(name)):
+            keep |= {name, *_names(newest)}
+    for number in archive.versions(video):
+        name = manifests.manifest_name(number)
+        if name in ages and not old(name):
+            with contextlib.suppress(ArchiveDamaged, OSError):
+                keep |= {name, *_names(archive.version(video, number))}
+    for entry in sorted(backend.entries(folder), key=lambda e: (manifests.manifest_version(e.name) is None, e.name)):
+        if entry.name in keep or entry.age_s < grace_s or (entry.folder and not leftover(entry)):
+            continue
+        out.add(folder, entry)
+        if not dry_run and leftover(entry):
+            backend.sweep(folder, entry)
+        elif not dry_run:
+            backend.delete(f"{folder}/{entry.name}")
+
+
+def _names(manifest: Manifest) -> set[str]:
+    return {f.name for c in manifest.cells for f in c.files}

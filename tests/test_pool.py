@@ -1,0 +1,227 @@
+"""Workers that die, hang or fail, drivers that are killed, runs that meet: what was done stays, the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from media_files import with_tone
+from vidrag.jobs.pool import Event, PoolOptions, work
+from vidrag.jobs.worker import Task
+from vidrag.store.archive import Archive
+from vidrag.store.errors import ModelMissing, VidragError
+from world import World, until
+
+SHORT, LONG = 1.0, 2.0
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short videos, and a long one that engines stumble over."""
+    folder = tmp_path_factory.mktemp("clips")
+    for i in range(3):
+        with_tone(folder / f"short{i}.mp4", SHORT, f"{64 + 16 * i}x48")
+    with_tone(folder / "long.mp4", LONG)
+    return folder
+
+
+@pytest.fixture
+def world(tmp_path: Path, clips: Path) -> World:
+    shutil.copytree(clips, tmp_path / "in")
+    for path in (tmp_path / "in").iterdir():  # old enough to be trusted to be unchanged
+        os.utime(path, (time.time() - 60, time.time() - 60))
+    return World.make(tmp_path)
+
+
+def ingest(world: World, *more: str, code: int) -> dict[str, Any]:
+    ran = world.run("ingest", "archive", "in", "--no-ray", "--json", *more)
+    assert ran.returncode == code, ran.stderr
+    told: dict[str, Any] = json.loads(ran.stdout)
+    return told
+
+
+def trouble(how: str, *more: str) -> list[str]:
+    return ["--set=asr=trouble", f"--set=asr.how={how}", *(f"--set={m}" for m in more)]
+
+
+def marks(world: World) -> list[str]:
+    return [str(p) for p in (world.root / "archive" / "videos").rglob("*") if p.name.startswith((".tmp-", "try-"))]
+
+
+def whole(world: World) -> dict[str, set[str]]:
+    """The statuses of each video's stages, after everything has been verified."""
+    ran = world.run("verify", "archive")
+    assert ran.returncode == 0, ran.stdout
+    archive = Archive.open(world.root / "archive")
+    return {s.name: {c.status for c in s.status().values()} for s in archive.shards()}
+
+
+@pytest.mark.parametrize("how", ["kill", "crash"])
+def test_a_video_that_kills_its_worker_is_given_up(world: World, how: str) -> None:
+    """After the tries it has; the others are done, the next run leaves it alone, and it can be asked for again."""
+    told = ingest(world, *trouble(how, "run.attempts=2"), code=3)
+    (bad,) = told["failed"]
+    assert (Path(bad["source"]).name, bad["stage"], bad["error"]) == ("long.mp4", "speech", "WorkerDied")
+    assert "died 2 times" in bad["message"] and "--retry-failed" in bad["message"]
+    found = whole(world)
+    assert len(found) == 4 and [n for n, s in found.items() if "failed" in s] == ["long.mp4"]
+    assert all(".tmp-" in m for m in marks(world))  # what the dead had begun to write: to be collected
+    assert world.run("gc", "archive", "--grace", "0s").returncode == 0 and marks(world) == []
+    began = time.monotonic()
+    again = ingest(world, *trouble(how, "run.attempts=2"), code=3)
+    assert [Path(f["source"]).name for f in again["failed"]] == ["long.mp4"]
+    assert (again["kept"], again["media_seconds"]) == (3, 0.0)
+    assert ingest(world, *trouble("fine", "run.attempts=2"), code=0)["failed"] == []  # other options, other cell
+    assert ingest(world, *trouble(how, "run.attempts=2"), "--retry-failed", code=3)["failed"] != []
+    assert time.monotonic() - began < 100
+
+
+def test_a_step_that_hangs_is_stopped_and_told(world: World) -> None:
+    told = ingest(world, *trouble("hang", "run.step_timeout_s=3", "run.step_timeout_per_s=0"), code=3)
+    (bad,) = told["failed"]
+    assert (Path(bad["source"]).name, bad["stage"], bad["error"]) == ("long.mp4", "speech", "StepTimeout")
+    assert "no result after 3 s" in bad["message"]
+    found = whole(world)
+    assert len(found) == 4 and [n for n, s in found.items() if "failed" in s] == ["long.mp4"]
+    shard = next(s for s in Archive.open(world.root / "archive").shards() if s.name == "long.mp4")
+    assert shard.status()["frames"].status == "ok" and shard.status()["speech"].status == "failed"
+
+
+def test_a_failure_is_tried_by_so_many_runs(world: World) -> None:
+    """Then it is given up; the count is in the ledger and in the index."""
+    for attempt in (1, 2, 3):
+        (bad,) = ingest(world, *trouble("raise"), code=3)["failed"]
+        report = json.loads(world.run("report", "archive", "--json").stdout)
+        assert [f["attempts"] for f in report["failures"]] == [attempt]
+        assert ("given up after 3 tries" in bad["message"]) == (attempt == 3)
+    (bad,) = ingest(world, *trouble("raise"), code=3)["failed"]
+    assert "given up after 3 tries" in bad["message"]
+    assert json.loads(world.run("report", "archive", "--json").stdout)["given_up"] == 1
+    assert ingest(world, *trouble("raise"), "--retry-failed", code=3)["failed"][0]["message"].count("given up") == 0
+
+
+def children(pid: int) -> list[int]:
+    import psutil
+
+    return [c.pid for c in psutil.Process(pid).children(recursive=True)]
+
+
+def alive(pids: list[int]) -> list[int]:
+    import psutil
+
+    return [p for p in pids if psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE]
+
+
+def started(world: World, *more: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """A run that is in the middle of its videos, and the processes that belong to it."""
+    run = world.start("ingest", "archive", "in", "--no-ray", *trouble("fine", "asr.delay_s=1.5"), *more)
+    assert run.stdout
+    for line in run.stdout:
+        if line.startswith("[1/"):
+            break
+    return run, children(run.pid)
+
+
+def test_a_killed_driver_takes_its_workers_along_and_loses_nothing_done(world: World) -> None:
+    run, pids = started(world)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    until(lambda: not alive(pids), 15)
+    (left,) = json.loads(world.run("runs", "archive", "--json").stdout)
+    assert not left["finished"] and left["videos"] >= 1
+    done = ingest(world, *trouble("fine", "asr.delay_s=1.5"), code=0)
+    assert done["kept"] >= left["videos"]
+    assert set(whole(world)) == {"short0.mp4", "short1.mp4", "short2.mp4", "long.mp4"}
+
+
+@pytest.mark.parametrize("polite", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_stops_cleanly_within_seconds(world: World, polite: int) -> None:
+    run, pids = started(world)
+    began = time.monotonic()
+    os.kill(run.pid, polite)
+    _, told = run.communicate(timeout=20)
+    assert run.returncode == 130 and "stopped" in told and "Traceback" not in told
+    assert time.monotonic() - began < 10
+    assert alive(pids) == [] and marks(world) == []
+    assert json.loads(world.run("report", "archive", "--json").stdout)["finished"]
+    assert ingest(world, *trouble("fine", "asr.delay_s=1.5"), code=0)["failed"] == []
+    assert len(whole(world)) == 4
+
+
+def test_two_runs_over_the_same_folder_agree(world: World) -> None:
+    runs = [world.start("ingest", "archive", "in", "--no-ray") for _ in range(2)]
+    assert [r.communicate(timeout=120)[1] for r in runs] == ["", ""]
+    assert [r.returncode for r in runs] == [0, 0]
+    assert len(whole(world)) == 4
+    archive = Archive.open(world.root / "archive")
+    assert all(len({(c.stage) for c in s.manifest.cells}) == len(s.manifest.cells) for s in archive.shards())
+
+
+class Script:
+    """A crew that does as it is told: what happens to each task is looked up by the name of its file."""
+
+    def __init__(self, fate: dict[str, Any], places: int = 2, stillborn: bool = False) -> None:
+        self.pools = {"any": PoolOptions()}
+        self.fate, self._places, self._stillborn = fate, places, stillborn
+        self.events: list[Event] = []
+        self.hired, self.closed = 0, False
+        self.given: list[Task] = []
+
+    def places(self, pool: str) -> int:
+        return self._places
+
+    def hire(self, pool: str) -> int:
+        self.hired += 1
+        self.events.append(Event(self.hired, "died", why="no room") if self._stillborn else Event(self.hired, "ready"))
+        return self.hired
+
+    def give(self, hand: Any, task: Task) -> None:
+        self.given.append(task)
+        what = self.fate.get(task.path.name, [])
+        self.events.append(Event(hand, "died", why="gone") if what == "dies" else Event(hand, "done", what))
+
+    def wait(self, seconds: float) -> list[Event]:
+        return [self.events.pop(0)] if self.events else []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_every_task_has_an_outcome_and_no_more_tries_than_it_may() -> None:
+    crew = Script({"bad": "dies", "odd": RuntimeError("odd")})
+    paths = [Path(n) for n in ("a", "bad", "odd", "b")]
+    found = {(t.path.name, t.group): o for t, o in work(crew, paths, tries=2)}
+    assert set(found) == {(p.name, g) for p in paths for g in ("visual", "sound")}
+    assert [o.error for o in found["bad", "sound"]] == ["WorkerDied"] and found["odd", "visual"][
+        0
+    ].error == "RuntimeError"
+    tries = [t.again for t in crew.given if t.path.name == "bad" and t.group == "sound"]
+    assert tries == [False, True, True]  # the third only finds that it has died twice
+    assert crew.closed
+
+
+def test_missing_weights_end_the_run() -> None:
+    crew = Script({"a": ModelMissing("no weights here")})
+    with pytest.raises(ModelMissing):
+        list(work(crew, [Path("a")], tries=2))
+    assert crew.closed
+
+
+def test_workers_that_never_start_are_not_hired_for_ever() -> None:
+    crew = Script({}, stillborn=True)
+    with pytest.raises(VidragError, match="workers do not start: no room"):
+        list(work(crew, [Path("a")], tries=2))
+    assert crew.closed and crew.hired < 20
+
+
+def test_no_more_workers_are_hired_than_there_is_work() -> None:
+    crew = Script({}, places=50)
+    assert len(list(work(crew, [Path("a")], tries=2))) == 2
+    assert crew.hired == 2
