@@ -18,7 +18,7 @@ from ..store.archive import Archive
 from ..store.errors import MediaError, NotAVideo, SourceChanged, StepTimeout, VidragError, WorkerDied, one_line
 from ..store.manifest import Manifest, Source
 from ..store.records import Cell, MediaInfo
-from . import media, steps
+from . import captions, media, spoken, steps
 from .conduct import Conduct, deadly
 from .stages import GROUPS, READS, EngineChoice, IngestSettings, fingerprints
 from .steps import Clock, Made
@@ -143,14 +143,16 @@ class _Job:
         self.video = self.source.sha256[:16]
         self.manifest = archive.manifest(self.video)
         self._new = self.manifest is None
-        self.todo = missing(self.manifest, prints, self.stages, conduct)
+        self.todo = list[str]()
         self.done: dict[str, Cell] = {}
         self.duration: float | None = None
 
     def run(self) -> list[Outcome]:
-        self._promote()
         info = self._media()
         self.duration = info.duration
+        source = self._speech_source(info)
+        self.todo = missing(self.manifest, self.prints, self.stages, self.conduct)
+        self._promote()
         if visual := {"frames", "text"} & set(self.todo):
             self._step(
                 sorted(visual),
@@ -161,8 +163,8 @@ class _Job:
         if "speech" in self.todo:
             self._step(
                 ["speech"],
-                lambda d: steps.speech_rows(
-                    self.path, self.video, info, self.settings, self.prints["speech"], lambda: self.loaded.get("asr"), d
+                lambda d: spoken.speech_step(
+                    self.path, self.video, info, self.settings, *source, lambda: self.loaded.get("asr"), d
                 ),
             )
         if self._ready("frame_vectors"):
@@ -183,6 +185,12 @@ class _Job:
                 )
         return [self._outcome(s) for s in self.stages]
 
+    def _speech_source(self, info: MediaInfo) -> tuple[captions.SpeechSource, Cell | None]:
+        """Where speech comes from, which decides its fingerprint; and the cell of recognised speech, if any."""
+        known = self.manifest.source.paths if self.manifest else ()
+        source, self.prints = captions.per_video(self.path, known, info, self.settings, self.prints)
+        return source, self.manifest.cell("speech", source.plain) if self.manifest else None
+
     def _shard(self) -> Any:
         return self.archive.shard(self.video)
 
@@ -199,7 +207,7 @@ class _Job:
     def _media(self) -> MediaInfo:
         cell = self.manifest.cell("media", self.prints["media"]) if self.manifest else None
         if cell and cell.status == "ok":
-            return MediaInfo(**cell.data)
+            return MediaInfo.of(cell.data)
         clock = Clock()
         info = media.probe(self.path, self.settings.media)
         self.done["media"] = Cell("media", self.prints["media"], "ok", data=asdict(info), **clock.read())
@@ -263,7 +271,7 @@ class _Job:
             *head,
             status,
             cell.error,
-            cell.message,
+            cell.message or cell.data.get("note"),
             cell.attempts,
             cell.seconds if ran else 0.0,
             cell.cpu_seconds if ran else 0.0,

@@ -1,6 +1,7 @@
 """The sound of a video becomes speech rows: cut at silences, recognised piece by piece, split into sentences.
 
-Memory does not grow with length: one piece of sound is held at a time.
+Recognisers invent words where nobody speaks.  Rows that look invented are flagged, never dropped: whoever asks decides
+whether to hear them.  Memory does not grow with length: one piece of sound is held at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..store.engines import Options
-from ..store.records import Segment, Word
+from ..store.records import Segment, Span, Word
 from .asr import SpeechRecogniser
 
 RATE = 16_000
@@ -23,15 +24,28 @@ RATE = 16_000
 class SpeechOptions(Options):
     """``language``: ISO 639-1 code, or None to guess.  ``piece_s``: longest piece of sound recognised at once; it is
     cut at the quietest moment of its last quarter.  ``sentence_s``: longest row.  ``pause_s``: a pause that ends a row.
-    ``low_logprob``, ``repetitive``: beyond these a row is flagged as doubtful.
+
+    A row is flagged as doubtful where
+
+    - ``low_logprob``: its mean log probability lies below this (0 is sure; clear speech was measured at -0.2 to -0.6,
+      words made of noise below -0.8);
+    - ``no_speech``: the recogniser gives "nobody speaks" a probability above this, unless its mean log probability is
+      ``sure_logprob`` or better (clear speech was seen at 0.41);
+    - ``repetitive``: its text is compressed by more than this factor;
+    - ``repeats``: a phrase in it, or all of it, is said so often on end (a phrase only where that makes six words);
+    - ``outside_vad``: a smaller share of its words' time than this lies where a voice was found (0: never).
     """
 
     language: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
     piece_s: float = Field(120, ge=10, le=1800)
     sentence_s: float = Field(15, ge=1)
     pause_s: float = Field(1.0, gt=0)
-    low_logprob: float = Field(-1.0, le=0)
+    low_logprob: float = Field(-0.8, le=0)
+    no_speech: float = Field(0.6, ge=0, le=1)
+    sure_logprob: float = Field(-0.5, le=0)
     repetitive: float = Field(2.4, gt=0)
+    repeats: int = Field(3, ge=2, le=100)
+    outside_vad: float = Field(0.3, ge=0, le=1)
 
 
 def pieces(blocks: Iterable[NDArray[np.float32]], piece_s: float) -> Iterator[tuple[float, NDArray[np.float32]]]:
@@ -63,7 +77,13 @@ def _quietest(sound: NDArray[np.float32]) -> int:
 def recognise(
     blocks: Iterable[NDArray[np.float32]], engine: SpeechRecogniser, options: SpeechOptions
 ) -> Iterator[Segment]:
-    """Speech rows in order, seconds from the container's start."""
+    """Speech rows in order, seconds from the container's start, with the reasons to distrust them."""
+    return loops_flagged(_recognised(blocks, engine, options), options)
+
+
+def _recognised(
+    blocks: Iterable[NDArray[np.float32]], engine: SpeechRecogniser, options: SpeechOptions
+) -> Iterator[Segment]:
     language: str | None = None
     for start, sound in pieces(blocks, options.piece_s):
         if not np.any(np.abs(sound) > 1e-4):
@@ -71,13 +91,29 @@ def recognise(
         found = engine.transcribe(sound, options.language, fallback=language)
         if found.language and found.confidence >= 0.7:
             language = found.language
-        for row in sentences(found.segments, options):
-            yield flagged(shifted(row, start), options)
+        heard = [settled(s, found.voiced, options.pause_s) for s in found.segments]
+        for row in sentences(heard, options):
+            yield shifted(flagged(row, options, found.voiced), start)
 
 
 def shifted(segment: Segment, by: float) -> Segment:
     words = tuple(dataclasses.replace(w, start=w.start + by, end=w.end + by) for w in segment.words)
     return dataclasses.replace(segment, start=segment.start + by, end=segment.end + by, words=words)
+
+
+def settled(segment: Segment, voiced: Sequence[Span] | None, pause_s: float) -> Segment:
+    """Moves words to where they are spoken that were dated before the pause in front of them.
+
+    A recogniser that hears the sound without its pauses may put the first word after one at the end of what was said
+    before it, where nobody speaks.
+    """
+    words = list(segment.words)
+    for i in reversed(range(len(words) - 1)):
+        word, after = words[i], words[i + 1]
+        if voiced is not None and after.start - word.end >= pause_s and _share([word], voiced) < 0.5:
+            length = min(word.end - word.start, 0.3)
+            words[i] = dataclasses.replace(word, start=after.start - length, end=after.start)
+    return dataclasses.replace(segment, words=tuple(words)) if words else segment
 
 
 def sentences(segments: Sequence[Segment], options: SpeechOptions) -> list[Segment]:
@@ -123,11 +159,60 @@ def _row(row: Sequence[tuple[Word, Segment]]) -> Segment:
     return dataclasses.replace(of, start=words[0].start, end=words[-1].end, text=text, words=words)
 
 
-def flagged(segment: Segment, options: SpeechOptions) -> Segment:
-    """Names the reasons to distrust a row; the row itself stays."""
-    flags = []
-    if segment.avg_logprob is not None and segment.avg_logprob < options.low_logprob:
-        flags.append("low_logprob")
-    if segment.compression_ratio is not None and segment.compression_ratio > options.repetitive:
-        flags.append("repetitive")
-    return dataclasses.replace(segment, flags=tuple(flags)) if flags else segment
+def flagged(segment: Segment, options: SpeechOptions, voiced: Sequence[Span] | None = None) -> Segment:
+    """Names the reasons to distrust a row; the row itself stays.  ``voiced``: see :class:`~.asr.Transcript`."""
+    sure = segment.avg_logprob
+    doubts = {
+        "no_speech": segment.no_speech_prob is not None
+        and segment.no_speech_prob > options.no_speech
+        and (sure is None or sure < options.sure_logprob),
+        "low_logprob": sure is not None and sure < options.low_logprob,
+        "repetitive": segment.compression_ratio is not None and segment.compression_ratio > options.repetitive,
+        "repeated": _repeats(_tokens(segment.text), options.repeats),
+        "outside_vad": voiced is not None and _share(segment.words or [segment], voiced) < options.outside_vad,
+    }
+    flags = tuple(name for name, doubtful in doubts.items() if doubtful)
+    return dataclasses.replace(segment, flags=flags) if flags else segment
+
+
+_WIDE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff"  # scripts that put no space between words
+_TOKEN = re.compile(rf"[{_WIDE}]|[^\W{_WIDE}]+")
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text.casefold())
+
+
+def _repeats(words: Sequence[str], times: int) -> bool:
+    """True where a phrase of at most 12 words is said ``times`` on end and that makes six words or more."""
+    for n in range(1, min(12, len(words) // times) + 1):
+        run = 0  # words that are the same as n words before
+        for word, before in zip(words[n:], words, strict=False):
+            run = run + 1 if word == before else 0
+            if run + n >= max(n * times, 6):
+                return True
+    return False
+
+
+def _share(heard: Sequence[Word | Segment], voiced: Sequence[Span]) -> float:
+    """The share of the time of words, or of a row without any, that lies in ``voiced``."""
+    whole = sum(x.end - x.start for x in heard)
+    inside = sum(max(0.0, min(x.end, v.end) - max(x.start, v.start)) for x in heard for v in voiced)
+    return inside / whole if whole > 0 else 1.0
+
+
+def loops_flagged(rows: Iterable[Segment], options: SpeechOptions) -> Iterator[Segment]:
+    """Flags rows that say the same again and again, which nobody does; holds back only such a run."""
+    run: list[Segment] = []
+    for row in rows:
+        if run and _tokens(run[0].text) != _tokens(row.text):
+            yield from _looped(run, options.repeats)
+            run = []
+        run.append(row)
+    yield from _looped(run, options.repeats)
+
+
+def _looped(run: Sequence[Segment], times: int) -> Iterator[Segment]:
+    for row in run:
+        again = len(run) >= times and "repeated" not in row.flags
+        yield dataclasses.replace(row, flags=(*row.flags, "repeated")) if again else row

@@ -23,6 +23,7 @@ from .media import MediaOptions
 from .reading import ReadingOptions
 from .sampling import SamplingOptions
 from .speech import SpeechOptions
+from .subtitles import SubtitleOptions
 from .tracks import TrackOptions
 
 READS: Mapping[str, tuple[str, ...]] = {
@@ -51,7 +52,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """What a worker does in one go: the two groups of one video can run side by side."""
 
-_CODE: Mapping[str, int] = dict.fromkeys(STAGES, 1)
+_CODE: Mapping[str, int] = {**dict.fromkeys(STAGES, 1), "media": 2, "speech": 2}
 """Raised when the code of a stage changes its results."""
 
 
@@ -72,6 +73,7 @@ class IngestSettings:
     reading: ReadingOptions
     tracks: TrackOptions
     speech: SpeechOptions
+    subtitles: SubtitleOptions
     asr: EngineChoice
     ocr: EngineChoice
     text_encoder: EngineChoice
@@ -80,7 +82,10 @@ class IngestSettings:
 
 
 def fingerprints(settings: IngestSettings) -> dict[str, str]:
-    """The fingerprint of every stage under ``settings``; the same for every video.  Loads no model."""
+    """The fingerprint of every stage under ``settings``, speech being recognised; the same for every video.
+
+    Loads no model.
+    """
 
     def engine(kind: engines.Kind) -> Any:
         choice: EngineChoice = getattr(settings, kind)
@@ -99,3 +104,16 @@ def fingerprints(settings: IngestSettings) -> dict[str, str]:
     for stage, reads in READS.items():
         out[stage] = digest([stage, _CODE[stage], own[stage], [out[r] for r in reads]])
     return out
+
+
+def subtitle_print(prints: Mapping[str, str], what: Any) -> str:
+    """The fingerprint of a speech cell that comes from subtitles, or fell back from them: ``what`` identifies them."""
+    return digest(["speech", _CODE["speech"], ["subtitles", what, VERSIONS["speech"]], [prints["media"]]])
+
+
+def with_speech(settings: IngestSettings, prints: Mapping[str, str], speech: str) -> dict[str, str]:
+    """The map of one video whose speech has the fingerprint ``speech``, from that of its settings."""
+    encoder = settings.text_encoder
+    own = [engines.identity("text_encoder", encoder.name, encoder.options)]
+    vectors = digest(["speech_vectors", _CODE["speech_vectors"], own, [speech]])
+    return {**prints, "speech": speech, "speech_vectors": vectors}

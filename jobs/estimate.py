@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..ingest import media
+from ..ingest import captions, media
 from ..ingest.conduct import Conduct
 from ..ingest.pipeline import missing
 from ..ingest.stages import STAGES, fingerprints
 from ..store.archive import Archive
 from ..store.errors import ArchiveDamaged, VidragError
+from ..store.manifest import Manifest
+from ..store.records import MediaInfo
 from . import report
 from .known import Known
 from .plan import Item
@@ -90,7 +92,7 @@ def estimate(archive: Archive | None, profile: Profile, items: Sequence[Item], w
                 if manifest is None:
                     new.append(item)
                     continue
-                todo = missing(manifest, prints, STAGES, conduct)
+                todo = missing(manifest, _of_video(item, manifest, profile, prints), STAGES, conduct)
                 partly += bool(todo)
                 settled += not todo
                 cells.update(todo)
@@ -115,6 +117,15 @@ def estimate(archive: Archive | None, profile: Profile, items: Sequence[Item], w
         "probed": probed,
         "unreadable_in_sample": unreadable,
     }
+
+
+def _of_video(item: Item, manifest: Manifest, profile: Profile, prints: dict[str, str]) -> dict[str, str]:
+    """The fingerprints of a known video, whose speech may come from subtitles."""
+    cell = manifest.cell("media", prints["media"])
+    if cell is None:
+        return prints
+    paths = manifest.source.paths
+    return captions.per_video(item.path, paths, MediaInfo.of(cell.data), profile.ingest, prints)[1]
 
 
 def _lengths(new: Sequence[Item], profile: Profile) -> tuple[float, int, int]:

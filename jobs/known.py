@@ -37,7 +37,7 @@ class Known:
 
     def __init__(self, archive: Archive, settings: IngestSettings, conduct: Conduct) -> None:
         self._archive, self._conduct = archive, conduct
-        self._settings = digest(sorted(fingerprints(settings).items()))
+        self._settings = digest([sorted(fingerprints(settings).items()), settings.subtitles.identity()])
         self._db = _open(archive)
         self._committed = time.monotonic()
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..ingest.captions import Folder
 from ..ingest.media.sniff import HEAD, demuxer_of
 from ..store.errors import UsageError
 
@@ -32,8 +33,18 @@ class Item:
     changed_ns: int = 0
 
 
-def stamp(path: Path) -> tuple[str, int]:
-    """What changes when a file does, and the newest of its times in ns; empty where the file cannot be asked."""
+def stamp(path: Path, beside: Folder | None = None) -> tuple[str, int]:
+    """What changes when a file or its subtitle files do, and the newest of their times in ns; empty where it cannot be
+    asked.  ``beside``: the subtitle files of its folder, where they are known.
+    """
+    told, newest = _stamp(path)
+    for sidecar in (beside or Folder(path.parent, path.stem)).of(path.name) if told else ():
+        one, changed = _stamp(sidecar.path)
+        told, newest = f"{told}+{sidecar.path.name}.{one}", max(newest, changed)
+    return told, newest
+
+
+def _stamp(path: Path) -> tuple[str, int]:
     try:
         st = path.stat()
     except (OSError, ValueError):
@@ -58,7 +69,8 @@ def sources(paths: Sequence[str]) -> list[Item]:
             found[path.absolute()] = None
         else:
             raise UsageError(f"{text}: no such file or folder")
-    items = (Item(p, _size(p), None, *stamp(p)) for p in found)
+    folders = {folder: Folder(folder) for folder in {p.parent for p in found}}
+    items = (Item(p, _size(p), None, *stamp(p, folders[p.parent])) for p in found)
     return sorted(items, key=lambda i: (-i.bytes, str(i.path)))
 
 

@@ -16,6 +16,7 @@ from ..ingest.reading import ReadingOptions
 from ..ingest.sampling import SamplingOptions
 from ..ingest.speech import SpeechOptions
 from ..ingest.stages import GROUPS, EngineChoice, IngestSettings
+from ..ingest.subtitles import SubtitleOptions
 from ..ingest.tracks import TrackOptions
 from ..query.asker import AskOptions
 from ..store import engines
@@ -31,6 +32,7 @@ _MODELS: Mapping[str, type[Options]] = {
     "reading": ReadingOptions,
     "tracks": TrackOptions,
     "speech": SpeechOptions,
+    "subtitles": SubtitleOptions,
 }
 _ASK = tuple(AskOptions.model_fields)
 

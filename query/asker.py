@@ -131,6 +131,7 @@ class Asker:
                 self.text_encoder.count_tokens,
                 self.options.context,
             )
+        steps.notes += [f"[{e.id}] is doubtful speech: {', '.join(e.doubts)}" for e, _ in merged if e.doubts]
         with steps.step("answer"):
             draft = self._answer(asked, choices, merged, opened, request, steps)
         steps.timings["total"] = time.perf_counter() - began
@@ -223,6 +224,7 @@ class Asker:
             row.text,
             hit.score,
             affinity=tuple(rows.affinity(hit.at, options)),
+            doubts=row.doubts,
         )
 
     def _pictures(

@@ -32,6 +32,7 @@ class Candidate:
     score: float
     frame: int | None = None
     affinity: tuple[float, ...] = field(default=())
+    doubts: tuple[str, ...] = ()
 
 
 def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
@@ -59,7 +60,7 @@ def merge(
     place = {video: i for i, video in enumerate(order)}
     taken.sort(key=lambda t: (place.get(t[1].video, len(place)), t[1].start, t[1].end, t[0]))
     return [
-        (Evidence(f"E{i}", c.kind, c.video, c.name, c.start, c.end, c.text, c.score, rank, c.frame), c)
+        (Evidence(f"E{i}", c.kind, c.video, c.name, c.start, c.end, c.text, c.score, rank, c.frame, c.doubts), c)
         for i, (rank, c) in enumerate(taken, 1)
     ]
 
@@ -68,4 +69,7 @@ def as_json(evidence: Evidence) -> dict[str, object]:
     told = dataclasses.asdict(evidence)
     told |= {"start": round(evidence.start, 3), "end": round(evidence.end, 3), "score": round(evidence.score, 4)}
     del told["frame"]  # a detail of the store
+    if not told.pop("doubts"):
+        return told
+    told["doubts"] = list(evidence.doubts)
     return told

@@ -28,6 +28,7 @@ Write only what the question itself holds. Do not answer it."""
 def row(evidence: Evidence) -> str:
     """One row of evidence: ``[E3] talk.mp4 01:02-01:09 speech: "..."``, on one line."""
     kind = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}[evidence.kind]
+    kind += " (doubtful)" if evidence.doubts else ""
     text = " ".join(evidence.text.split())
     span = f"{clock(evidence.start)}-{clock(evidence.end)}"
     told = f"[{evidence.id}] {evidence.name} {span} {kind}: {json.dumps(text, ensure_ascii=False)}"

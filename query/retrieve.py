@@ -19,7 +19,7 @@ class RetrieveOptions(Options):
     """``method``: ``dense`` (Video-RAG's: everything above ``threshold``), ``bm25``, or ``hybrid`` (reciprocal rank
     fusion of both).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the nearest below the threshold
     follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
-    kind that the question names.  ``flagged``: take in doubtful speech.
+    kind that the question names.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
     """
 
     method: Literal["hybrid", "dense", "bm25"] = "hybrid"
@@ -28,7 +28,7 @@ class RetrieveOptions(Options):
     at_least: int = Field(6, ge=0, le=1000)
     rrf_k: int = Field(60, ge=1)
     prefer: float = Field(1.25, ge=1, le=10)
-    flagged: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def retrieve(
     """The rows that matter most, best first; those of kind ``anchor`` get the weight ``options.prefer``."""
     if not rows.rows:
         return []
-    usable = np.array([options.flagged or not r.flagged for r in rows.rows])
+    usable = np.array([options.doubtful or not r.doubts for r in rows.rows])
     dense = np.where(usable, rows.dense(queries), -1.0)
     lexical = np.where(usable, rows.lexical(words), 0.0)
     rankings = []

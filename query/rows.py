@@ -24,7 +24,9 @@ KINDS: tuple[RowKind, ...] = ("speech", "text")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One stored row: ``shard`` is its place among the set's shards, ``row`` its number within the shard's kind."""
+    """One stored row: ``shard`` is its place among the set's shards, ``row`` its number within the shard's kind;
+    ``doubts`` are the reasons to distrust it.
+    """
 
     shard: int
     kind: RowKind
@@ -32,7 +34,7 @@ class Row:
     start: float
     end: float
     text: str
-    flagged: bool
+    doubts: tuple[str, ...] = ()
 
 
 class RowSet:
@@ -42,10 +44,8 @@ class RowSet:
         self.shards, self.spec = tuple(shards), spec
         self.rows: list[Row] = []
         for i, shard in enumerate(self.shards):
-            self.rows += [
-                Row(i, "speech", r, s.start, s.end, s.text, bool(s.flags)) for r, s in enumerate(shard.speech)
-            ]
-            self.rows += [Row(i, "text", r, t.start, t.end, t.text, False) for r, t in enumerate(shard.text)]
+            self.rows += [Row(i, "speech", r, s.start, s.end, s.text, s.flags) for r, s in enumerate(shard.speech)]
+            self.rows += [Row(i, "text", r, t.start, t.end, t.text) for r, t in enumerate(shard.text)]
 
     @cached_property
     def _places(self) -> dict[tuple[int, RowKind], NDArray[np.int64]]:

@@ -132,7 +132,7 @@ class Evidence:
     """One row that an answer may cite.
 
     ``rank`` is 1 for the row that matters most; ``score`` is comparable within one ``kind`` only.  ``frame`` is the
-    index of the stored frame behind a detection or frame row.
+    index of the stored frame behind a detection or frame row.  ``doubts``: why speech may not be what was said.
     """
 
     id: str
@@ -145,10 +145,23 @@ class Evidence:
     score: float
     rank: int
     frame: int | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def span(self) -> Span:
         return Span(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class SubtitleTrack:
+    """A subtitle stream of a video file: ``index`` among all its streams; ``text`` is False for pictures of text."""
+
+    index: int
+    codec: str
+    text: bool
+    language: str | None = None
+    default: bool = False
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +190,19 @@ class MediaInfo:
     subtitle_tracks: int = 0
     video_end: float | None = None
     audio_end: float | None = None
+    subtitles: tuple[SubtitleTrack, ...] = ()
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> MediaInfo:
+        """From what the probe or a manifest says; TypeError where that is something else."""
+        tracks = tuple(SubtitleTrack(**t) for t in data.get("subtitles", ()))
+        return cls(**{**data, "subtitles": tracks})
+
+    @property
+    def end(self) -> float | None:
+        """The last second that the file declares; None where it does not say."""
+        ends = [e for e in (self.duration, self.video_end, self.audio_end) if e]
+        return max(ends) if ends else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ DEPENDS = {
     "ocr.threads=2": (),
     "speech.pause_s=2": SOUND,
     "speech.language=en": SOUND,
+    "subtitles.use=never": (),
     "asr.beam_size=1": SOUND,
     "asr.threads=2": (),
     "image_text_encoder.labels=3": ("frame_vectors",),

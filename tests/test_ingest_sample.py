@@ -69,6 +69,12 @@ def test_what_is_said_is_heard_in_its_time(indexed: tuple[Shard, list[Outcome]],
     assert len(heard) <= 1.05 * said
 
 
+def test_nothing_that_is_said_is_doubted(indexed: tuple[Shard, list[Outcome]]) -> None:
+    shard, _ = indexed
+    assert [(s.text, s.flags) for s in shard.speech if s.flags] == []
+    assert {s.language for s in shard.speech} == {"en"}
+
+
 def test_each_sentence_is_a_row_that_starts_when_it_is_spoken(
     indexed: tuple[Shard, list[Outcome]], truth: dict[str, Any]
 ) -> None:

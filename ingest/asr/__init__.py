@@ -8,16 +8,20 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.records import Segment
+from ...store.records import Segment, Span
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """Segments in order, seconds from the start of the audio given; ``confidence`` is that of ``language``, 0..1."""
+    """Segments in order, seconds from the start of the audio given; ``confidence`` is that of ``language``, 0..1.
+
+    ``voiced``: where there is a voice at all, found without regard to words; None where the engine cannot tell.
+    """
 
     segments: tuple[Segment, ...]
     language: str | None
     confidence: float
+    voiced: tuple[Span, ...] | None = None
 
 
 @runtime_checkable

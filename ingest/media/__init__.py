@@ -25,7 +25,7 @@ from .decode import DONE, FRAME
 from .program import ffmpeg_program
 from .sniff import sniff
 
-__all__ = ["Audio", "MediaOptions", "Sampled", "audio", "frames", "probe"]
+__all__ = ["Audio", "MediaOptions", "Sampled", "audio", "frames", "probe", "subtitle_text"]
 
 RATE = 16_000
 """Samples a second of all audio: float32, mono."""
@@ -60,7 +60,7 @@ def probe(path: Path, options: MediaOptions) -> MediaInfo:
             raise MediaError(f"{path.name}: holds neither video nor audio")
         if raw["duration"] and raw["duration"] > _LONGEST_DECLARED:
             raw |= {"duration": None, "video_end": None, "audio_end": None}
-        return MediaInfo(**raw)
+        return MediaInfo.of(raw)
     except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise DecoderDied(f"{path.name}: the decoder's answer makes no sense ({type(e).__name__})") from e
 
@@ -161,6 +161,34 @@ def _audio_command(path: Path, info: MediaInfo) -> list[str]:
         str(a)
         for a in out.global_args("-nostdin", "-v", "error", "-copyts", "-threads", "1").compile(cmd=ffmpeg_program())
     ]
+
+
+def subtitle_text(path: Path, info: MediaInfo, index: int, options: MediaOptions, most: int) -> tuple[bytes, str]:
+    """The text track that is stream ``index`` as a SubRip file, and a warning where it broke off.
+
+    Its times count as the container does: ``info.start_time`` is second 0 of everything else.  Raises
+    :class:`MediaError` where nothing of it can be read, :class:`MediaLimit` for more than ``most`` bytes.
+    """
+    import ffmpeg
+
+    name = "file:" + os.fspath(path.absolute())
+    given = ffmpeg.input(name, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
+    out = given[str(index)].output("pipe:1", format="srt", **{"c:s": "subrip"}, flush_packets=1)
+    words = out.global_args("-nostdin", "-v", "error", "-copyts", "-threads", "1").compile(cmd=ffmpeg_program())
+    patient = options.model_copy(update={"stall_s": options.stall_s * 10})  # text may be hours apart in a large file
+    with running(limited([str(w) for w in words], patient), patient, path.name) as child:
+        data = child.read(most + 1)
+        if len(data) > most:
+            raise MediaLimit(f"{path.name}: subtitle stream {index} holds more than {most >> 20} MiB; refused")
+        try:
+            child.finish()
+        except DecoderDied:
+            raise
+        except MediaError as e:
+            if not data:
+                raise
+            return data, str(e)
+        return data, child.last_words()
 
 
 def _mov_safe(demuxer: str) -> dict[str, int]:

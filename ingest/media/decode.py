@@ -86,6 +86,7 @@ def probe(path: str, demuxer: str, max_pixels: int) -> dict[str, Any]:
             "has_audio": bool(audios),
             "audio_tracks": len(audios),
             "subtitle_tracks": len(c.streams.subtitles),
+            "subtitles": [_subtitle(s) for s in c.streams.subtitles[:64]],
         }
         if videos:
             v = videos[0]
@@ -115,6 +116,18 @@ def probe(path: str, demuxer: str, max_pixels: int) -> dict[str, Any]:
                 "height": round(width if turns % 2 else height),
             }
         return info
+
+
+def _subtitle(stream: Any) -> dict[str, Any]:
+    codec, disposition = stream.codec_context, int(stream.disposition)
+    return {
+        "index": stream.index,
+        "codec": codec.name if codec else "?",
+        "text": bool(codec and codec.codec.text_sub),
+        "language": stream.metadata.get("language", "")[:16] or None,
+        "default": bool(disposition & 0x1),
+        "forced": bool(disposition & 0x40),
+    }
 
 
 def sampled(container: Any, index: int, rate: float, max_hours: float, tally: dict[str, Any]) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from .app import ArchivePath, AsJson
 
 if TYPE_CHECKING:
+    from ...store.records import Cell
     from ...store.shard import Shard
 
 
@@ -110,7 +112,7 @@ def _print(shard: Shard) -> None:
         print(f"from {printable(path)}")
     print("\nStages")
     for stage, cell in shard.status().items():
-        why = cell.message or cell.data.get("reason") or ""
+        why = "; ".join(filter(None, (_origin(cell.data), cell.message or cell.data.get("reason"), _noted(cell))))
         damage = (
             f" {cell.data['errors']} decoding errors, read to {clock(cell.extent or 0)}"
             if cell.data.get("errors")
@@ -124,6 +126,22 @@ def _print(shard: Shard) -> None:
     _section("On screen", [(t.start, t.end, t.text) for t in shard.text])
     captions = [(x.start, x.end, x.caption.removeprefix("a photo of ")) for x in shard.labels]
     _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
+
+
+def _origin(data: Mapping[str, Any]) -> str:
+    """Where speech comes from, with what is odd about it."""
+    where = {"sidecar": f"from {data.get('file')}", "embedded": f"from text track {data.get('track')}"}
+    source = where.get(str(data.get("source")), "")
+    if not source:
+        return "recognised" if data.get("source") == "asr" and not data.get("reason") else ""
+    odd = {"bad_cues": "bad cues", "beyond_end": "cues after the end"}
+    told = [str(data["language"])] if data.get("language") else []
+    told += [f"{what}: {data[k]}" for k, what in odd.items() if data.get(k)]
+    return f"{source} ({', '.join(told)})" if told else source
+
+
+def _noted(cell: Cell) -> str:
+    return str(cell.data.get("note") or "")
 
 
 def _section(title: str, rows: list[tuple[float, float, str]]) -> None:

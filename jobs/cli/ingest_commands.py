@@ -201,4 +201,6 @@ def _line(item: Item, rows: list[Outcome]) -> str:
     partial = next(
         (o.coverage for o in rows if o.stage == "frames" and o.coverage is not None and o.coverage < 0.95), None
     )
-    return f"{told} (only {partial:.0%} of it decodes)" if partial is not None else told
+    told += f" (only {partial:.0%} of it decodes)" if partial is not None else ""
+    note = next((o.message for o in rows if o.stage == "speech" and o.message), None)
+    return f"{told} ({printable(note)})" if note else told

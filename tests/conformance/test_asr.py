@@ -89,6 +89,17 @@ def test_doubt_is_measured_in_range(heard: Transcript) -> None:
         assert s.compression_ratio is None or s.compression_ratio > 0
 
 
+def test_voice_is_found_where_words_are(heard: Transcript) -> None:
+    """In order, apart, inside of the sound, and around most of what was heard; or the engine says that it cannot."""
+    if heard.voiced is None:
+        return
+    times = [t for v in heard.voiced for t in (v.start, v.end)]
+    assert times == sorted(times)
+    assert times[0] >= 0 and times[-1] <= TO - FROM + SLACK
+    assert all(type(t) is float for t in times)
+    assert all(any(v.start < s.end and s.start < v.end for v in heard.voiced) for s in heard.segments)
+
+
 def test_hears_when_and_what(heard: Transcript, truth: dict[str, Any], engine: Any) -> None:
     """Each sentence that is spoken has a word at its time; real engines hear most of the words too."""
     spoken = [s for shot in truth["shots"] for s in shot["speech"] if s["start"] >= FROM and s["end"] <= TO]

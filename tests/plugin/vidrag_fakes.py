@@ -28,7 +28,7 @@ from vidrag.store.encoders import EncoderSpec, ImageBatch, Picture
 from vidrag.store.engines import EngineOptions, identity
 from vidrag.store.errors import EngineFailed
 from vidrag.store.fingerprints import digest
-from vidrag.store.records import Detection, Label, Segment, Word
+from vidrag.store.records import Detection, Label, Segment, Span, Word
 from vidrag.store.vectors import Vectors, normalised
 
 DIM = 64
@@ -80,7 +80,10 @@ class FakeSpeech(_Fake):
             start, end = first * window / RATE, min(last * window, len(audio)) / RATE
             word = Word(start, end, self.options.word, 1.0)
             segments.append(Segment(start, end, word.text, (word,), language or fallback or "en", None, -0.1, 0.0, 1.0))
-        return Transcript(tuple(segments), language or fallback or "en", 1.0) if segments else Transcript((), None, 0.0)
+        if not segments:
+            return Transcript((), None, 0.0)
+        voiced = tuple(Span(s.start, s.end) for s in segments)
+        return Transcript(tuple(segments), language or fallback or "en", 1.0, voiced)
 
 
 class TroubleOptions(FakeSpeechOptions):
