@@ -95,7 +95,7 @@ def ingest(
     conduct = Conduct(
         run, options.attempts, retry_failed, step_s=options.step_timeout_s, step_per_s=options.step_timeout_per_s
     )
-    order = Order(archive.location, profile.ingest, conduct, models.offline())
+    order = Order(archive.backend.address, profile.ingest, conduct, models.offline())
     with Known(archive, profile.ingest, conduct) as known, Ledger(archive, run) as ledger:
         told = _Teller(progress, ledger, report)
         left = marked(items if rehash else _unknown(items, known, told))

@@ -7,7 +7,9 @@ restarted by Ray: the pool counts deaths itself and hires another, wherever ther
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..store.errors import EngineMissing, VidragError, one_line
@@ -82,8 +84,8 @@ class RayCrew:
             if not starting:
                 return Event(actor, "done", cause)
             why = one_line(cause, 200)
-        except errors.RayError as e:  # the actor died, or its node
-            why = one_line(e, 120)
+        except errors.RayError as e:  # the actor died, or its node: the last line says of what
+            why = one_line(VidragError(str(e).strip().rpartition("\n")[2]), 200)
         self._actors.pop(actor, None)
         return Event(actor, "died", why=why)
 
@@ -98,6 +100,8 @@ def connect(address: str | None = None, cpus: int | None = None) -> Any:
     """The ``ray`` module, connected; :class:`EngineMissing` where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address or os.environ.get("RAY_ADDRESS"):
+        _bring_token()  # before Ray reads its settings, which it does once
     try:
         import ray
     except ImportError as e:
@@ -105,6 +109,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> Any:
     if ray.is_initialized():
         return ray
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    _answers(address)
     try:
         if address or os.environ.get("RAY_ADDRESS"):
             ray.init(address=address, **quiet)
@@ -115,3 +120,22 @@ def connect(address: str | None = None, cpus: int | None = None) -> Any:
         where = f"at {address}" if address else "on this machine"
         raise VidragError(f"Ray does not start {where} ({one_line(e, 200)}); --no-ray works without it") from e
     return ray
+
+
+def _answers(address: str | None) -> None:
+    """Raises where nobody listens at ``host:port``: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as e:
+        why = f"nobody answers ({e.strerror or e}); is 'ray start --head' running there?"
+        raise VidragError(f"Ray does not start at {address}: {why}; --no-ray works without it") from e
+
+
+def _bring_token() -> None:
+    """Joins with this user's token where there is one: a head that finds it asks for it, a client must be told."""
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if "RAY_AUTH_MODE" not in os.environ and (named or (Path.home() / ".ray" / "auth_token").is_file()):
+        os.environ["RAY_AUTH_MODE"] = "token"

@@ -52,7 +52,9 @@ class Backend(Protocol):
     """
 
     location: str
-    """The archive's address as messages and workers name it."""
+    """The archive's address as messages name it."""
+    address: str
+    """The same as any process on this machine or another that shares the storage can open it."""
 
     def check_root(self, *, empty: bool) -> None:
         """Raises :class:`NotAnArchive` where an archive cannot be here; ``empty``: where one is to be made."""

@@ -46,7 +46,7 @@ class LocalBackend:
     """A folder on a local or shared POSIX disk that has ``link()``."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.location = root, str(root)
+        self.root, self.location, self.address = root, str(root), str(root.absolute())
 
     def _path(self, key: str) -> Path:
         return self.root / key

@@ -1,9 +1,10 @@
-"""A Ray cluster of several nodes on this machine: child processes on loopback, stopped by process id."""
+"""A Ray cluster of several nodes on this machine: child processes, stopped by process id."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -27,9 +28,11 @@ class Nodes:
 
     def __init__(self, env: dict[str, str], dashboard: bool = False) -> None:
         self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{_own_address()}:{self.port}"
         self._folder = tempfile.TemporaryDirectory(prefix="ray-")
         self.env = {**env, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+        self.token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        self.env |= {**self.token, "RAY_AUTH_MODE": "token"}
         self.env |= {"RAY_health_check_failure_threshold": "3", "RAY_health_check_period_ms": "1000"}
         self.nodes: list[subprocess.Popen[bytes]] = []
         self.dashboard = free_port() if dashboard else None
@@ -39,12 +42,21 @@ class Nodes:
             "--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self._folder.name}", *more
         )
 
+        host, port = self.address.split(":")
+        end = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+                return
+            except OSError:
+                assert time.monotonic() < end, "the head does not answer"
+                time.sleep(0.2)
+
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [
             str(RAY),
             "start",
             *arguments,
-            "--node-ip-address=127.0.0.1",
             f"--object-store-memory={_STORE}",
             "--block",
         ]
@@ -101,6 +113,13 @@ class Nodes:
         for node in [*self.nodes, self.head]:
             self.kill(node)
         self._folder.cleanup()
+
+
+def _own_address() -> str:
+    """The address that Ray's nodes on this machine take."""
+    import ray.util
+
+    return str(ray.util.get_node_ip_address())
 
 
 def _below(pid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Ingest over a Ray cluster of two nodes on this machine: workers, nodes and drivers die, the videos are indexed once."""
+"""Ingest over a Ray cluster of two nodes on this machine: workers, nodes, drivers die; each video is indexed once."""
 
 from __future__ import annotations
 
@@ -34,16 +34,18 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     env = World.make(tmp_path_factory.mktemp("env")).env
     with Nodes({**env, "RAY_memory_usage_threshold": "0.98"}) as cluster:
-        cluster.add()
-        cluster.add()
-        cluster.wait_for(2)
+        for count in (1, 2):  # one after the other: side by side they may take the same ports
+            cluster.add()
+            cluster.wait_for(count)
         yield cluster
 
 
 @pytest.fixture
-def world(tmp_path: Path, clips: Path) -> World:
+def world(tmp_path: Path, clips: Path, nodes: Nodes) -> World:
     (tmp_path / "in").symlink_to(clips)
-    return World.make(tmp_path)
+    made = World.make(tmp_path)
+    made.env |= nodes.token  # the mode follows from it
+    return made
 
 
 def begun(world: World, nodes: Nodes, *more: str) -> subprocess.Popen[str]:
@@ -101,5 +103,5 @@ def test_a_lost_node_costs_what_was_in_flight(world: World, nodes: Nodes) -> Non
 
 
 def test_no_such_cluster_is_one_line(world: World) -> None:
-    ran = world.run("ingest", "archive", "in", "--ray", "127.0.0.1:1", RAY_raylet_start_wait_time_s="2")
+    ran = world.run("ingest", "archive", "in", "--ray", "127.0.0.1:1")
     assert ran.returncode == 1 and "Ray does not start at 127.0.0.1:1" in ran.stderr
