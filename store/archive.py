@@ -259,7 +259,9 @@ class Archive:
         folder = f"videos/{video}"
         for name, path in staged.items():
             key = f"{folder}/{name}"
-            if not self.backend.put_file(key, path) and sha256_of(self.backend.local_path(key)) != sha256_of(path):
+            if self.backend.put_file(key, path):
+                continue
+            if sha256_of(self.backend.local_path(key, fresh=True)) != sha256_of(path):
                 self.backend.delete(key)  # its name holds its hash, so what was there is damaged: mend it
                 self.backend.put_file(key, path)
         for _ in range(attempts):
