@@ -57,7 +57,7 @@ class ObjectBackend:
 
     def check_root(self, *, empty: bool) -> None:
         try:
-            folders, found = self.objects.children(self._prefix, first=True)
+            folders, found = self.objects.children(self._prefix)
         except StorageError as e:
             raise NotAnArchive(str(e)) from e
         if not empty:
@@ -256,6 +256,7 @@ class _ObjectJournal:
                 raise failed
             wait = self._put_at + self._every_s - time.monotonic()
             if wait <= 0:
+                self._stop_timer()
                 self._put()
             elif self._timer is None and self._waiting:
                 self._timer = threading.Timer(wait, self._due)
@@ -264,19 +265,25 @@ class _ObjectJournal:
 
     def close(self) -> None:
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             self._put()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _due(self) -> None:
         with self._lock:
+            if self._timer is None:  # put by a sync in the meantime
+                return
+            self._timer = None
             try:
                 self._put()
             except OSError as e:
                 self._failed = e  # told by the next sync; the lines wait for the next part
 
     def _put(self) -> None:
-        self._timer = None
         while self._waiting:
             key = f"{self._key}/{self._parts + 1:06d}"
             lines = self._waiting

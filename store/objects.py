@@ -7,10 +7,11 @@ and found the object there, would report our own success as somebody else's.  :m
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,6 +46,7 @@ class Objects:
     def __init__(self, scheme: str, bucket: str, options: ObjectOptions | None = None) -> None:
         self.scheme, self.bucket = scheme, bucket
         self.options = options or ObjectOptions.from_env()
+        self._answered = False
         self._once = open_store(scheme, bucket, self.options, 0)
         self._patient = open_store(scheme, bucket, self.options, self.options.attempts - 1)
 
@@ -54,7 +56,11 @@ class Objects:
     def info(self, key: str) -> ObjectInfo:
         import obstore
 
-        return _info(self._again(key, lambda: obstore.head(self._once, key)))
+        try:
+            return _info(self._again(key, lambda: obstore.head(self._once, key)))
+        except StorageError:
+            self._again(key, lambda: obstore.get_range(self._once, key, start=0, end=1))  # its reply says why
+            raise
 
     def read(self, key: str) -> bytes:
         import obstore
@@ -94,7 +100,9 @@ class Objects:
         from obstore.exceptions import AlreadyExistsError
 
         doubt, last = False, ""
-        for _ in self._attempts():
+        for n in range(self.options.attempts):
+            if n:
+                self._pause(n)
             try:
                 obstore.put(self._once, key, data, mode="create", use_multipart=False)
                 return True
@@ -162,14 +170,11 @@ class Objects:
 
         self._again(key, lambda: obstore.copy(self._once, key, to))
 
-    def children(self, folder: str, first: bool = False) -> tuple[list[str], list[ObjectInfo]]:
-        """Keys of the folders and the objects directly below ``folder`` ("" for the bucket).
-
-        ``first``: gives up soon where nobody answers; the address may be wrong.
-        """
+    def children(self, folder: str) -> tuple[list[str], list[ObjectInfo]]:
+        """Keys of the folders and the objects directly below ``folder`` ("" for the bucket)."""
         import obstore
 
-        found = self._again(folder, lambda: obstore.list_with_delimiter(self._once, folder or None), first)
+        found = self._again(folder, lambda: obstore.list_with_delimiter(self._once, folder or None))
         return list(found["common_prefixes"]), [_info(o) for o in found["objects"]]
 
     def below(
@@ -191,27 +196,25 @@ class Objects:
 
         return self._again(folder, pages)
 
-    def _attempts(self) -> Iterator[int]:
-        for n in range(self.options.attempts):
-            if n:
-                time.sleep(min(10.0, self.options.backoff_s * 2 ** (n - 1)) * random.uniform(0.75, 1.25))
-            yield n
+    def _pause(self, n: int) -> None:
+        """Waits after the ``n``-th failed attempt."""
+        time.sleep(min(10.0, self.options.backoff_s * 2 ** (n - 1)) * random.uniform(0.75, 1.25))
 
-    def _again(self, key: str, call: Callable[[], T], first: bool = False) -> T:
-        last: Exception | None = None
-        for n in self._attempts():
-            if first and n >= 2 and "kind: Connect" in str(last):
-                break
+    def _again(self, key: str, call: Callable[[], T]) -> T:
+        """``call`` until it works.  Where nobody has ever answered, the address may be wrong: two attempts will do."""
+        for n in itertools.count(1):
             try:
-                return call()
+                found = call()
+                self._answered = True
+                return found
             except SourceChanged:
                 raise
             except Exception as e:  # the library raises many types; they are told apart by their text
-                if not transient(e):
+                alone = n >= 2 and not self._answered and "kind: Connect" in str(e)
+                if alone or n >= self.options.attempts or not transient(e):
                     raise self.failure(key, e) from e
-                last = e
-        assert last is not None
-        raise self.failure(key, last) from last
+                self._pause(n)
+        raise AssertionError("unreachable")
 
     def failure(self, key: str, error: Exception) -> Exception:
         """What to raise for an error of the library: one line that names the address and what to do, and no secret."""
