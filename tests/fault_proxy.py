@@ -19,6 +19,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 Kind = Literal[
+    "409 before",  # S3's way to say that two conditional writes met and this one should come again
     "500 before",  # the server never hears of it
     "503 before",
     "500 after",  # it worked, but the reply says that it failed
@@ -29,7 +30,7 @@ Kind = Literal[
     "half a body",  # the reply breaks off in its middle
 ]
 KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
-FOR_WRITES: tuple[Kind, ...] = tuple(k for k in KINDS if k != "half a body")
+FOR_WRITES: tuple[Kind, ...] = tuple(k for k in KINDS if k not in ("half a body", "409 before"))
 HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-authorization"}
 
 
@@ -144,8 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
             key = body.decode().partition("<Key>")[2].partition("</Key>")[0]
         request = Request(self.command, key, lists, "If-None-Match" in self.headers)
         kind = self.proxy.fault(request)
-        if kind in ("500 before", "503 before"):
-            return self._reply(int(kind[:3]), [], b"<Error><Code>InternalError</Code></Error>")
+        if kind in ("409 before", "500 before", "503 before"):
+            code = b"ConditionalRequestConflict" if kind == "409 before" else b"InternalError"
+            return self._reply(int(kind[:3]), [], b"<Error><Code>" + code + b"</Code></Error>")
         if kind == "lost request":
             return self._cut()
         if kind == "hang before":
