@@ -115,6 +115,7 @@ class ObjectCache:
                 if out.tell() != size:
                     raise StorageError(f"{temp}: {out.tell()} bytes came instead of {size}; run the same command again")
                 out.flush()
+                os.fsync(out.fileno())  # its size is right from the start: after a power cut only this tells
                 os.replace(temp, path)
             finally:
                 temp.unlink(missing_ok=True)

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from typing import Any
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_REGION": "us-east-1"}
+PAGE = 100
+"""Keys in one reply to a listing; S3 gives a thousand."""
 FAST = {"VIDRAG_OBJECT_TIMEOUT": "5", "VIDRAG_OBJECT_ATTEMPTS": "4", "VIDRAG_OBJECT_BACKOFF": "0.01"}
 """Patience for tests in which nothing fails on purpose."""
 
@@ -59,6 +61,7 @@ class _OneAtATime:
 
 
 def _serve() -> None:
+    os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = str(PAGE)
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 

@@ -146,14 +146,14 @@ def test_odd_names(backend: Backend, name: str) -> None:
 
 
 def test_more_names_than_a_page(backend: Backend) -> None:
-    """S3 lists a thousand names at a time."""
+    """Servers give only so many names in one reply."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: backend.put_if_absent(f"many/{i:04d}", b""), range(1050)))
-    assert backend.list("many") == [f"{i:04d}" for i in range(1050)]
-    assert backend.list("many", "10") == [f"{i:04d}" for i in range(1000, 1050)]
-    assert len(backend.entries("many")) == 1050
+        list(pool.map(lambda i: backend.put_if_absent(f"many/{i:04d}", b""), range(205)))
+    assert backend.list("many") == [f"{i:04d}" for i in range(205)]
+    assert backend.list("many", "01") == [f"{i:04d}" for i in range(100, 200)]
+    assert len(backend.entries("many")) == 205
 
 
 def test_marks(backend: Backend) -> None:
