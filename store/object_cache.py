@@ -91,32 +91,37 @@ class ObjectCache:
     def _hold(self, identity: str, size: int, fill: Callable[[IO[bytes]], None], hard: bool) -> tuple[Path, int]:
         """The copy, and the open lock file that is shared and keeps it here."""
         path = self._file(identity)
+        name = path.with_name(path.name + _LOCK)
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            while True:
-                lock = _locked(path.with_name(path.name + _LOCK), fcntl.LOCK_SH)
+        while True:
+            with storage_errors(self.folder):
+                lock = _locked(name, fcntl.LOCK_SH)
                 if _size(path) == size:
                     os.utime(lock)
                     return path, lock
                 os.close(lock)
-                lock = _locked(path.with_name(path.name + _LOCK), fcntl.LOCK_EX)
-                try:
-                    if _size(path) != size:
-                        self._make(path, size, fill, hard)
-                    os.utime(lock)
-                finally:
-                    os.close(lock)  # and again from the start: the copy may be evicted before the lock is shared
+                lock = _locked(name, fcntl.LOCK_EX)
+            try:
+                if _size(path) != size:
+                    self._make(path, size, fill, hard)
+                os.utime(lock)
+            finally:
+                os.close(lock)  # and again from the start: the copy may be evicted before the lock is shared
 
     def _make(self, path: Path, size: int, fill: Callable[[IO[bytes]], None], hard: bool) -> None:
         temp = self.folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
-        with self._reserve(temp, size, hard) as out:
+        with storage_errors(self.folder):
+            out = self._reserve(temp, size, hard)
+        with out:
             try:
                 fill(out)
                 if out.tell() != size:
                     raise StorageError(f"{temp}: {out.tell()} bytes came instead of {size}; run the same command again")
-                out.flush()
-                os.fsync(out.fileno())  # its size is right from the start: after a power cut only this tells
-                os.replace(temp, path)
+                with storage_errors(self.folder):
+                    out.flush()
+                    os.fsync(out.fileno())  # its size is right from the start: after a power cut only this tells
+                    os.replace(temp, path)
             finally:
                 temp.unlink(missing_ok=True)
 

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from .backend import storage_errors
 from .errors import SourceChanged, StorageError, one_line
 from .object_access import ObjectOptions, open_store
 
@@ -88,7 +89,9 @@ class Objects:
                     raise _changed(self.url(info.key))
                 return data
 
-            to.write(self._again(info.key, part))
+            data = self._again(info.key, part)
+            with storage_errors(getattr(to, "name", "a local copy")):
+                to.write(data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Creates ``key``; False where it holds other bytes, or held these before.

@@ -201,9 +201,9 @@ def test_a_journal_makes_few_objects(place: str) -> None:
 def message(place: str, **env: str) -> str:
     """What ``Archive.create`` says in this environment; one line without secrets."""
     made = {**os.environ, "VIDRAG_OBJECT_ATTEMPTS": "2", "VIDRAG_OBJECT_TIMEOUT": "1", "HOME": "/nonexistent", **env}
-    with mock.patch.dict(os.environ, {k: v for k, v in made.items() if v}, clear=True):
-        with pytest.raises(VidragError) as caught:
-            Archive.create(place)
+    there = {k: v for k, v in made.items() if v}
+    with mock.patch.dict(os.environ, there, clear=True), pytest.raises(VidragError) as caught:
+        Archive.create(place)
     told = f"{type(caught.value).__name__} {caught.value}"
     assert "\n" not in told and made["AWS_SECRET_ACCESS_KEY"] not in told.split()
     return told
