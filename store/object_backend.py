@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import secrets
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import IO
 
 from .backend import TEMPORARY, Entry, Journal, storage_errors
 from .errors import NotAnArchive, SourceChanged, StorageError
 from .models import cache_dir
 from .object_access import ObjectOptions, split_url
 from .object_cache import ObjectCache
-from .objects import PART, ObjectInfo, Objects
+from .object_journal import JOURNAL_S, ObjectJournal
+from .objects import PART, Objects
 
-JOURNAL_S = 10.0
-"""Seconds of a journal's lines that a killed process may lose."""
-KNOWN_S = 60.0
-"""Seconds for which a file that was there is taken to be there still; its name holds its hash."""
+LISTED_S = 5.0
+"""Seconds for which a listing of every video is believed.  Who builds on an older version loses his conditional put."""
+VIDEOS = "videos"
+"""The folder of which all inner folders are listed at once: who lists it asks for each of them next."""
+_HASHED = re.compile(r"-[0-9a-f]{12}\.[a-z]+")
 
 
 class ObjectBackend:
@@ -45,7 +46,7 @@ class ObjectBackend:
         self.objects = Objects(scheme, bucket, options)
         self.location = self.objects.url(self._prefix).rstrip("/")
         self._cache, self._journal_s = cache, journal_s
-        self._known: dict[str, tuple[ObjectInfo, float]] = {}
+        self._listed: tuple[float, dict[str, set[str]]] | None = None
         self._clock: tuple[float, float] | None = None
 
     @cached_property
@@ -75,34 +76,30 @@ class ObjectBackend:
         self._now(fresh=True)
 
     def put_file(self, key: str, source: Path) -> bool:
+        self._listed = None
         with storage_errors(source):
             size = source.stat().st_size
             data = source.read_bytes() if size <= PART else None
         if data is not None:
             made = self.objects.create(self._key(key), data)
-            if not made and self.objects.read(self._key(key)) == data:
-                self._note(key, self.objects.put(self._key(key), data), source)  # its age starts again
+            ours = made or self.objects.read(self._key(key)) == data
+            if ours and not made:
+                self.objects.put(self._key(key), data)  # its age starts again
         else:
             have = self.size(key)
-            made = have is None
-            if made or have == size:
-                self._note(key, self.objects.put_large(self._key(key), source), source)
-        if made and data is not None and size:
-            with contextlib.suppress(OSError):
-                self._note(key, self.objects.info(self._key(key)).etag, source)
+            made, ours = have is None, have in (None, size)
+            if ours:
+                self.objects.put_large(self._key(key), source)
+        if ours and _hashed(key):
+            self.cache.seed(self._address(key), source)  # the next stage reads it
         return made
 
-    def _note(self, key: str, etag: str, source: Path) -> None:
-        """Keeps a local copy of what was just written: the next stage reads it."""
-        info = ObjectInfo(self._key(key), source.stat().st_size, etag, 0.0)
-        self._known[key] = info, time.monotonic()
-        if etag:
-            self.cache.seed(self._identity(info), source)
-
     def put_if_absent(self, key: str, data: bytes) -> bool:
+        self._listed = None
         return self.objects.create(self._key(key), data)
 
     def mark(self, key: str) -> None:
+        self._listed = None
         self.objects.put(self._key(key), b"")
 
     def read(self, key: str) -> bytes:
@@ -115,24 +112,48 @@ class ObjectBackend:
             return None
 
     def delete(self, key: str) -> None:
-        self._known.pop(key, None)
+        self._forget(key)
         self.objects.delete([self._key(key)])
 
     def move(self, key: str, to: str) -> None:
-        self._known.pop(key, None)
-        self._known.pop(to, None)
+        self._forget(key)
+        self._forget(to)
         with contextlib.suppress(FileNotFoundError):
             self.objects.copy(self._key(key), self._key(to))
             self.objects.delete([self._key(key)])
 
+    def _forget(self, key: str) -> None:
+        self._listed = None
+        if _hashed(key):
+            self.cache.drop(self._address(key))
+
     def list(self, prefix: str, begins: str = "") -> list[str]:
         folder = self._key(prefix)
-        if begins:
+        if (names := self._remembered(prefix)) is not None:
+            pass
+        elif begins:
             names = self._beginning(folder, begins)
+        elif prefix == VIDEOS:
+            names = set(self._walk(folder))
         else:
             folders, found = self.objects.children(folder)
             names = {_name(f) for f in folders} | {_name(o.key) for o in found}
         return sorted(n for n in names if n.startswith(begins) and not n.startswith(TEMPORARY))
+
+    def _walk(self, folder: str) -> dict[str, set[str]]:
+        """Lists every video's folder in few requests, and remembers it for a moment."""
+        began, inner = time.monotonic(), dict[str, set[str]]()
+        for o in self.objects.below(folder):
+            name, _, rest = o.key[len(folder) + 1 :].partition("/")
+            inner.setdefault(name, set()).update({rest.partition("/")[0]} if rest else ())
+        self._listed = began, inner
+        return inner
+
+    def _remembered(self, prefix: str) -> set[str] | None:
+        listed, (folder, _, video) = self._listed, prefix.partition("/")
+        if listed is None or folder != VIDEOS or not video or "/" in video or time.monotonic() - listed[0] > LISTED_S:
+            return None
+        return listed[1].get(video, set())
 
     def _beginning(self, folder: str, begins: str) -> set[str]:
         """Names that begin with ``begins``: the storage lists the keys from there on, and is stopped behind."""
@@ -170,32 +191,23 @@ class ObjectBackend:
         return self._clock[0] + time.monotonic() - self._clock[1]
 
     def local_path(self, key: str, fresh: bool = False) -> Path:
+        """As :meth:`.Backend.local_path`; a copy of a file whose name holds its hash is given without any request."""
+        if _hashed(key) and not fresh and (have := self.cache.find(self._address(key))):
+            return have
         for last in (False, True):
-            info = self._info(key, fresh or last)
-            identity = self._identity(info)
+            info = self.objects.info(self._key(key))
+            identity = self._address(key) if _hashed(key) else f"{self._address(key)}\n{info.etag or info.modified}"
             if fresh:
                 self.cache.drop(identity)
             try:
-                return self.cache.path(identity, info.bytes, self._filler(info))
+                return self.cache.path(identity, info.bytes, partial(self.objects.download, info))
             except (SourceChanged, FileNotFoundError) as e:  # written anew since we looked
-                self._known.pop(key, None)
                 if last:
-                    raise FileNotFoundError(
-                        2, "gone, or written anew while it was read", self.objects.url(info.key)
-                    ) from e
+                    raise FileNotFoundError(2, "gone, or written anew while it was read", self._address(key)) from e
         raise AssertionError("unreachable")
 
-    def _filler(self, info: ObjectInfo) -> Callable[[IO[bytes]], None]:
-        return lambda out: self.objects.download(info, out)
-
-    def _info(self, key: str, fresh: bool) -> ObjectInfo:
-        known = self._known.get(key)
-        if fresh or known is None or time.monotonic() - known[1] > KNOWN_S:
-            known = self._known[key] = self.objects.info(self._key(key)), time.monotonic()
-        return known[0]
-
-    def _identity(self, info: ObjectInfo) -> str:
-        return f"{self.objects.url(info.key)}\n{info.etag or info.modified}\n{info.bytes}"
+    def _address(self, key: str) -> str:
+        return self.objects.url(self._key(key))
 
     @contextlib.contextmanager
     def scratch(self, prefix: str) -> Iterator[Path]:
@@ -210,7 +222,7 @@ class ObjectBackend:
         self.objects.delete([o.key for o in self.objects.below(key)] if entry.folder else [key])
 
     def journal(self, key: str) -> Journal:
-        return _ObjectJournal(self, key, self._journal_s)
+        return ObjectJournal(self, key, self._journal_s)
 
     def _parts(self, key: str) -> Sequence[str]:
         return sorted(o.key for o in self.objects.below(self._key(key)))
@@ -233,62 +245,6 @@ def _name(key: str) -> str:
     return key.rsplit("/", 1)[-1]
 
 
-class _ObjectJournal:
-    """Lines, put as numbered parts at most every ``every_s`` seconds; what waits is put when its time has come."""
-
-    def __init__(self, backend: ObjectBackend, key: str, every_s: float) -> None:
-        self._backend, self._key, self._every_s = backend, key, every_s
-        self._waiting, self._parts, self._put_at = b"", 0, time.monotonic()
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
-        self._failed: OSError | None = None
-        if not backend.put_if_absent(f"{key}/{0:06d}", b""):
-            raise StorageError(f"{backend.location}/{key}: exists already")
-
-    def write(self, lines: bytes) -> None:
-        with self._lock:
-            self._waiting += lines
-
-    def sync(self) -> None:
-        with self._lock:
-            if self._failed is not None:
-                failed, self._failed = self._failed, None
-                raise failed
-            wait = self._put_at + self._every_s - time.monotonic()
-            if wait <= 0:
-                self._stop_timer()
-                self._put()
-            elif self._timer is None and self._waiting:
-                self._timer = threading.Timer(wait, self._due)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def close(self) -> None:
-        with self._lock:
-            self._stop_timer()
-            self._put()
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _due(self) -> None:
-        with self._lock:
-            if self._timer is None:  # put by a sync in the meantime
-                return
-            self._timer = None
-            try:
-                self._put()
-            except OSError as e:
-                self._failed = e  # told by the next sync; the lines wait for the next part
-
-    def _put(self) -> None:
-        while self._waiting:
-            key = f"{self._key}/{self._parts + 1:06d}"
-            lines = self._waiting
-            if not self._backend.put_if_absent(key, lines):
-                lines = self._backend.read(key)  # ours, where an attempt that seemed to fail has worked after all
-                if not lines or not self._waiting.startswith(lines):
-                    raise StorageError(f"{self._backend.location}/{key}: another process writes this journal")
-            self._parts, self._waiting, self._put_at = self._parts + 1, self._waiting[len(lines) :], time.monotonic()
+def _hashed(key: str) -> bool:
+    """True where the name holds the start of the file's hash, so that its bytes can only ever be the same."""
+    return _HASHED.search(key) is not None

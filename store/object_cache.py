@@ -65,6 +65,15 @@ class ObjectCache:
                 os.utime(lock)
             os.close(lock)
 
+    def find(self, identity: str) -> Path | None:
+        """The copy of what ``identity`` names, of whatever size; None where it is not here."""
+        path = self._file(identity)
+        with contextlib.suppress(OSError):
+            os.utime(path.with_name(path.name + _LOCK))
+            if path.exists():
+                return path
+        return None
+
     def seed(self, identity: str, source: Path) -> None:
         """Takes a copy of ``source``, which is known to have the bytes of ``identity``; nothing where that fails."""
 
@@ -73,6 +82,7 @@ class ObjectCache:
                 shutil.copyfileobj(f, out, 1 << 20)
 
         try:
+            self.drop(identity)
             self.path(identity, source.stat().st_size, fill)
         except OSError as e:
             log.debug("not cached: %s", e)

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 import pytest
+from fault_proxy import FaultProxy
 from store_tools import FRAMES, SPEC, SPEECH, TEXT, publish_all, publish_speech, source
 from test_store_publish import EACH, race
 from vidrag.ingest.pipeline import Outcome
@@ -125,11 +126,14 @@ def test_damage_is_named_and_mended(place: str) -> None:
     assert Archive.open(place).shard(VIDEO).speech[0].text == "hello"
     good = backend.read(key)
     backend.objects.put(f"folder/archive/{key}", good[:-1] + b"?")
+    assert Archive.open(place).shard(VIDEO).speech[0].text == "hello"  # from the copy, which is as good as it was
+    elsewhere = ObjectCache(Path(os.environ["VIDRAG_CACHE"]) / "another")
     with pytest.raises(ArchiveDamaged, match=r"s3://.*speech-.*differ"):
-        Archive.open(place).shard(VIDEO).speech  # noqa: B018
+        Archive(ObjectBackend(place, cache=elsewhere)).shard(VIDEO).speech  # noqa: B018
     publish_speech(Archive.open(place), source())
     assert Archive.open(place).shard(VIDEO).speech[0].text == "hello" and backend.read(key) == good
     backend.delete(key)
+    assert backend.cache.find(backend.objects.url(f"folder/archive/{key}")) is None
     with pytest.raises(ArchiveDamaged, match=r"s3://.*speech-.*no such object"):
         Archive.open(place).shard(VIDEO).speech  # noqa: B018
 
@@ -148,6 +152,38 @@ def test_a_file_is_fetched_once(place: str, monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(2):
         assert Archive(ObjectBackend(place, cache=other)).shard(VIDEO).speech
     assert len(got) == 1
+
+
+def test_reading_everything_takes_few_requests(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One listing for all videos and one manifest each; nothing for files of which there are copies."""
+    archive = Archive.create(place)
+    videos = [source(f"{n}.mp4", str(n).encode()) for n in range(12)]
+    for of in videos:
+        publish_speech(archive, of, text=of.names[0])
+    with FaultProxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        reader = Archive.open(place)
+        proxy.heal()
+        assert sorted(s.speech[0].text for s in reader.shards()) == sorted(of.names[0] for of in videos)
+        assert len(proxy.seen) == 12 + len([r for r in proxy.seen if r.lists is not None])
+        assert len([r for r in proxy.seen if r.lists is not None]) <= 2
+        proxy.heal()
+        assert len(list(reader.shards())) == 12 and len(proxy.seen) <= 2
+
+
+def test_what_is_remembered_of_a_listing_ends_with_the_next_write(place: str) -> None:
+    """Our own at once, others' after a moment; a writer that counted on it gets through all the same."""
+    archive, rival = Archive.create(place), Archive.create(place)
+    publish_speech(archive, source(), "1" * 16, "old")
+    assert archive.ids() == [VIDEO]
+    assert publish_speech(archive, source(), "2" * 16, "new").version == 2
+    assert archive.ids() == [VIDEO] and archive.shard(VIDEO).speech[0].text == "new"
+    publish_speech(rival, source(), "3" * 16, "rival")
+    assert archive.shard(VIDEO).manifest.version in (2, 3)
+    assert publish_speech(archive, source(), "4" * 16, "last").version == 4
+    publish_speech(rival, source("other.mp4", b"other"))
+    archive.backend._listed = (time.monotonic() - 6, {})  # type: ignore[attr-defined]
+    assert len(archive.ids()) == 2
 
 
 def outcome(stage: str) -> Outcome:
