@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -147,6 +149,33 @@ def test_what_is_in_use_stays(tmp_path: Path) -> None:
     assert kept.read_bytes() == b"c" * 10
     cache.path("e", 10, of(b"e" * 10))
     assert cache.used() == 10
+
+
+def test_a_lock_that_was_evicted_while_we_waited_is_not_ours(tmp_path: Path) -> None:
+    """Who gets it looks whether it is still the lock of that name, else his pin would hold nothing."""
+    cache = ObjectCache(tmp_path, 10, spare_s=0)
+    path = cache.path("a", 10, of(b"a" * 10))
+    name = path.with_name(path.name + ".lock")
+    held = os.open(name, os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    inside, done = threading.Event(), threading.Event()
+
+    def user() -> None:
+        with cache.pinned("a", 10, never):
+            inside.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=user)
+    thread.start()
+    time.sleep(0.2)  # it waits for the lock
+    name.unlink()
+    os.close(held)
+    assert inside.wait(10)
+    cache.path("a", 10, never)
+    cache.path("b", 10, of(b"b" * 10))
+    assert path.exists()
+    done.set()
+    thread.join()
 
 
 def test_a_file_that_is_open_outlives_its_eviction(tmp_path: Path) -> None:

@@ -199,6 +199,29 @@ def test_a_lost_reply_to_the_commit_is_no_conflict(world: World, kind: Kind) -> 
         assert all(r.conditional for r in world.proxy.seen if commits(r))
 
 
+@pytest.mark.parametrize("kind", ["500 after", "lost reply", "hang after"])
+@pytest.mark.parametrize("patience", [ONE, SEVERAL], ids=["one attempt", "several"])
+def test_a_write_whose_reply_was_lost_is_ours(
+    world: World, kind: Kind, patience: ObjectOptions, tmp_path: Path
+) -> None:
+    """By both ways in; and never where there were other bytes before, even if they are the same."""
+    backend = world.backend(f"{world.bucket}/a", patience)
+    (tmp_path / "file").write_bytes(b"data")
+    for key, put in (
+        ("k", lambda: backend.put_if_absent("k", b"data")),
+        ("f-0123456789ab.parquet", lambda: backend.put_file("f-0123456789ab.parquet", tmp_path / "file")),
+    ):
+        world.proxy.heal()
+        world.proxy.break_nth(1, kind, lambda r: r.conditional)
+        assert put() is True and len(world.proxy.broken) == 1
+        world.proxy.heal()
+        assert put() is False
+        assert world.backend(backend.location, through=False).read(key) == b"data"
+    backend.objects.put("a/k", b"theirs")
+    world.proxy.break_nth(1, kind, lambda r: r.conditional)
+    assert backend.put_if_absent("k", b"data") is False and backend.read("k") == b"theirs"
+
+
 @pytest.mark.parametrize("kind", ["lost request", "500 before", "hang before"])
 def test_a_rival_commits_while_our_reply_is_lost(world: World, kind: Kind) -> None:
     """What is read back is not ours: we build on it and both results stay."""
