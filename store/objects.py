@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
-import re
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from typing import IO, Any, TypeVar
 from .backend import storage_errors
 from .errors import SourceChanged, StorageError, one_line
 from .object_access import ObjectOptions, open_store
+from .object_errors import AGAIN, code_of, reason, transient
 
 T = TypeVar("T")
 PART = 8 << 20
 """Bytes that one request carries at most, up and down; what is larger goes in several."""
-AGAIN = "run the same command again, that is safe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Objects:
             if n:
                 self._pause(n)
             try:
-                obstore.put(self._once, key, data, mode="create", use_multipart=False)
+                _interruptible(partial(obstore.put, self._once, key, data, mode="create", use_multipart=False))
                 return True
             except AlreadyExistsError:
                 have = self._found(key)
@@ -207,7 +207,7 @@ class Objects:
         """``call`` until it works.  Where nobody has ever answered, the address may be wrong: two attempts will do."""
         for n in itertools.count(1):
             try:
-                found = call()
+                found = _interruptible(call)
                 self._answered = True
                 return found
             except SourceChanged:
@@ -226,7 +226,7 @@ class Objects:
         url = self.url(key)
         if isinstance(error, PreconditionError):
             return _changed(url)
-        if isinstance(error, FileNotFoundError) and _code(error) != "NoSuchBucket":
+        if isinstance(error, FileNotFoundError) and code_of(error) != "NoSuchBucket":
             return FileNotFoundError(2, "no such object", url)
         return StorageError(f"{url}: {reason(error, self.scheme, self.bucket)}")
 
@@ -239,49 +239,22 @@ def _info(meta: Any) -> ObjectInfo:
     return ObjectInfo(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"].timestamp())
 
 
-def _status(error: Exception) -> int:
-    found = re.search(r"status code: (\d{3})", str(error))
-    return int(found[1]) if found else 0
+def _interruptible(call: Callable[[], T]) -> T:
+    """``call``, on a helper thread where this is the main one: the library does not look for Ctrl-C while it waits."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    found: list[T] = []
+    failed: list[BaseException] = []
 
+    def run() -> None:
+        try:
+            found.append(call())
+        except BaseException as e:
+            failed.append(e)
 
-def _code(error: Exception) -> str:
-    found = re.search(r"<Code>(\w{1,60})</Code>", str(error))
-    return found[1] if found else ""
-
-
-def transient(error: Exception) -> bool:
-    """True where another attempt may help."""
-    from obstore.exceptions import GenericError
-
-    if not isinstance(error, GenericError):
-        return False
-    status = _status(error)
-    if status:
-        return status >= 500 or status in (408, 429) or _code(error) in ("RequestTimeout", "SlowDown")
-    return "HttpError {" in str(error) or "invalid list response" in str(error).lower()
-
-
-def reason(error: Exception, scheme: str = "s3", bucket: str = "") -> str:
-    """Why a request failed and what to do; made of nothing that the server or the library wrote but codes."""
-    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
-
-    text, status, code = str(error), _status(error), _code(error)
-    if code == "NoSuchBucket":
-        return f"there is no bucket '{bucket}'; make it, or check its name and AWS_ENDPOINT_URL"
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"):
-        return f"the credentials are not valid ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    if isinstance(error, UnauthenticatedError) or status == 401:
-        return "the storage asks for credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-    if isinstance(error, PermissionDeniedError) or status == 403:
-        return f"access denied ({code or status}); ask for the right to list, read and write there"
-    if "region" in text.lower() or code in ("PermanentRedirect", "AuthorizationHeaderMalformed"):
-        return "the bucket lies in another region; set AWS_REGION"
-    if "kind: Connect" in text:
-        return "nobody answers there; check AWS_ENDPOINT_URL and the network"
-    if "kind: Timeout" in text:
-        return f"no answer in time; check the network, or raise VIDRAG_OBJECT_TIMEOUT; {AGAIN}"
-    if "HttpError {" in text:
-        return f"the connection broke off; {AGAIN}"
-    if status:
-        return f"the storage failed with {status}{' ' + code if code else ''}; {AGAIN}"
-    return f"the storage failed ({type(error).__name__}); check the address and the credentials"
+    helper = threading.Thread(target=run, daemon=True)
+    helper.start()
+    helper.join()
+    if failed:
+        raise failed[0]
+    return found[0]

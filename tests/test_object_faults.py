@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -424,6 +425,22 @@ def test_a_journal_whose_reply_was_lost(world: World) -> None:
     journal.write(b"three\n")
     journal.close()
     assert backend.read_journal("runs/r") == b"one\ntwo\nthree\n"
+
+
+def test_ctrl_c_does_not_wait_for_an_answer(world: World) -> None:
+    """A server that hangs does not keep a command from being stopped."""
+    place = world.place("a")
+    world.proxy.hang_s = 30
+    world.proxy.break_nth(1, "hang before", lambda r: True, times=100)
+    env = {**world.env, "AWS_ENDPOINT_URL": world.proxy.endpoint, "VIDRAG_OBJECT_TIMEOUT": "20"}
+    waiting = subprocess.Popen([sys.executable, "-c", JUDGE, place], env=env, stderr=subprocess.PIPE, text=True)
+    while not world.proxy.broken:
+        time.sleep(0.05)
+    began = time.monotonic()
+    waiting.send_signal(signal.SIGINT)
+    _, told = waiting.communicate(timeout=60)
+    assert "KeyboardInterrupt" in told and waiting.returncode != 0
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.slow
