@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
-from ..store.errors import MediaError, SourceChanged, StorageError, UsageError
+from ..store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
+from ..store.models import cache_dir
 from ..store.names import base
 from ..store.object_access import is_url, split_url
 from ..store.object_cache import ObjectCache
@@ -122,6 +124,66 @@ class Location:
                 return f.read(length)
         except OSError:
             return b""
+
+
+class Opened:
+    """A source while it is worked on; a context manager.  Nothing is fetched before ``path`` or ``sha256`` is asked.
+
+    The hash of an object is remembered on this machine by its address, size and entity tag, so that a run over objects
+    that have not changed fetches none of them.
+    """
+
+    def __init__(self, location: Location, cache: ObjectCache | None = None) -> None:
+        """Raises what :meth:`Location.stamp` raises, and :class:`NotAVideo` for a folder, a pipe or a device."""
+        self.location, self._cache = location, cache
+        self.stamp = location.stamp()
+        if not location.remote and not os.path.isfile(location.text):
+            raise NotAVideo(f"{location.name}: not a regular file")
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    @property
+    def bytes(self) -> int:
+        return int(self.stamp[0])
+
+    @cached_property
+    def path(self) -> Path:
+        """The local file, as :meth:`Location.fetched` gives it, until the ``with`` ends."""
+        return self._held.enter_context(self.location.fetched(self._cache))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the content, in hex; :class:`SourceChanged` where it changed while it was read."""
+        note = cache_dir() / "sources" / hashlib.sha256(f"{self.location.text}\n{self.stamp}".encode()).hexdigest()[:40]
+        if self.location.remote and self.stamp[1]:
+            with contextlib.suppress(OSError, ValueError):
+                if re.fullmatch("[0-9a-f]{64}", known := note.read_text("ascii")):
+                    return known
+        try:
+            with self.path.open("rb") as f:
+                sha = hashlib.file_digest(f, "sha256").hexdigest()
+        except OSError as e:
+            if isinstance(e, StorageError):
+                raise
+            raise MediaError(f"{self.location.name}: {e.strerror or e}") from e
+        self.check()
+        if self.location.remote:
+            with contextlib.suppress(OSError):  # only means that it is fetched again next time
+                note.parent.mkdir(parents=True, exist_ok=True)
+                note.write_text(sha, "ascii")
+        return sha
+
+    def check(self) -> None:
+        """Raises :class:`SourceChanged` where the source is not what it was when this was opened."""
+        if self.location.stamp() != self.stamp:
+            raise SourceChanged(
+                f"{self.location.name}: changed while it was read; run ingest again when it is complete"
+            )
 
 
 @dataclass(frozen=True, slots=True)

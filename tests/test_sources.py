@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import pytest
 from fault_proxy import FaultProxy
 from vidrag.ingest import media, sources
 from vidrag.ingest.pipeline import identify
-from vidrag.ingest.sources import Found, Location, content_of, listed
-from vidrag.store.errors import MediaError, SourceChanged, StorageError, UsageError
+from vidrag.ingest.sources import Found, Location, Opened, content_of, listed
+from vidrag.store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
 from vidrag.store.object_cache import ObjectCache
 from vidrag.store.objects import Objects
 
@@ -127,6 +129,62 @@ def test_the_copy_is_shared_and_bounded(bucket: str, tmp_path: Path) -> None:
         assert one.resolve() == two.resolve() and cache.used() == 1000
     with pytest.raises(StorageError, match="VIDRAG_OBJECT_CACHE_MB"), location.fetched(ObjectCache(tmp_path / "d", 10)):
         pass
+
+
+def test_an_opened_source(put: Put) -> None:
+    """Tells its hash as ``identify`` does, keeps its file to the end, and notices a change."""
+    text = put("a.mp4", MP4)
+    with Opened(Location.of(text)) as source:
+        assert source.sha256 == hashlib.sha256(MP4).hexdigest() and source.bytes == len(MP4)
+        assert source.path.read_bytes() == MP4 and source.path.name == "a.mp4"
+        source.check()
+        put("a.mp4", MP4[:-1] + b"?")
+        with pytest.raises(SourceChanged, match=r"a\.mp4: changed"):
+            source.check()
+        assert source.location.remote == (source.path.read_bytes() == MP4)
+    with Opened(Location.of(text)) as source:
+        assert source.sha256 == hashlib.sha256(MP4[:-1] + b"?").hexdigest()
+    with pytest.raises(MediaError, match="[Nn]o such"):
+        Opened(Location.of(f"{text}.missing"))
+
+
+def test_a_change_before_the_file_is_fetched_is_noticed(put: Put) -> None:
+    """A hash is never told for content that came after the stamp."""
+    with Opened(Location.of(put("a.mp4", MP4))) as source:
+        put("a.mp4", b"other")
+        with pytest.raises(SourceChanged):
+            source.sha256  # noqa: B018
+
+
+def test_what_is_no_file_is_no_video(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for path in (tmp_path, tmp_path / "pipe.mp4"):
+        with pytest.raises(NotAVideo, match="not a regular file"):
+            Opened(Location.of(path))
+
+
+def test_an_unchanged_object_is_not_fetched_to_be_known(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where the cache has lost it; a note that is no hash is not believed."""
+    objects = Objects("s3", bucket[5:])
+    objects.put("a.mp4", MP4)
+    with FaultProxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        location = Location.of(f"{bucket}/a.mp4")
+
+        def opened(expect_fetched: bool) -> str:
+            shutil.rmtree(Path(os.environ["VIDRAG_CACHE"]) / "objects", ignore_errors=True)
+            proxy.heal()
+            with Opened(location) as source:
+                told = source.sha256
+            assert any(r.method == "GET" for r in proxy.seen) == expect_fetched
+            return told
+
+        assert opened(True) == opened(False) == hashlib.sha256(MP4).hexdigest()
+        objects.put("a.mp4", b"changed")
+        assert opened(True) == opened(False) == hashlib.sha256(b"changed").hexdigest()
+        for note in (Path(os.environ["VIDRAG_CACHE"]) / "sources").iterdir():
+            note.write_text("half a ha")
+        assert opened(True) == hashlib.sha256(b"changed").hexdigest()
 
 
 def test_folders_and_prefixes_are_listed(put: Put) -> None:
