@@ -55,6 +55,9 @@ class Location:
             raise UsageError(f"{given}: names a bucket, not an object")
         return cls(f"{scheme}://{bucket}/{key}")
 
+    def __str__(self) -> str:
+        return self.text
+
     @property
     def remote(self) -> bool:
         return is_url(self.text)

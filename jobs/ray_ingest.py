@@ -63,7 +63,7 @@ class OnRay:
         actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker)
         count = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         offline = os.environ.get("VIDRAG_OFFLINE") == "1"
-        location = self.archive.location if "://" in self.archive.location else os.path.abspath(self.archive.location)
+        location = os.path.abspath(self.archive.location)
 
         def start() -> Any:
             return actor.remote(location, self.settings, self.retry_failed, offline)

@@ -169,6 +169,7 @@ class ObjectBackend:
 
     def entries(self, prefix: str) -> Sequence[Entry]:
         """As :meth:`.Backend.entries`; folders do not exist by themselves here, and have the age 0."""
+        self._listed = None  # who asks for ages is about to delete, and must see what has come meanwhile
         folders, found = self.objects.children(self._key(prefix))
         now = self._now() if found else 0.0
         out = [Entry(_name(o.key), o.bytes, max(0.0, now - o.modified)) for o in found]
