@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from ..store.backend import storage_errors
 from ..store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
 from ..store.models import cache_dir
 from ..store.names import base
@@ -31,6 +32,14 @@ EXTENSIONS = frozenset(
 """Files in a folder that claim by their name to be videos or sound; others count where their first bytes say so."""
 Stamp = tuple[int | float | str, ...]
 """Changes when a source changes: (bytes, mtime_ns, inode) of a file, (bytes, entity tag, seconds) of an object."""
+
+
+_SUBTITLE_BYTES = 16 << 20
+"""Larger objects that are named like subtitles are none."""
+
+
+def _is_subtitle(info: ObjectInfo) -> bool:
+    return info.key.lower().endswith((".srt", ".vtt")) and info.bytes <= _SUBTITLE_BYTES
 
 
 @lru_cache(16)
@@ -89,9 +98,22 @@ class Location:
             raise MediaError(f"{self.name}: {e.strerror or e}") from e
         return st.st_size, st.st_mtime_ns, st.st_ino
 
+    def subtitles(self) -> list[ObjectInfo]:
+        """Subtitle objects beside an object whose names begin as its does; empty for a file, which has them on disk.
+
+        Raises :class:`StorageError` where they cannot be listed.
+        """
+        if not self.remote:
+            return []
+        objects, key = self._object()
+        folder, start = key.rpartition("/")[0], os.path.splitext(key)[0]
+        found = objects.below(folder, start, lambda k: not k.startswith(start) and k.encode() > start.encode())
+        found = [o for o in found if o.key != key and o.key.startswith(start)]
+        return [o for o in found if "/" not in o.key[len(start) :] and _is_subtitle(o)]
+
     @contextlib.contextmanager
     def fetched(self, cache: ObjectCache | None = None) -> Iterator[Path]:
-        """A local file of that name with the content of this moment, there until the ``with`` ends.
+        """A local file of that name with the content of this moment and its subtitles beside, there until the ``with`` ends.
 
         An object comes as a whole: every part is asked for under one entity tag, so that a copy is never of two
         versions; :class:`SourceChanged` where it is written anew meanwhile.  :class:`StorageError` where the disk is
@@ -113,6 +135,9 @@ class Location:
             folder = held.enter_context(tempfile.TemporaryDirectory(prefix="vidrag-", ignore_cleanup_errors=True))
             link = Path(folder) / os.fsdecode(os.fsencode(self.name)[-200:])
             link.symlink_to(path)  # messages tell the file's name by its path
+            for info in self.subtitles():
+                with contextlib.suppress(FileNotFoundError), storage_errors(folder):
+                    (Path(folder) / base(info.key)).write_bytes(objects.read(info.key))
             yield link
 
     def start(self, length: int) -> bytes:

@@ -131,6 +131,22 @@ def test_the_copy_is_shared_and_bounded(bucket: str, tmp_path: Path) -> None:
         pass
 
 
+def test_subtitles_come_along(bucket: str) -> None:
+    """Those beside the video that begin with its name; those of others and other things do not."""
+    objects = Objects("s3", bucket[5:])
+    for name in ("t.mp4", "t.srt", "t.en.vtt", "t.txt", "other.srt", "s.srt", "t/inner.srt", "u.srt", "t.mp4.srt"):
+        objects.put(f"films/{name}", name.encode())
+    location = Location.of(f"{bucket}/films/t.mp4")
+    assert [o.key for o in location.subtitles()] == ["films/t.en.vtt", "films/t.mp4.srt", "films/t.srt"]
+    with location.fetched() as path:
+        assert sorted(p.name for p in path.parent.iterdir()) == ["t.en.vtt", "t.mp4", "t.mp4.srt", "t.srt"]
+        assert (path.parent / "t.srt").read_bytes() == b"t.srt"
+    with Location.of(f"{bucket}/films/t.srt").fetched() as path:
+        assert path.is_symlink() and path.read_bytes() == b"t.srt"
+    objects.put("t.mp4", MP4)
+    assert Location.of(f"{bucket}/t.mp4").subtitles() == [] == Location.of("/tmp/t.mp4").subtitles()
+
+
 def test_an_opened_source(put: Put) -> None:
     """Tells its hash as ``identify`` does, keeps its file to the end, and notices a change."""
     text = put("a.mp4", MP4)
