@@ -113,7 +113,7 @@ class Location:
 
     @contextlib.contextmanager
     def fetched(self, cache: ObjectCache | None = None) -> Iterator[Path]:
-        """A local file of that name with the content of this moment and its subtitles beside, there until the ``with`` ends.
+        """A local file of that name with the content of this moment, until the ``with`` ends; subtitles beside.
 
         An object comes as a whole: every part is asked for under one entity tag, so that a copy is never of two
         versions; :class:`SourceChanged` where it is written anew meanwhile.  :class:`StorageError` where the disk is
