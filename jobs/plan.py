@@ -10,13 +10,8 @@ from pathlib import Path
 
 from ..ingest.captions import Folder
 from ..ingest.media.sniff import HEAD, demuxer_of
+from ..ingest.sources import EXTENSIONS
 from ..store.errors import UsageError
-
-EXTENSIONS = frozenset(
-    "mp4 m4v mov mkv webm avi wmv asf flv f4v mpg mpeg ts mts m2ts vob ogv ogg mxf 3gp 3g2 mp3 m4a aac wav flac oga "
-    "opus wma".split()
-)
-"""Files in a folder that claim by their name to be videos or sound; others count where their first bytes say so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,8 @@ class Archive:
         for video in self.ids():
             try:
                 yield self.shard(video)
+            except NoSuchVideo:  # taken out since; or its removal was cut short, and files of it are still there
+                continue
             except ArchiveDamaged as e:
                 log.warning("%s", e)
                 if damaged is not None:
@@ -259,7 +261,9 @@ class Archive:
         folder = f"videos/{video}"
         for name, path in staged.items():
             key = f"{folder}/{name}"
-            if not self.backend.put_file(key, path) and sha256_of(self.backend.local_path(key)) != sha256_of(path):
+            if self.backend.put_file(key, path):
+                continue
+            if sha256_of(self.backend.local_path(key, fresh=True)) != sha256_of(path):
                 self.backend.delete(key)  # its name holds its hash, so what was there is damaged: mend it
                 self.backend.put_file(key, path)
         for _ in range(attempts):

@@ -103,8 +103,8 @@ class Backend(Protocol):
         """What lies directly below ``prefix``, leftovers of dead writers included."""
         ...
 
-    def local_path(self, key: str) -> Path:
-        """A local file with the bytes of ``key``."""
+    def local_path(self, key: str, fresh: bool = False) -> Path:
+        """A local file with the bytes of ``key``; ``fresh``: not one kept from earlier, which may have gone bad."""
         ...
 
     def scratch(self, prefix: str) -> contextlib.AbstractContextManager[Path]:

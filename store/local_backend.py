@@ -170,7 +170,7 @@ class LocalBackend:
         except OSError:
             return time.time()
 
-    def local_path(self, key: str) -> Path:
+    def local_path(self, key: str, fresh: bool = False) -> Path:
         return self._path(key)
 
     @contextlib.contextmanager

@@ -75,7 +75,7 @@ def _check(archive: Archive, video: str) -> Checked:
 def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
     """What is wrong with a stored file; empty where it is as its manifest says."""
     try:
-        path = archive.backend.local_path(key)
+        path = archive.backend.local_path(key, fresh=True)
         digest, size = hashlib.sha256(), 0
         with path.open("rb", buffering=0) as f:
             while block := f.read(_BLOCK):

@@ -42,21 +42,22 @@ class Shard:
     def path(self, file: StoredFile) -> Path:
         """The local file behind ``file``, size and SHA-256 checked; :class:`ArchiveDamaged` where they do not hold."""
         where = f"{self.backend.location}/{self.folder}/{file.name}"
-        try:
-            path = self.backend.local_path(f"{self.folder}/{file.name}")
-            st = path.stat()
-            key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
-            if key in _verified:
+        for fresh in (False, True):  # a copy of a remote file may have gone bad, not the file itself
+            try:
+                path = self.backend.local_path(f"{self.folder}/{file.name}", fresh)
+                st = path.stat()
+                key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
+                if key in _verified:
+                    return path
+                with path.open("rb") as f:
+                    found = hashlib.file_digest(f, "sha256").hexdigest()
+            except OSError as e:
+                why = e.strerror or one_line(e)
+                raise ArchiveDamaged(f"{where}: named by {self.video}'s manifest but unreadable ({why})") from e
+            if st.st_size == file.bytes and found == file.sha256:
+                _verified.add(key)
                 return path
-            with path.open("rb") as f:
-                found = hashlib.file_digest(f, "sha256").hexdigest()
-        except OSError as e:
-            why = e.strerror or one_line(e)
-            raise ArchiveDamaged(f"{where}: named by {self.video}'s manifest but unreadable ({why})") from e
-        if st.st_size != file.bytes or found != file.sha256:
-            raise ArchiveDamaged(f"{where}: size or SHA-256 differ from {self.video}'s manifest; {MEND}")
-        _verified.add(key)
-        return path
+        raise ArchiveDamaged(f"{where}: size or SHA-256 differ from {self.video}'s manifest; {MEND}")
 
     def _table(self, stage: str, kind: str) -> pq.ParquetFile | None:
         cell = self.manifest.cell(stage)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ PLUGIN = HERE / "plugin"
 for _folder in (HERE, PLUGIN):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
+
+import s3_server as s3_server_module  # noqa: E402
 
 FAKE_PROFILE = """\
 name = "fake"
@@ -104,3 +107,23 @@ def sample_picture(sample: Path) -> Callable[[float], NDArray[np.uint8]]:
         return [f.picture for f in found if f.time <= second + 1e-3][-1]
 
     return at
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server on loopback."""
+    with s3_server_module.running() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """``s3://`` and a new bucket; the environment leads this process and its children there."""
+    name = f"b-{secrets.token_hex(6)}"
+    s3_server_module.make_bucket(s3_server, name)
+    for key in [k for k in os.environ if k.startswith(("AWS_", "VIDRAG_OBJECT"))]:
+        monkeypatch.delenv(key)
+    for key, value in s3_server_module.environment(s3_server).items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("VIDRAG_CACHE", str(tmp_path / "cache"))
+    return f"s3://{name}"

@@ -1,0 +1,251 @@
+"""An archive in object storage: what :mod:`.local_backend` does with ``link()`` is done here with conditional requests.
+
+Objects appear whole or not at all, so nothing temporary is ever left where readers look.  A journal, which grows, is a
+folder of numbered parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from pathlib import Path
+
+from .backend import TEMPORARY, Entry, Journal, storage_errors
+from .errors import NotAnArchive, SourceChanged, StorageError
+from .models import cache_dir
+from .object_access import ObjectOptions, split_url
+from .object_cache import ObjectCache
+from .object_journal import JOURNAL_S, ObjectJournal
+from .objects import PART, Objects
+
+LISTED_S = 5.0
+"""Seconds for which a listing of every video is believed.  Who builds on an older version loses his conditional put."""
+VIDEOS = "videos"
+"""The folder of which all inner folders are listed at once: who lists it asks for each of them next."""
+_HASHED = re.compile(r"-[0-9a-f]{12}\.[a-z]+")
+
+
+class ObjectBackend:
+    """A prefix of a bucket, such as ``s3://bucket/folder``."""
+
+    def __init__(
+        self,
+        url: str,
+        options: ObjectOptions | None = None,
+        cache: ObjectCache | None = None,
+        journal_s: float = JOURNAL_S,
+    ) -> None:
+        scheme, bucket, self._prefix = split_url(url)
+        self.objects = Objects(scheme, bucket, options)
+        self.location = self.address = self.objects.url(self._prefix).rstrip("/")
+        self._cache, self._journal_s = cache, journal_s
+        self._listed: tuple[float, dict[str, set[str]]] | None = None
+        self._clock: tuple[float, float] | None = None
+
+    @cached_property
+    def cache(self) -> ObjectCache:
+        return self._cache or ObjectCache()
+
+    def _key(self, key: str) -> str:
+        return "/".join(part for part in (self._prefix, key) if part)
+
+    def check_root(self, *, empty: bool) -> None:
+        try:
+            folders, found = self.objects.children(self._prefix)
+        except StorageError as e:
+            raise NotAnArchive(str(e)) from e
+        if not empty:
+            if not folders and not found:
+                raise NotAnArchive(
+                    f"{self.location}: no such archive; make one with 'vidrag ingest {self.location} VIDEO...'"
+                )
+            return
+        if self._prefix and self.size("") is not None:
+            raise NotAnArchive(f"{self.location}: is an object, not a folder; name another place for the archive")
+        if folders or any(not _name(o.key).startswith(TEMPORARY) for o in found):
+            raise NotAnArchive(f"{self.location}: holds other things; name a new or an empty folder")
+
+    def check_writable(self) -> None:
+        self._now(fresh=True)
+
+    def put_file(self, key: str, source: Path) -> bool:
+        self._listed = None
+        with storage_errors(source):
+            size = source.stat().st_size
+            data = source.read_bytes() if size <= PART else None
+        if data is not None:
+            made = self.objects.create(self._key(key), data)
+            ours = made or self.objects.read(self._key(key)) == data
+            if ours and not made:
+                self.objects.put(self._key(key), data)  # its age starts again
+        else:
+            have = self.size(key)
+            made, ours = have is None, have in (None, size)
+            if ours:
+                self.objects.put_large(self._key(key), source)
+        if ours and _hashed(key):
+            self.cache.seed(self._address(key), source)  # the next stage reads it
+        return made
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        self._listed = None
+        return self.objects.create(self._key(key), data)
+
+    def mark(self, key: str) -> None:
+        self._listed = None
+        self.objects.put(self._key(key), b"")
+
+    def read(self, key: str) -> bytes:
+        return self.objects.read(self._key(key))
+
+    def size(self, key: str) -> int | None:
+        try:
+            return self.objects.info(self._key(key)).bytes
+        except FileNotFoundError:
+            return None
+
+    def delete(self, key: str) -> None:
+        self._forget(key)
+        self.objects.delete([self._key(key)])
+
+    def move(self, key: str, to: str) -> None:
+        self._forget(key)
+        self._forget(to)
+        with contextlib.suppress(FileNotFoundError):
+            self.objects.copy(self._key(key), self._key(to))
+            self.objects.delete([self._key(key)])
+
+    def _forget(self, key: str) -> None:
+        self._listed = None
+        if _hashed(key):
+            self.cache.drop(self._address(key))
+
+    def list(self, prefix: str, begins: str = "") -> list[str]:
+        folder = self._key(prefix)
+        if (names := self._remembered(prefix)) is not None:
+            pass
+        elif begins:
+            names = self._beginning(folder, begins)
+        elif prefix == VIDEOS:
+            names = set(self._walk(folder))
+        else:
+            folders, found = self.objects.children(folder)
+            names = {_name(f) for f in folders} | {_name(o.key) for o in found}
+        return sorted(n for n in names if n.startswith(begins) and not n.startswith(TEMPORARY))
+
+    def _walk(self, folder: str) -> dict[str, set[str]]:
+        """Lists every video's folder in few requests, and remembers it for a moment."""
+        began, inner = time.monotonic(), dict[str, set[str]]()
+        for o in self.objects.below(folder):
+            name, _, rest = o.key[len(folder) + 1 :].partition("/")
+            inner.setdefault(name, set()).update({rest.partition("/")[0]} if rest else ())
+        self._listed = began, inner
+        return inner
+
+    def _remembered(self, prefix: str) -> set[str] | None:
+        listed, (folder, _, video) = self._listed, prefix.partition("/")
+        if listed is None or folder != VIDEOS or not video or "/" in video or time.monotonic() - listed[0] > LISTED_S:
+            return None
+        return listed[1].get(video, set())
+
+    def _beginning(self, folder: str, begins: str) -> set[str]:
+        """Names that begin with ``begins``: the storage lists the keys from there on, and is stopped behind."""
+        head = f"{folder}/" if folder else ""
+        before = head + begins[:-1] + (chr(ord(begins[-1]) - 1) + "~" if "!" < begins[-1] <= "~" else "")
+
+        def past(key: str) -> bool:
+            name = key[len(head) :]
+            return not name.startswith(begins) and name.encode() > begins.encode()
+
+        found = self.objects.below(folder, before, past)
+        return {o.key[len(head) :].partition("/")[0] for o in found}
+
+    def entries(self, prefix: str) -> Sequence[Entry]:
+        """As :meth:`.Backend.entries`; folders do not exist by themselves here, and have the age 0."""
+        self._listed = None  # who asks for ages is about to delete, and must see what has come meanwhile
+        folders, found = self.objects.children(self._key(prefix))
+        now = self._now() if found else 0.0
+        out = [Entry(_name(o.key), o.bytes, max(0.0, now - o.modified)) for o in found]
+        return sorted([*out, *(Entry(_name(f), 0, 0.0, True) for f in folders)], key=lambda e: e.name)
+
+    def _now(self, fresh: bool = False) -> float:
+        """The storage's own clock, seconds since 1970; ours where nothing can be written."""
+        if fresh or self._clock is None or time.monotonic() - self._clock[1] > 600:
+            probe = self._key(f"{TEMPORARY}{secrets.token_hex(8)}")
+            try:
+                self.objects.put(probe, b"")
+                try:
+                    self._clock = self.objects.info(probe).modified, time.monotonic()
+                finally:
+                    self.objects.delete([probe])
+            except OSError:
+                if fresh:
+                    raise
+                return time.time()
+        return self._clock[0] + time.monotonic() - self._clock[1]
+
+    def local_path(self, key: str, fresh: bool = False) -> Path:
+        """As :meth:`.Backend.local_path`; a copy of a file whose name holds its hash is given without any request."""
+        if _hashed(key) and not fresh and (have := self.cache.find(self._address(key))):
+            return have
+        for last in (False, True):
+            info = self.objects.info(self._key(key))
+            identity = self._address(key) if _hashed(key) else f"{self._address(key)}\n{info.etag or info.modified}"
+            if fresh:
+                self.cache.drop(identity)
+            try:
+                return self.cache.path(identity, info.bytes, partial(self.objects.download, info))
+            except (SourceChanged, FileNotFoundError) as e:  # written anew since we looked
+                if last:
+                    raise FileNotFoundError(2, "gone, or written anew while it was read", self._address(key)) from e
+        raise AssertionError("unreachable")
+
+    def _address(self, key: str) -> str:
+        return self.objects.url(self._key(key))
+
+    @contextlib.contextmanager
+    def scratch(self, prefix: str) -> Iterator[Path]:
+        """As :meth:`.Backend.scratch`; in the system's folder for temporary files (``$TMPDIR``)."""
+        with storage_errors(tempfile.gettempdir()):
+            folder = tempfile.TemporaryDirectory(prefix="vidrag-", ignore_cleanup_errors=True)
+        with folder as name:
+            yield Path(name)
+
+    def sweep(self, prefix: str, entry: Entry) -> None:
+        key = self._key("/".join(p for p in (prefix, entry.name) if p))
+        self.objects.delete([o.key for o in self.objects.below(key)] if entry.folder else [key])
+
+    def journal(self, key: str) -> Journal:
+        return ObjectJournal(self, key, self._journal_s)
+
+    def _parts(self, key: str) -> Sequence[str]:
+        return sorted(o.key for o in self.objects.below(self._key(key)))
+
+    def read_journal(self, key: str) -> bytes:
+        if not (parts := self._parts(key)):
+            raise FileNotFoundError(2, "no such journal", f"{self.location}/{key}")
+        with ThreadPoolExecutor(8) as pool:
+            return b"".join(pool.map(self.objects.read, parts))
+
+    def delete_journal(self, key: str) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda part: self.objects.delete([part]), reversed(self._parts(key))))
+
+    def cache_folder(self) -> Path:
+        return cache_dir() / "archives" / hashlib.sha256(self.location.encode()).hexdigest()[:16]
+
+
+def _name(key: str) -> str:
+    return key.rsplit("/", 1)[-1]
+
+
+def _hashed(key: str) -> bool:
+    """True where the name holds the start of the file's hash, so that its bytes can only ever be the same."""
+    return _HASHED.search(key) is not None

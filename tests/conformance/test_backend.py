@@ -1,0 +1,257 @@
+"""What every backend promises, asked of a local disk and of an S3 server alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from vidrag.store.backend import TEMPORARY, Backend, Entry, leftover, open_backend
+from vidrag.store.errors import NotAnArchive, StorageError
+
+CREATOR = """
+import json, sys
+from vidrag.store.backend import open_backend
+
+backend = open_backend(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+print(json.dumps([backend.put_if_absent(f"race/{i}", f"{sys.argv[2]} {i}".encode()) for i in range(20)]))
+"""
+
+
+@pytest.fixture(params=["local", "s3"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an archive could be made."""
+    if request.param == "local":
+        return str(tmp_path / "archive")
+    return f"{request.getfixturevalue('bucket')}/some where/archive"
+
+
+@pytest.fixture
+def backend(location: str) -> Backend:
+    made = open_backend(location)
+    made.check_root(empty=True)
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[bytes], Path]:
+    """A finished file with given bytes."""
+
+    def make(data: bytes) -> Path:
+        path = tmp_path / f"file-{os.urandom(4).hex()}"
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+def test_what_is_not_there(backend: Backend) -> None:
+    """Nothing is an error but reading it."""
+    for call in (backend.read, backend.local_path, backend.read_journal):
+        with pytest.raises(FileNotFoundError):
+            assert call("a/b").read_bytes()  # type: ignore[union-attr]
+    assert backend.size("a/b") is None
+    assert backend.list("a") == backend.list("a", "b") == list(backend.entries("a")) == []
+    backend.delete("a/b")
+    backend.move("a/b", "c")
+    assert backend.size("c") is None
+
+
+@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 50_000], ids=["empty", "small", "13 MB"])
+def test_a_file_comes_back(backend: Backend, file: Callable[[bytes], Path], data: bytes) -> None:
+    """Whole, by every way of reading; the source is left alone."""
+    source = file(data)
+    assert backend.put_file("v/one.bin", source) is True
+    assert backend.read("v/one.bin") == data == source.read_bytes()
+    assert backend.size("v/one.bin") == len(data)
+    assert backend.local_path("v/one.bin").read_bytes() == data
+    assert backend.local_path("v/one.bin", fresh=True).read_bytes() == data
+    assert backend.list("v") == ["one.bin"]
+
+
+def test_a_name_is_given_once(backend: Backend, file: Callable[[bytes], Path]) -> None:
+    """Neither way in replaces what is there."""
+    assert backend.put_if_absent("a/b", b"first") is True
+    assert backend.put_if_absent("a/b", b"second") is False
+    assert backend.put_if_absent("a/b", b"first") is False
+    assert backend.put_file("a/b", file(b"third")) is False
+    assert backend.put_file("a/b", file(b"a longer one")) is False
+    assert backend.read("a/b") == b"first"
+    assert backend.put_file("a/c", file(b"first")) is True
+    assert backend.put_file("a/c", file(b"first")) is False
+    assert backend.read("a/c") == b"first"
+
+
+def test_a_name_is_given_to_one_of_two_processes(backend: Backend, location: str, child_env: dict[str, str]) -> None:
+    """At a barrier: for each name exactly one is told that it was first, and its bytes are there."""
+    command = [sys.executable, "-c", CREATOR, location]
+    both = [
+        subprocess.Popen([*command, who], env=child_env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for who in "ab"
+    ]
+    for one in both:
+        assert one.stdout and one.stdout.readline() == "ready\n"
+    for one in both:
+        assert one.stdin
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    told = [json.loads(one.communicate(timeout=60)[0]) for one in both]
+    for i in range(20):
+        assert told[0][i] != told[1][i]
+        assert backend.read(f"race/{i}") == f"{'a' if told[0][i] else 'b'} {i}".encode()
+
+
+def test_threads_share_a_backend(backend: Backend) -> None:
+    wins: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda n=n: wins.append(backend.put_if_absent("k", str(n).encode()))) for n in range(8)
+    ]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(wins) == [False] * 7 + [True]
+
+
+def test_names_are_listed(backend: Backend) -> None:
+    """Directly below a folder, files and folders once each, sorted; by their beginnings, too."""
+    for key in ("f/b", "f/a-1", "f/a-2", "f/a", "f/ab/deep/er", "f/ab/x", "f/a~", "f/.hidden", "g/a-3", "fa", "f/A-1"):
+        backend.put_if_absent(key, b"")
+    backend.put_if_absent(f"f/{TEMPORARY}left", b"")
+    assert backend.list("f") == sorted([".hidden", "A-1", "a", "a-1", "a-2", "ab", "a~", "b"])
+    assert backend.list("f", "a") == ["a", "a-1", "a-2", "ab", "a~"]
+    assert backend.list("f", "a-") == ["a-1", "a-2"]
+    assert backend.list("f", "ab") == ["ab"]
+    assert backend.list("f", "b") == ["b"]
+    assert backend.list("f", ".h") == [".hidden"]
+    assert backend.list("f", "zz") == backend.list("f/a") == []
+    assert backend.list("") == ["f", "fa", "g"]
+    assert backend.list("f/ab/deep") == ["er"]
+
+
+@pytest.mark.parametrize("name", ["with space", "ü+%20#?&=", "🎬", "-dash", "x" * 200])
+def test_odd_names(backend: Backend, name: str) -> None:
+    assert backend.put_if_absent(f"n/{name}", b"x") is True
+    assert backend.list("n") == backend.list("n", name[0]) == backend.list("n", name) == [name]
+    assert backend.read(f"n/{name}") == b"x"
+    backend.delete(f"n/{name}")
+    assert backend.list("n") == []
+
+
+def test_more_names_than_a_page(backend: Backend) -> None:
+    """Servers give only so many names in one reply."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: backend.put_if_absent(f"many/{i:04d}", b""), range(205)))
+    assert backend.list("many") == [f"{i:04d}" for i in range(205)]
+    assert backend.list("many", "01") == [f"{i:04d}" for i in range(100, 200)]
+    assert len(backend.entries("many")) == 205
+
+
+def test_marks(backend: Backend) -> None:
+    backend.mark("v/try-x")
+    backend.mark("v/try-x")
+    assert backend.size("v/try-x") == 0 and backend.list("v") == ["try-x"]
+
+
+def test_moving(backend: Backend) -> None:
+    """What was at the new place is replaced."""
+    backend.put_if_absent("a", b"one")
+    backend.put_if_absent("q/b", b"two")
+    backend.move("a", "q/b")
+    assert backend.read("q/b") == b"one" and backend.size("a") is None
+    backend.move("a", "q/b")
+    assert backend.read("q/b") == b"one"
+
+
+def test_entries_tell_size_and_age(backend: Backend, file: Callable[[bytes], Path]) -> None:
+    """Leftovers too, which a sweep removes."""
+    backend.put_if_absent("v/a", b"12345")
+    backend.put_if_absent(f"v/{TEMPORARY}left", b"1")
+    backend.put_if_absent("v/inner/x", b"1")
+    found = {e.name: e for e in backend.entries("v")}
+    assert sorted(found) == sorted(["a", f"{TEMPORARY}left", "inner"])
+    assert found["a"].bytes == 5 and not found["a"].folder and found["inner"].folder
+    assert all(-0.1 <= e.age_s < 60 for e in found.values())
+    left = [e for e in found.values() if leftover(e)]
+    assert [e.name for e in left] == [f"{TEMPORARY}left"]
+    backend.sweep("v", left[0])
+    assert [e.name for e in backend.entries("v")] == ["a", "inner"]
+    backend.sweep("v", Entry("inner", 0, 0.0, True))
+    assert [e.name for e in backend.entries("v")] == ["a"]
+    assert not [e for e in backend.entries("") if leftover(e)]
+
+
+def test_putting_a_file_again_makes_it_young(backend: Backend, file: Callable[[bytes], Path]) -> None:
+    """So that a sweep that goes by age spares what a writer counts on."""
+    import time
+
+    source = file(b"data")
+    backend.put_file("v/a", source)
+    time.sleep(2.1)
+    before = backend.entries("v")[0].age_s
+    assert before >= 1
+    assert backend.put_file("v/a", source) is False
+    assert backend.entries("v")[0].age_s < before
+
+
+def test_scratch_is_private_and_goes(backend: Backend) -> None:
+    with backend.scratch("v") as one, backend.scratch("v") as two:
+        assert one != two and one.is_dir()
+        (one / "f").write_bytes(b"x")
+        backend.put_file("v/f", one / "f")
+        assert backend.list("v") == ["f"]
+    assert not one.exists() and not two.exists()
+    assert backend.read("v/f") == b"x"
+
+
+def test_a_journal(backend: Backend) -> None:
+    """What was synced or closed can be read; a second one of that name cannot be begun."""
+    journal = backend.journal("runs/r.jsonl")
+    assert backend.read_journal("runs/r.jsonl") == b""
+    with pytest.raises(StorageError):
+        backend.journal("runs/r.jsonl")
+    for i in range(100):
+        journal.write(f"{i}\n".encode())
+        journal.sync()
+    journal.write(b"last\n")
+    journal.sync()
+    journal.close()
+    assert backend.read_journal("runs/r.jsonl") == "".join(f"{i}\n" for i in range(100)).encode() + b"last\n"
+    assert backend.list("runs") == ["r.jsonl"]
+    backend.delete_journal("runs/r.jsonl")
+    assert backend.list("runs") == []
+    backend.delete_journal("runs/r.jsonl")
+
+
+def test_the_root(location: str) -> None:
+    """Nothing there is no archive, but one can be made; other things are left alone."""
+    backend = open_backend(location)
+    with pytest.raises(NotAnArchive, match="no such archive.*vidrag ingest"):
+        backend.check_root(empty=False)
+    backend.check_root(empty=True)
+    backend.check_writable()
+    assert list(backend.entries("")) == []
+    backend.put_if_absent(f"{TEMPORARY}half", b"")
+    backend.check_root(empty=True)
+    backend.put_if_absent("holiday.mp4", b"x")
+    backend.check_root(empty=False)
+    with pytest.raises(NotAnArchive, match="other things"):
+        backend.check_root(empty=True)
+    with pytest.raises(NotAnArchive, match="is (a file|an object)"):
+        open_backend(f"{location}/holiday.mp4").check_root(empty=True)
+
+
+def test_the_cache_is_local(backend: Backend, location: str) -> None:
+    """The same for every process, another for another archive."""
+    assert open_backend(location).cache_folder() == backend.cache_folder()
+    assert open_backend(f"{location}2").cache_folder() != backend.cache_folder()
+    assert "://" not in str(backend.cache_folder())
