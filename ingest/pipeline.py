@@ -6,8 +6,6 @@ where and how often.
 
 from __future__ import annotations
 
-import hashlib
-import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +13,12 @@ from typing import Any
 
 from ..store import engines, tries
 from ..store.archive import Archive
-from ..store.errors import MediaError, NotAVideo, SourceChanged, StepTimeout, VidragError, WorkerDied, one_line
+from ..store.errors import MediaError, SourceChanged, StepTimeout, VidragError, WorkerDied, one_line
 from ..store.manifest import Manifest, Source
 from ..store.records import Cell, MediaInfo
 from . import captions, media, spoken, steps
 from .conduct import Conduct, deadly
+from .sources import Location, Opened
 from .stages import GROUPS, READS, EngineChoice, IngestSettings, fingerprints
 from .steps import Clock, Made
 
@@ -64,33 +63,13 @@ class Outcome:
     permanent: bool = False
 
 
-def identify(path: Path) -> tuple[Source, tuple[int, int, int]]:
-    """The source by the SHA-256 of its content, and a stamp (size, mtime, inode) that changes when the file does."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise NotAVideo(f"{path.name}: not a regular file")
-        with path.open("rb") as f:
-            stamp = _stamp(path)
-            sha = hashlib.file_digest(f, "sha256").hexdigest()
-    except OSError as e:
-        raise MediaError(f"{path.name}: {e.strerror or e}") from e
-    if _stamp(path) != stamp:
-        raise SourceChanged(f"{path.name}: changed while it was read; run ingest again when it is complete")
-    return Source(sha, stamp[0], (str(path.absolute()),)), stamp
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    st = path.stat()
-    return st.st_size, st.st_mtime_ns, st.st_ino
-
-
 def missing(manifest: Manifest | None, prints: dict[str, str], stages: Iterable[str], conduct: Conduct) -> list[str]:
     """The stages whose cell has to be computed: absent, or failed for a reason that may have gone."""
     return [s for s in stages if conduct.due(manifest.cell(s, prints[s]) if manifest else None)]
 
 
 def ingest_video(
-    path: Path, archive: Archive, loaded: Engines, group: str | None = None, conduct: Conduct | None = None
+    path: Path | Location, archive: Archive, loaded: Engines, group: str | None = None, conduct: Conduct | None = None
 ) -> list[Outcome]:
     """Brings the index of one video up to date with the settings of ``loaded``; one outcome for each stage.
 
@@ -99,18 +78,20 @@ def ingest_video(
     """
     stages = GROUPS[group] if group else tuple(READS)
     prints = fingerprints(loaded.settings)
+    location = path if isinstance(path, Location) else Location.of(path)
     for last_try in (False, True):
         try:
-            return _Job(path, archive, loaded, prints, stages, conduct or Conduct()).run()
+            with Opened(location) as opened:
+                return _Job(opened, archive, loaded, prints, stages, conduct or Conduct()).run()
         except SourceChanged as e:
             if last_try:
-                return _unreadable(path, prints, stages, e)
+                return _unreadable(location, prints, stages, e)
         except MediaError as e:
-            return _unreadable(path, prints, stages, e)
+            return _unreadable(location, prints, stages, e)
     raise AssertionError("unreachable")
 
 
-def _unreadable(path: Path, prints: dict[str, str], stages: Iterable[str], error: VidragError) -> list[Outcome]:
+def _unreadable(path: Location, prints: dict[str, str], stages: Iterable[str], error: VidragError) -> list[Outcome]:
     first, *rest = stages
     bad = Outcome(
         "",
@@ -130,16 +111,16 @@ class _Job:
 
     def __init__(
         self,
-        path: Path,
+        opened: Opened,
         archive: Archive,
         loaded: Engines,
         prints: dict[str, str],
         stages: Iterable[str],
         conduct: Conduct,
     ) -> None:
-        self.path, self.archive, self.loaded, self.settings = path, archive, loaded, loaded.settings
+        self.opened, self.archive, self.loaded, self.settings = opened, archive, loaded, loaded.settings
         self.prints, self.stages, self.conduct = prints, tuple(stages), conduct
-        self.source, self._was = identify(path)
+        self.source = Source(opened.sha256, opened.bytes, (str(opened.location),))
         self.video = self.source.sha256[:16]
         self.manifest = archive.manifest(self.video)
         self._new = self.manifest is None
@@ -157,14 +138,21 @@ class _Job:
             self._step(
                 sorted(visual),
                 lambda d: steps.visual_pass(
-                    self.path, self.video, info, self.settings, self.prints, visual, lambda: self.loaded.get("ocr"), d
+                    self.opened.path,
+                    self.video,
+                    info,
+                    self.settings,
+                    self.prints,
+                    visual,
+                    lambda: self.loaded.get("ocr"),
+                    d,
                 ),
             )
         if "speech" in self.todo:
             self._step(
                 ["speech"],
                 lambda d: spoken.speech_step(
-                    self.path, self.video, info, self.settings, *source, lambda: self.loaded.get("asr"), d
+                    self.opened.path, self.video, info, self.settings, *source, lambda: self.loaded.get("asr"), d
                 ),
             )
         if self._ready("frame_vectors"):
@@ -188,7 +176,7 @@ class _Job:
     def _speech_source(self, info: MediaInfo) -> tuple[captions.SpeechSource, Cell | None]:
         """Where speech comes from, which decides its fingerprint; and the cell of recognised speech, if any."""
         known = self.manifest.source.paths if self.manifest else ()
-        source, self.prints = captions.per_video(self.path, known, info, self.settings, self.prints)
+        source, self.prints = captions.per_video(self.opened.path, known, info, self.settings, self.prints)
         return source, self.manifest.cell("speech", source.plain) if self.manifest else None
 
     def _shard(self) -> Any:
@@ -209,7 +197,7 @@ class _Job:
         if cell and cell.status == "ok":
             return MediaInfo.of(cell.data)
         clock = Clock()
-        info = media.probe(self.path, self.settings.media)
+        info = media.probe(self.opened.path, self.settings.media)
         self.done["media"] = Cell("media", self.prints["media"], "ok", data=asdict(info), **clock.read())
         return info
 
@@ -239,10 +227,12 @@ class _Job:
         begun = tries.trying(self.archive.backend, self.video, first, self.prints[first], conduct.run)
         with begun, conduct.watch(limit, overdue), self.archive.staging(self.source) as folder:
             made = make(folder)
-            if _stamp(self.path) != self._was:
+            try:
+                self.opened.check()
+            except SourceChanged:
                 if self._new:  # what was indexed so far is of content that no file holds
                     self.archive.discard(self.video)
-                raise SourceChanged(f"{self.path.name}: changed while it was ingested")
+                raise
             self._publish(made.cells, made.staged)
         tries.forget(self.archive.backend, self.video, first, self.prints[first])
 
@@ -261,7 +251,7 @@ class _Job:
 
     def _outcome(self, stage: str) -> Outcome:
         cell = self.manifest.cell(stage, self.prints[stage]) if self.manifest else None
-        head = (self.video, str(self.path), stage, self.prints[stage])
+        head = (self.video, str(self.opened.location), stage, self.prints[stage])
         if cell is None:
             needs = ", ".join(READS[stage]) or "a readable file"
             return Outcome(*head, "skipped", message=f"needs {needs}")

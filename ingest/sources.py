@@ -42,6 +42,10 @@ def _is_subtitle(info: ObjectInfo) -> bool:
     return info.key.lower().endswith((".srt", ".vtt")) and info.bytes <= _SUBTITLE_BYTES
 
 
+def _tag(info: ObjectInfo, subtitles: Sequence[ObjectInfo]) -> str:
+    return " ".join(f"{o.bytes}.{o.etag}.{o.modified}" for o in (info, *sorted(subtitles, key=lambda o: o.key)))
+
+
 @lru_cache(16)
 def _objects(scheme: str, bucket: str) -> Objects:
     return Objects(scheme, bucket)
@@ -97,6 +101,10 @@ class Location:
         except OSError as e:
             raise MediaError(f"{self.name}: {e.strerror or e}") from e
         return st.st_size, st.st_mtime_ns, st.st_ino
+
+    def tag(self) -> str:
+        """What changes when an object or a subtitle object beside it does; raises as :meth:`stamp` does."""
+        return _tag(self._info(), self.subtitles())
 
     def subtitles(self) -> list[ObjectInfo]:
         """Subtitle objects beside an object whose names begin as its does; empty for a file, which has them on disk.
@@ -216,11 +224,15 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A source that was listed.  ``like``: two with the same have the same content; empty where that is not known."""
+    """A source that was listed.  ``like``: two with the same have the same content; empty where that is not known.
+
+    ``tag``: that of an object (see :meth:`Location.tag`).
+    """
 
     location: Location
     bytes: int
     like: str = ""
+    tag: str = ""
 
 
 def listed(texts: Sequence[str]) -> list[Found]:
@@ -289,18 +301,28 @@ def _prefix(text: str) -> Iterator[Found]:
     try:
         if key and not text.endswith("/"):
             with contextlib.suppress(FileNotFoundError):
-                yield _object_found(objects, objects.info(key))
+                info = objects.info(key)
+                yield _object_found(objects, info, Location(objects.url(key)).subtitles())
                 return
         below = objects.below(key)
     except StorageError as e:
         raise UsageError(str(e)) from e
     if not below:
         raise UsageError(f"{text}: no such object, and nothing below it")
-    yield from (_object_found(objects, o) for o in below if _named_like_media(base(o.key)))
+    beside: dict[str, list[ObjectInfo]] = {}
+    for one in below:
+        if _is_subtitle(one):
+            beside.setdefault(one.key.rpartition("/")[0], []).append(one)
+    for one in below:
+        if _named_like_media(base(one.key)):
+            start = os.path.splitext(one.key)[0]
+            folder = beside.get(one.key.rpartition("/")[0], [])
+            yield _object_found(objects, one, [o for o in folder if o.key.startswith(start)])
 
 
-def _object_found(objects: Objects, info: ObjectInfo) -> Found:
-    return Found(Location(objects.url(info.key)), info.bytes, f"{info.etag} {info.bytes}" if info.etag else "")
+def _object_found(objects: Objects, info: ObjectInfo, subtitles: Sequence[ObjectInfo]) -> Found:
+    like = f"{info.etag} {info.bytes}" if info.etag else ""
+    return Found(Location(objects.url(info.key)), info.bytes, like, _tag(info, subtitles))
 
 
 def content_of(found: Found) -> str:

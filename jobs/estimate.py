@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..ingest import captions, media
@@ -125,7 +126,7 @@ def _of_video(item: Item, manifest: Manifest, profile: Profile, prints: dict[str
     if cell is None:
         return prints
     paths = manifest.source.paths
-    return captions.per_video(item.path, paths, MediaInfo.of(cell.data), profile.ingest, prints)[1]
+    return captions.per_video(Path(item.location.text), paths, MediaInfo.of(cell.data), profile.ingest, prints)[1]
 
 
 def _lengths(new: Sequence[Item], profile: Profile) -> tuple[float, int, int]:
@@ -136,7 +137,8 @@ def _lengths(new: Sequence[Item], profile: Profile) -> tuple[float, int, int]:
     sample = list(new[::step])[:_PROBES]
     for item in sample:
         try:
-            seconds += media.probe(item.path, profile.ingest.media).duration or 0.0
+            with item.location.fetched() as path:
+                seconds += media.probe(path, profile.ingest.media).duration or 0.0
             size += item.bytes
         except (VidragError, OSError):
             bad += 1

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..ingest.conduct import Conduct
 from ..ingest.pipeline import Outcome
+from ..ingest.sources import Location
 from ..ingest.stages import GROUPS
 from ..store import models
 from ..store.archive import Archive
@@ -64,7 +64,7 @@ class Progress:
     def video(self, item: Item, rows: Sequence[Outcome]) -> None:
         self.done += 1
         if bad := next((o for o in rows if o.status == "failed"), None):
-            self.failed[str(item.path)] = bad
+            self.failed[str(item.location)] = bad
         if all(o.status == "kept" for o in rows):
             self.kept += 1
             self.kept_bytes += item.bytes
@@ -132,15 +132,15 @@ def _unknown(items: Sequence[Item], known: Known, told: _Teller) -> Iterator[Ite
 
 
 def _wave(items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known) -> None:
-    by_path = {i.path: i for i in items}
-    held: dict[Path, list[list[Outcome]]] = {}
+    by_path = {i.location: i for i in items}
+    held: dict[Location, list[list[Outcome]]] = {}
     for task, outcomes in pool.work(crew, list(by_path), tries):
-        item = by_path[task.path]
-        parts = held.setdefault(task.path, [])
+        item = by_path[task.location]
+        parts = held.setdefault(task.location, [])
         parts.append(outcomes)
         told.progress.part(item, 1 / len(GROUPS))
         if len(parts) == len(GROUPS):
-            rows = _distinct([o for part in held.pop(task.path) for o in part])
+            rows = _distinct([o for part in held.pop(task.location) for o in part])
             told.video(item, rows)
             known.add(item, rows)
 

@@ -46,9 +46,9 @@ class Known:
         try:
             row = self._db.execute(
                 "SELECT video, version, outcomes FROM files WHERE path=? AND stamp=? AND settings=?",
-                (str(item.path), item.stamp, self._settings),
+                (str(item.location), item.stamp, self._settings),
             ).fetchone()
-            told = [Outcome(**{**o, "source": str(item.path)}) for o in json.loads(row[2])] if row else []
+            told = [Outcome(**{**o, "source": str(item.location)}) for o in json.loads(row[2])] if row else []
         except (sqlite3.Error, ValueError, TypeError):  # also a path that SQLite cannot hold
             return None
         if not told or (self._conduct.retry_failed and any(o.status == "failed" for o in told)):
@@ -61,7 +61,7 @@ class Known:
         """The id of an unchanged file under any settings; empty where it has to be read to know."""
         try:
             row = self._db.execute(
-                "SELECT video FROM files WHERE path=? AND stamp=?", (str(item.path), item.stamp)
+                "SELECT video FROM files WHERE path=? AND stamp=?", (str(item.location), item.stamp)
             ).fetchone()
         except (sqlite3.Error, UnicodeEncodeError):
             return ""
@@ -72,7 +72,7 @@ class Known:
         settled = {o.stage for o in outcomes if o.status in ("ok", "none", "kept", "skipped") or o.permanent}
         if not set(STAGES) <= settled or not item.stamp or time.time_ns() - item.changed_ns < _RACY_NS:
             return
-        if stamp(item.path) != (item.stamp, item.changed_ns):
+        if stamp(item.location) != (item.stamp, item.changed_ns):
             return
         video = next((o.video for o in outcomes if o.video), "")
         version = next(iter(self._archive.versions(video)), 0) if video else 0
@@ -80,7 +80,7 @@ class Known:
         try:
             self._db.execute(
                 "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?)",
-                (str(item.path), item.stamp, self._settings, video, version, told),
+                (str(item.location), item.stamp, self._settings, video, version, told),
             )
             if time.monotonic() - self._committed > _COMMIT_S:
                 self._db.commit()

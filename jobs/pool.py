@@ -10,12 +10,12 @@ import time
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import Field
 
 from ..ingest.pipeline import Outcome
+from ..ingest.sources import Location
 from ..ingest.stages import GROUPS
 from ..store.engines import Options
 from ..store.errors import VidragError, WorkerDied
@@ -78,10 +78,10 @@ class Crew(Protocol):
 class _Supply:
     """Tasks still to be given out, by group and in order; those whose worker died come again, first."""
 
-    def __init__(self, paths: Sequence[Path], groups: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[Location], groups: Sequence[str]) -> None:
         self._paths, self._next = paths, dict.fromkeys(groups, 0)
         self._again: dict[str, deque[Task]] = {g: deque() for g in groups}
-        self._deaths: dict[tuple[Path, str | None], int] = {}
+        self._deaths: dict[tuple[Location, str | None], int] = {}
 
     def take(self, groups: Sequence[str]) -> Task | None:
         for group in groups:
@@ -96,13 +96,13 @@ class _Supply:
 
     def died(self, task: Task, tries: int) -> bool:
         """Notes a death; False where the task has had its tries."""
-        key = (task.path, task.group)
+        key = (task.location, task.group)
         self._deaths[key] = self._deaths.get(key, 0) + 1
         # one more than the tries: the last one only publishes that the video is given up
         if self._deaths[key] > tries:
             return False
         assert task.group is not None
-        self._again[task.group].append(Task(task.path, task.group, again=True))
+        self._again[task.group].append(Task(task.location, task.group, again=True))
         return True
 
     def left(self, groups: Sequence[str]) -> int:
@@ -110,7 +110,7 @@ class _Supply:
 
 
 def work(
-    crew: Crew, paths: Sequence[Path], tries: int, recount_s: float = 10.0
+    crew: Crew, paths: Sequence[Location], tries: int, recount_s: float = 10.0
 ) -> Iterator[tuple[Task, list[Outcome]]]:
     """Outcomes of every group of every path, in any order.
 

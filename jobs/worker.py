@@ -18,10 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from ..ingest.conduct import Conduct
 from ..ingest.pipeline import Engines, Outcome, ingest_video
+from ..ingest.sources import Location
 from ..ingest.stages import GROUPS, IngestSettings
 from ..store import models
 from ..store.archive import Archive
@@ -38,7 +38,7 @@ OVERDUE = 70
 class Task:
     """Part of the work on one video: a group of stages.  ``again``: a worker of this run died on it before."""
 
-    path: Path
+    location: Location
     group: str | None
     again: bool = False
 
@@ -68,7 +68,7 @@ class Worker:
     def ingest(self, task: Task) -> list[Outcome]:
         try:
             conduct = replace(self._conduct, again=task.again)
-            found = ingest_video(task.path, self._archive, self._engines, task.group, conduct)
+            found = ingest_video(task.location, self._archive, self._engines, task.group, conduct)
         except StorageError as e:
             found = failed_task(task, e)
         return [replace(o, host=platform.node()) for o in found]
@@ -77,7 +77,7 @@ class Worker:
 def failed_task(task: Task, error: BaseException) -> list[Outcome]:
     """The outcome of a task that ended in an exception of its worker."""
     stage = GROUPS[task.group][0] if task.group else "media"
-    return [Outcome("", str(task.path), stage, "", "failed", type(error).__name__, one_line(error))]
+    return [Outcome("", str(task.location), stage, "", "failed", type(error).__name__, one_line(error))]
 
 
 @contextlib.contextmanager

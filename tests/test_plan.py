@@ -20,7 +20,7 @@ def file(path: Path | str, data: bytes = MP4) -> Path:
 
 
 def names(items: list[Item]) -> list[str]:
-    return sorted(i.path.name for i in items)
+    return sorted(i.location.name for i in items)
 
 
 def test_folders_give_media_by_name_and_by_first_bytes(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_folders_give_media_by_name_and_by_first_bytes(tmp_path: Path) -> None:
 
 def test_a_named_file_is_always_taken(tmp_path: Path) -> None:
     path = file(tmp_path / "notes.txt", b"text")
-    assert [i.path for i in sources([str(path)])] == [path]
+    assert [Path(i.location.text) for i in sources([str(path)])] == [path]
 
 
 def test_a_missing_path_is_named(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_odd_names_are_found_as_they_are(tmp_path: Path) -> None:
         f.write(MP4 + b"raw")
     found = sources([str(tmp_path)])
     assert names(found) == sorted([*ODD, os.fsdecode(b"not utf-8 \xff\xfe.mp4")])
-    assert all(i.path.read_bytes().startswith(MP4) for i in found)
+    assert all(Path(i.location.text).read_bytes().startswith(MP4) for i in found)
 
 
 def test_a_relative_name_with_a_leading_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file(tmp_path / "-x.mp4")
     monkeypatch.chdir(tmp_path)
-    assert [i.path for i in sources(["-x.mp4"])] == [tmp_path / "-x.mp4"]
+    assert [Path(i.location.text) for i in sources(["-x.mp4"])] == [tmp_path / "-x.mp4"]
 
 
 def test_copies_are_twins_of_the_first_and_come_last(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_copies_are_twins_of_the_first_and_come_last(tmp_path: Path) -> None:
     file(tmp_path / "c other.mp4", MP4 + b"else")
     (tmp_path / "d link.mp4").symlink_to("a.mp4")
     items = marked(sources([str(tmp_path)]))
-    assert items[0].path == large
-    assert {i.path.name: i.twin for i in items if i.twin} == {"b copy.mp4": one, "d link.mp4": one}
+    assert Path(items[0].location.text) == large
+    assert {i.location.name: Path(i.twin.text) for i in items if i.twin} == {"b copy.mp4": one, "d link.mp4": one}
     assert all(i.twin is None for i in items[:3])
     assert [i.bytes for i in items[:3]] == [len(MP4) + 5000, len(MP4) + 4, len(MP4) + 4]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from media_files import with_tone
+from vidrag.ingest.sources import Location
 from vidrag.jobs.pool import Event, PoolOptions, work
 from vidrag.jobs.worker import Task
 from vidrag.store.archive import Archive
@@ -184,7 +185,7 @@ class Script:
 
     def give(self, hand: Any, task: Task) -> None:
         self.given.append(task)
-        what = self.fate.get(task.path.name, [])
+        what = self.fate.get(task.location.name, [])
         self.events.append(Event(hand, "died", why="gone") if what == "dies" else Event(hand, "done", what))
 
     def wait(self, seconds: float) -> list[Event]:
@@ -196,13 +197,13 @@ class Script:
 
 def test_every_task_has_an_outcome_and_no_more_tries_than_it_may() -> None:
     crew = Script({"bad": "dies", "odd": RuntimeError("odd")})
-    paths = [Path(n) for n in ("a", "bad", "odd", "b")]
-    found = {(t.path.name, t.group): o for t, o in work(crew, paths, tries=2)}
+    paths = [Location(n) for n in ("a", "bad", "odd", "b")]
+    found = {(t.location.name, t.group): o for t, o in work(crew, paths, tries=2)}
     assert set(found) == {(p.name, g) for p in paths for g in ("visual", "sound")}
     assert [o.error for o in found["bad", "sound"]] == ["WorkerDied"] and found["odd", "visual"][
         0
     ].error == "RuntimeError"
-    tries = [t.again for t in crew.given if t.path.name == "bad" and t.group == "sound"]
+    tries = [t.again for t in crew.given if t.location.name == "bad" and t.group == "sound"]
     assert tries == [False, True, True]  # the third only finds that it has died twice
     assert crew.closed
 
@@ -210,18 +211,18 @@ def test_every_task_has_an_outcome_and_no_more_tries_than_it_may() -> None:
 def test_missing_weights_end_the_run() -> None:
     crew = Script({"a": ModelMissing("no weights here")})
     with pytest.raises(ModelMissing):
-        list(work(crew, [Path("a")], tries=2))
+        list(work(crew, [Location("a")], tries=2))
     assert crew.closed
 
 
 def test_workers_that_never_start_are_not_hired_for_ever() -> None:
     crew = Script({}, stillborn=True)
     with pytest.raises(VidragError, match="workers do not start: no room"):
-        list(work(crew, [Path("a")], tries=2))
+        list(work(crew, [Location("a")], tries=2))
     assert crew.closed and crew.hired < 20
 
 
 def test_no_more_workers_are_hired_than_there_is_work() -> None:
     crew = Script({}, places=50)
-    assert len(list(work(crew, [Path("a")], tries=2))) == 2
+    assert len(list(work(crew, [Location("a")], tries=2))) == 2
     assert crew.hired == 2

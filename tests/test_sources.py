@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fault_proxy import FaultProxy
+from media_files import with_tone
 from vidrag.ingest import media, sources
-from vidrag.ingest.pipeline import identify
 from vidrag.ingest.sources import Found, Location, Opened, content_of, listed
 from vidrag.store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
 from vidrag.store.object_cache import ObjectCache
 from vidrag.store.objects import Objects
+from world import World
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp41"
 Put = Callable[[str, bytes], str]
@@ -63,7 +66,7 @@ def test_a_source_is_a_local_file_while_it_is_used(put: Put) -> None:
         assert location.name == name and pickle.loads(pickle.dumps(location)) == location
         with location.fetched() as path:
             assert path.name == name and path.read_bytes() == data
-            assert identify(path)[0].bytes == len(data)
+            assert Opened(Location.of(path)).bytes == len(data)
         assert location.start(8) == data[:8]
 
 
@@ -148,7 +151,7 @@ def test_subtitles_come_along(bucket: str) -> None:
 
 
 def test_an_opened_source(put: Put) -> None:
-    """Tells its hash as ``identify`` does, keeps its file to the end, and notices a change."""
+    """Tells its hash, keeps its file to the end, and notices a change."""
     text = put("a.mp4", MP4)
     with Opened(Location.of(text)) as source:
         assert source.sha256 == hashlib.sha256(MP4).hexdigest() and source.bytes == len(MP4)
@@ -259,7 +262,31 @@ def test_a_video_is_decoded_from_a_bucket(bucket: str, sample: Path) -> None:
     objects.put("films/bad.mp4", b"no video")
     options = media.MediaOptions()
     with Location.of(f"{bucket}/films/sample.mp4").fetched() as path:
-        assert identify(path)[0].sha256 == identify(sample)[0].sha256
+        assert path.read_bytes() == sample.read_bytes()
         assert media.probe(path, options) == media.probe(sample, options)
     with pytest.raises(MediaError, match=r"bad\.mp4"), Location.of(f"{bucket}/films/bad.mp4").fetched() as path:
         media.probe(path, options)
+
+
+def test_a_bucket_of_videos_is_indexed_and_asked(bucket: str, tmp_path: Path, child_env: dict[str, str]) -> None:
+    """By the command, into an archive in the same bucket; a second run fetches nothing, a new subtitle is seen."""
+    objects = Objects("s3", bucket[5:])
+    with_tone(tmp_path / "beep.mp4", 2)
+    objects.put("films/beep.mp4", (tmp_path / "beep.mp4").read_bytes())
+    objects.put("films/bad.mp4", b"no video")
+    world = World.make(tmp_path)
+
+    def ingest() -> dict[str, Any]:
+        ran = world.run("ingest", f"{bucket}/archive", f"{bucket}/films", "--no-ray", "--json")
+        assert ran.returncode == 3, ran.stderr
+        told: dict[str, Any] = json.loads(ran.stdout)
+        return told
+
+    first = ingest()
+    assert [f["source"] for f in first["failed"]] == [f"{bucket}/films/bad.mp4"] and first["rows"]["speech"] == 1
+    assert ingest()["kept"] == 1
+    objects.put("films/beep.en.srt", b"1\n00:00:00,100 --> 00:00:00,900\nThe lighthouse is red.\n")
+    assert ingest()["kept"] == 0
+    ran = world.run("ask", f"{bucket}/archive", "What colour is the lighthouse?", "--video", "beep.mp4", "--json")
+    rows = json.loads(ran.stdout)["evidence"]
+    assert [e["text"] for e in rows if e["kind"] == "speech"] == ["The lighthouse is red."]

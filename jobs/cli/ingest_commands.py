@@ -186,7 +186,7 @@ class _Report:
 def _line(item: Item, rows: list[Outcome]) -> str:
     from ..ledger import printable
 
-    name = printable(item.path.name)
+    name = printable(item.location.name)
     bad = next((o for o in rows if o.status == "failed"), None)
     if bad:
         return f"{name}: failed in {bad.stage}: {bad.message}"
