@@ -177,7 +177,7 @@ class Proof:
 
             return go
 
-        self.check("query: lean", absent)
+        self.check("query: without ingest", absent)
         for name in ("alone", "ray", "cluster"):
             archive = self.cache / f"archive-{name}"
             if not archive.is_dir():
