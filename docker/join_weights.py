@@ -1,4 +1,4 @@
-"""Build step of both images: joins the weights that come in pieces and checks every hash; a wrong one fails the build."""
+"""Build step of both images: joins weights that come in pieces, checks every hash; a wrong one fails the build."""
 
 from vidrag.store import models
 

@@ -4,8 +4,8 @@
 set -eu
 address=$1
 shift
-if ! said=$(ray start --address="$address" --num-cpus=0 --object-store-memory=100000000 2>&1); then
-  echo "vidrag-on-ray: cannot join the Ray cluster at $address: $(echo "$said" | tail -n 1)" >&2
+timeout 60 ray start --address="$address" --num-cpus=0 --object-store-memory=100000000 > /tmp/ray-start.log 2>&1 || {
+  echo "vidrag-on-ray: cannot join a Ray cluster at $address within a minute; is its head up?" >&2
   exit 1
-fi
+}
 exec vidrag "$@" --ray "$address"

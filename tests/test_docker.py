@@ -105,6 +105,14 @@ def test_image_runs_as_a_user(image: str) -> None:
     assert settings["STOPSIGNAL"] == "SIGTERM" and settings["ENTRYPOINT"] == '["vidrag"]'
 
 
+@pytest.mark.parametrize("image", IMAGES)
+def test_image_tells_nobody(image: str) -> None:
+    """No library of an image reports its use to its makers: onnxruntime does unless told not to."""
+    env = {k: v for i in instructions(image) if i.name == "ENV" for k, v in i.pairs({"PATH": ""}).items()}
+    assert env["ORT_DISABLE_TELEMETRY"] == "1" and env["VIDRAG_OFFLINE"] == "1"
+    assert env.get("RAY_USAGE_STATS_ENABLED") == ("0" if image == "ingest" else None)
+
+
 def test_compose_keeps_to_the_specification() -> None:
     text = re.sub(r"\$\{(\w+):-([^}]*)\}", r"\2", (DOCKER / "compose.yaml").read_text("utf-8"))
     PyCompose.from_json(json.dumps(yaml.safe_load(text))).validate()
@@ -144,7 +152,7 @@ def test_build_context() -> None:
     files = dockerfile.Ignore((ROOT / ".dockerignore").read_text("utf-8")).files(ROOT)
     assert {"pyproject.toml", "jobs/embedded.toml", "jobs/demo/sample.mp4", "docker/join_weights.py"} <= set(files)
     tops = {f.split("/")[0] for f in files}
-    assert tops == {"LICENSE", "README.md", "docker", "ingest", "jobs", "pyproject.toml", "query", "requirements", "store"}
+    assert tops == set("LICENSE README.md docker ingest jobs pyproject.toml query requirements store".split())
     assert not [f for f in files if f.endswith(".pyc") or f.startswith("docker/proof")]
 
 
@@ -176,7 +184,13 @@ def test_parser_refuses_what_it_cannot_prove(text: str, says: str) -> None:
 
 @pytest.mark.parametrize(
     "path, dropped",
-    [("a.py", True), ("store/a.py", False), ("store/x/y.pyc", True), ("store/__pycache__/b", True), ("x/store/a", True)],
+    [
+        ("a.py", True),
+        ("store/a.py", False),
+        ("store/x/y.pyc", True),
+        ("store/__pycache__/b", True),
+        ("x/store/a", True),
+    ],
 )
 def test_ignore_rules(path: str, dropped: bool) -> None:
     assert dockerfile.Ignore("*\n# x\n!store\n**/*.pyc\n**/__pycache__\n").drops(path) is dropped
@@ -186,7 +200,9 @@ def test_mirror_comes_from_the_machine(tmp_path: Path) -> None:
     """Both formats of apt's sources are read; other suites and components are left alone."""
     parts = tmp_path / "sources.list.d"
     parts.mkdir()
-    (tmp_path / "sources.list").write_text("deb [trusted=yes] http://m/debian bookworm main contrib\ndeb http://n other main\n")
+    (tmp_path / "sources.list").write_text(
+        "deb [trusted=yes] http://m/debian bookworm main contrib\ndeb http://n other main\n"
+    )
     (parts / "s.sources").write_text("Types: deb\nURIs: http://m/sec\nSuites: bookworm-security\nComponents: main\n")
     assert host.apt_sources(tmp_path) == [("http://m/debian", "bookworm"), ("http://m/sec", "bookworm-security")]
     (tmp_path / "sources.list").unlink()

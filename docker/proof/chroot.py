@@ -109,7 +109,9 @@ def run(image: Image, command: Sequence[str], box: Box, scratch: Path, expect: i
         started.kill()
         raise ProofError(f"'{shlex.join(command)[:120]}' takes longer than {timeout:.0f} s") from e
     if started.returncode != expect:
-        raise ProofError(f"exit {started.returncode} of '{shlex.join(command)[:120]}': {' | '.join(out.splitlines()[-4:])}")
+        raise ProofError(
+            f"exit {started.returncode} of '{shlex.join(command)[:120]}': {' | '.join(out.splitlines()[-4:])}"
+        )
     return out
 
 
@@ -126,6 +128,7 @@ def _start(
 ) -> subprocess.Popen[str]:
     uid, _, gid = image.user.partition(":")
     ids = ["setpriv", f"--reuid={uid}", f"--regid={gid or uid}", "--clear-groups"]
+    ids.append("--pdeathsig=KILL")  # again: changing the user takes back what --kill-child has set
     if not bare:
         ids += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
     given = [f"{k}={v}" for k, v in {"PATH": PATH, "HOME": "/root", **env}.items()]

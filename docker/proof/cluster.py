@@ -1,4 +1,4 @@
-"""compose.yaml's services as chroots on a bridge of their own: each has its address, the names of the others in /etc/hosts.
+"""compose.yaml's services as chroots on a bridge of their own: each has an address and knows the others by name.
 
 Run as ``python -m proof.cluster`` inside fresh network, mount and process namespaces; all of it vanishes with them.
 """
