@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from proof.build import Builder, debian_base
-from proof.chroot import Box, Image, Mount, run
+from proof.chroot import APART, Box, Image, Mount, run
 from proof.cluster import Service, services
 from proof.dockerfile import ProofError
 
@@ -148,8 +148,7 @@ class Proof:
             "work": str(folder), "compose": str(COMPOSE), "settings": {"VIDRAG_WORKER_CPUS": "1"},
             "volumes": {"../videos": str(self.videos()), "archive": str(self.archive("cluster", image))},
         }  # fmt: skip
-        apart = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        command = [*apart, sys.executable, "-m", "proof.cluster"]
+        command = [*APART, "--net", "--mount-proc", sys.executable, "-m", "proof.cluster"]
         done = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, cwd=ROOT / "docker")
         if done.returncode:
             raise ProofError((done.stderr.strip().splitlines() or ["no words"])[-1][:600])

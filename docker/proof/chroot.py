@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .dockerfile import ProofError
 
+APART = ("setpriv", "--pdeathsig=KILL", "unshare", "--fork", "--kill-child", "--mount", "--pid")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -68,7 +69,7 @@ class Box:
 def step(image: Image, command: Sequence[str], env: Mapping[str, str], mounts: Sequence[Mount]) -> None:
     """A build step: as the image's user, with the network, and what it writes stays in the image."""
     script = [*_system(image.root, "1g"), *(line for m in mounts for line in _bind(image.root, m))]
-    started = _start(image, command, env, script, image.root, ["--mount", "--pid", "--ipc", "--uts"], bare=True)
+    started = _start(image, command, env, script, image.root, ["--ipc", "--uts"], bare=True)
     said, _ = started.communicate()
     if started.returncode:
         last = [line for line in said.splitlines() if line.strip()][-3:]
@@ -92,7 +93,7 @@ def start(
         script.append("mount -o remount,ro,bind root")
     if box.hostname:
         script.append(f"hostname {box.hostname}")
-    own = ["--mount", "--pid", "--ipc", "--uts"]
+    own = ["--ipc", "--uts"]
     if not box.network and not box.namespace:
         own.append("--net")
         script.append("ip link set lo up")
@@ -133,9 +134,8 @@ def _start(
         ids += ["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
     given = [f"{k}={v}" for k, v in {"PATH": PATH, "HOME": "/root", **env}.items()]
     inner = ["chroot", str(root), *ids, "env", "-i", f"--chdir={image.workdir}", *given, *command]
-    outer = ["unshare", *own, "--fork", "--kill-child", "sh", "-euc", "\n".join([*script, f"exec {shlex.join(inner)}"])]
-    if namespace:
-        outer = ["ip", "netns", "exec", namespace, *outer]
+    inside = ["ip", "netns", "exec", namespace] if namespace else []
+    outer = [*inside, *APART, *own, "sh", "-euc", "\n".join([*script, f"exec {shlex.join(inner)}"])]
     out = log.open("wb") if log else subprocess.PIPE
     nothing, both = subprocess.DEVNULL, subprocess.STDOUT
     return subprocess.Popen(outer, stdin=nothing, stdout=out, stderr=both, text=True, errors="replace")
