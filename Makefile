@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types check install clean
+.PHONY: demo test lint types check install clean docker-check docker-prove
 
 install: $(STAMP)
 
@@ -31,8 +31,18 @@ types: $(STAMP)-dev
 	@mkdir -p build/types/vidrag
 	@for p in store ingest query jobs; do ln -sfn ../../../$$p build/types/vidrag/$$p; done
 	@$(BIN)/mypy -p vidrag.store -p vidrag.ingest -p vidrag.query -p vidrag.jobs
+	@MYPYPATH=docker $(BIN)/mypy -p proof -m prove
 
-check: lint types
+# The images' files, without an engine: linted here, and in docker-prove run in Debian chroots (as root; minutes).
+docker-check: $(STAMP)-dev
+	@$(BIN)/hadolint --config docker/hadolint.yaml docker/*.Dockerfile
+	@$(BIN)/compose-lint check --quiet --strict-config --fail-on low --config docker/compose-lint.yaml docker/compose.yaml > /dev/null \
+	  || { $(BIN)/compose-lint check --fail-on low --config docker/compose-lint.yaml docker/compose.yaml; exit 1; }
+
+docker-prove: $(STAMP)-dev
+	@$(BIN)/python docker/prove.py
+
+check: lint types docker-check
 
 test: check
 	@$(BIN)/python -m pytest -q

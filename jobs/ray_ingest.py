@@ -115,7 +115,7 @@ def connect(address: str | None = None, cpus: int | None = None) -> Any:
             ray.init(address=address, **quiet)
         else:
             count = cpus or len(os.sched_getaffinity(0))
-            ray.init(num_cpus=count, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
+            ray.init("local", num_cpus=count, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
     except Exception as e:  # Ray raises many types when it cannot start
         where = f"at {address}" if address else "on this machine"
         raise VidragError(f"Ray does not start {where} ({one_line(e, 200)}); --no-ray works without it") from e

@@ -67,6 +67,20 @@ def _open(location: Path | None) -> sqlite3.Connection:
             return db
         except (OSError, sqlite3.Error) as e:
             log.info("detections are kept in memory only: %s", e)
+            if kept := _reading(location):
+                return kept
     db = sqlite3.connect(":memory:", check_same_thread=False)
     db.execute(table)
     return db
+
+
+def _reading(location: Path) -> sqlite3.Connection | None:
+    """What a read-only archive has kept, copied to memory; None where that cannot be read."""
+    try:
+        there = sqlite3.connect(f"{location.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+        db = sqlite3.connect(":memory:", check_same_thread=False)
+        there.backup(db)
+        db.execute("SELECT count(*) FROM detections")
+        return db
+    except (OSError, sqlite3.Error):
+        return None

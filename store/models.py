@@ -244,6 +244,7 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
                     shutil.copyfileobj(src, out, 1 << 20)
         if sha256_of(Path(temp)) != spec.sha256:
             raise ModelMissing(f"weights '{weights.name}': the joined {file} has a wrong hash; reinstall its packages")
+        os.chmod(temp, 0o644)  # a cache may be shared
         os.replace(temp, target)
     finally:
         Path(temp).unlink(missing_ok=True)
