@@ -23,7 +23,7 @@ from .profile import Profile
 
 _PROBES = 24
 _RUNS = 20
-_CPU = {
+CPU = {
     "media": 0.002,
     "frames": 0.015,
     "text": 0.06,
@@ -48,7 +48,7 @@ class Rates:
 
 def rates(archive: Archive | None) -> Rates:
     """From the ledgers of the last runs where these have worked on a minute of video or more."""
-    cpu, size = dict(_CPU), dict(_BYTES)
+    cpu, size = dict(CPU), dict(_BYTES)
     seconds: Counter[str] = Counter()
     spent: Counter[str] = Counter()
     written: Counter[str] = Counter()

@@ -12,7 +12,7 @@ import platform
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,9 @@ from ..ingest.pipeline import Outcome
 from ..store.archive import Archive
 from ..store.backend import storage_errors
 from ..store.schema import SCHEMAS
+
+
+_FIELDS = tuple(f.name for f in fields(Outcome))
 
 
 def new_run() -> str:
@@ -43,7 +46,7 @@ class Ledger:
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         lines = []
         for o in outcomes:
-            row = {"run": self.run, **asdict(o), "host": o.host or self._host, "finished": finished}
+            row = {"run": self.run, **{n: getattr(o, n) for n in _FIELDS}, "host": o.host or self._host, "finished": finished}
             row["source"] = printable(o.source)
             lines.append(json.dumps(row) + "\n")
         self._journal.write("".join(lines).encode())
@@ -76,6 +79,8 @@ def lines_key(run: str) -> str:
 
 def printable(text: str) -> str:
     """Text that any file or terminal can hold: odd bytes of file names and control characters escaped."""
+    if text.isascii() and text.isprintable():
+        return text
     clean = text.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
 

@@ -59,6 +59,87 @@ def ask(
     print(json.dumps(bench.run(asker, Path(_program()), archive, texts, runs), indent=1))
 
 
+Runs = Annotated[int, typer.Option("--runs", min=1, help="Measured runs.")]
+
+
+@group.command("commit")
+def commit(videos: Videos, profile: ProfileName = "embedded", settings: Settings = None) -> None:
+    """Seconds spent on storage over those of the whole ingest."""
+    from ..bench import growth
+
+    print(json.dumps(growth.commit(_there(videos), profile_of(profile, settings)), indent=1))
+
+
+@group.command("verify")
+def verify(archive: ArchivePath, runs: Runs = 5) -> None:
+    """Bytes a second of 'vidrag verify' over those of plain SHA-256."""
+    from ...store.archive import Archive
+    from ..bench import growth
+
+    print(json.dumps(growth.verify(Archive.open(archive), runs), indent=1))
+
+
+@group.command("unchanged")
+def unchanged(
+    videos: Annotated[int, typer.Option("--videos", min=1, help="How many made-up videos.")] = 10_000,
+    profile: ProfileName = "embedded",
+) -> None:
+    """Videos a second that 'vidrag ingest' passes over because nothing has changed."""
+    from ..bench import growth
+
+    print(json.dumps(growth.unchanged(_program(), profile_of(profile, None), videos), indent=1))
+
+
+@group.command("opening")
+def opening(
+    archive: ArchivePath,
+    question: Annotated[str, typer.Argument(help="Asked about one video of the archive.")],
+    videos: Annotated[int, typer.Option("--videos", min=1, help="How many made-up videos beside it.")] = 100_000,
+    runs: Runs = 5,
+    profile: ProfileName = "embedded",
+) -> None:
+    """A cold question about one video in an archive of many over the same in an archive of one."""
+    from ...store.archive import Archive
+    from ..bench import growth
+
+    found = growth.opening(_program(), profile_of(profile, None), Archive.open(archive), videos, question, runs)
+    print(json.dumps(found, indent=1))
+
+
+@group.command("crews")
+def crews(
+    videos: Videos,
+    workers: Annotated[int, typer.Option("--workers", "-w", min=2, help="Workers beside one.")] = 2,
+    runs: Runs = 1,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+) -> None:
+    """Speed-up of several workers over one; Ray over plain processes; start-up stated apart."""
+    from ..bench import crews as bench
+
+    print(json.dumps(bench.run(_there(videos), profile_of(profile, settings), workers, runs), indent=1))
+
+
+@group.command("cluster")
+def cluster(
+    options: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="OPTION=VALUE", help="nodes, cores, hours ...")
+    ] = None,
+) -> None:
+    """Simulate a large cluster over measured costs: how long, and what breaks first."""
+    from ...store.engines import parse_options
+    from ...store.errors import OptionError
+    from ..bench.cluster import ClusterOptions, simulate
+
+    given = {}
+    for text in options or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise OptionError(f"--set {text}: expected option=value, for example nodes=1000")
+        given[key.strip()] = value.strip()
+    print(json.dumps(simulate(parse_options(ClusterOptions, given, "cluster")), indent=1))
+
+
 def _there(videos: list[Path]) -> list[Path]:
     from ...store.errors import UsageError
 

@@ -1,0 +1,90 @@
+"""How fast crews of workers go through the same videos: one process, several, Ray."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...ingest.conduct import Conduct
+from ...ingest.sources import Location
+from ...store import models
+from ...store.archive import Archive
+from .. import pool
+from ..profile import Profile
+from ..worker import Order
+from . import machine, spread
+
+
+class _Stopwatch:
+    """A crew that notes when its first worker was ready."""
+
+    def __init__(self, crew: pool.Crew) -> None:
+        self._crew, self.pools = crew, crew.pools
+        self.ready: float | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._crew, name)
+
+    def wait(self, seconds: float) -> Sequence[pool.Event]:
+        events = self._crew.wait(seconds)
+        if self.ready is None and any(e.what == "ready" for e in events):
+            self.ready = time.perf_counter()
+        return events
+
+
+def run(videos: Sequence[Path], profile: Profile, workers: int, runs: int) -> dict[str, Any]:
+    """Wall seconds of one process, of ``workers`` processes and of as many Ray actors, in turn on new archives.
+
+    ``work_s`` counts from the moment at which the first worker is ready; engines are loaded in it, once a worker.
+    """
+
+    def processes(count: int) -> Callable[[Order], pool.Crew]:
+        def make(order: Order) -> pool.Crew:
+            from ..processes import Processes
+
+            return Processes(order, {"any": pool.PoolOptions(workers=count)})
+
+        return make
+
+    def actors(order: Order) -> pool.Crew:
+        from ..ray_ingest import RayCrew
+
+        return RayCrew(order, {"any": pool.PoolOptions(workers=workers)}, None, workers)
+
+    crews = {"one process": processes(1), f"{workers} processes": processes(workers), f"{workers} on Ray": actors}
+    took: dict[str, list[tuple[float, float]]] = {label: [] for label in crews}
+    for _ in range(runs):
+        for label, make in crews.items():
+            took[label].append(_one(videos, profile, make))
+    one, several, ray = ([w for _, w in took[label]] for label in crews)
+    return {
+        "bench": "crews",
+        "machine": machine(),
+        "videos": len(videos),
+        "speed_up": spread([a / b for a, b in zip(one, several, strict=True)]),
+        "ray_over_processes": spread([a / b for a, b in zip(ray, several, strict=True)]),
+        "crews": _rows(took),
+    }
+
+
+def _rows(took: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
+    return {
+        label: {"start_up_s": spread([s for s, _ in found]), "work_s": spread([w for _, w in found])}
+        for label, found in took.items()
+    }
+
+
+def _one(videos: Sequence[Path], profile: Profile, make: Callable[[Order], pool.Crew]) -> tuple[float, float]:
+    with tempfile.TemporaryDirectory() as name:
+        Archive.create(Path(name) / "archive")
+        order = Order(str(Path(name) / "archive"), profile.ingest, Conduct("bench"), models.offline())
+        began = time.perf_counter()
+        crew = _Stopwatch(make(order))
+        largest_first = sorted(videos, key=lambda v: -v.stat().st_size)
+        for _ in pool.work(crew, [Location.of(v) for v in largest_first], profile.run.attempts):
+            end = time.perf_counter()
+        ready = crew.ready or end
+        return ready - began, end - ready
