@@ -23,7 +23,6 @@ from ..store.archive import Archive
 from ..store.backend import storage_errors
 from ..store.schema import SCHEMAS
 
-
 _FIELDS = tuple(f.name for f in fields(Outcome))
 
 
@@ -46,8 +45,8 @@ class Ledger:
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         lines = []
         for o in outcomes:
-            row = {"run": self.run, **{n: getattr(o, n) for n in _FIELDS}, "host": o.host or self._host, "finished": finished}
-            row["source"] = printable(o.source)
+            row = {n: getattr(o, n) for n in _FIELDS}
+            row |= {"run": self.run, "host": o.host or self._host, "finished": finished, "source": printable(o.source)}
             lines.append(json.dumps(row) + "\n")
         self._journal.write("".join(lines).encode())
         if time.monotonic() - self._synced >= self._sync_s:
