@@ -70,7 +70,9 @@ class RayCrew:
     def wait(self, seconds: float) -> Sequence[Event]:
         if not self._waiting:
             return []
-        done, _ = self._ray.wait(list(self._waiting), num_returns=1, timeout=seconds)
+        done, rest = self._ray.wait(list(self._waiting), num_returns=1, timeout=seconds)
+        if done and rest:  # all that has come, at once: with many workers each look costs
+            done += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
         return [self._event(ref) for ref in done]
 
     def _event(self, ref: Any) -> Event:
