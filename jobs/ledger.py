@@ -63,7 +63,8 @@ class Ledger:
 def close(archive: Archive, run: str) -> None:
     """Turns the lines of a run that has ended, however it ended, into its table."""
     backend = archive.backend
-    table = to_table(parse(backend.read_journal(lines_key(run))))
+    with storage_errors(f"{backend.location}/{lines_key(run)}"):
+        table = to_table(parse(backend.read_journal(lines_key(run))))
     with backend.scratch("runs") as folder, storage_errors(folder):
         pq.write_table(table, folder / "ledger.parquet", write_page_checksum=True)
         backend.put_file(f"runs/{run}.parquet", folder / "ledger.parquet")
