@@ -151,7 +151,7 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
             _collect_video(archive, video, grace_s, dry_run, out)
         except ArchiveDamaged as e:
             log.warning("%s; left alone", e)
-    for prefix in ("", "runs", "videos"):
+    for prefix in ("", "runs", "videos", *(f"names/{n}" for n in archive.backend.list("names"))):
         for entry in archive.backend.entries(prefix):
             if leftover(entry) and entry.age_s >= grace_s:
                 out.add(prefix or ".", entry)

@@ -1,8 +1,8 @@
 """What the processes do that are killed, starved or judge: one job a process, forked from one that has imported all.
 
 Run as a program it reads a JSON order a line and forks a child for it; the child arms the shim, does the job and
-replies with JSON.  The reply of a child that was killed is the signal.  Nothing of the archive is ever known to the parent, so
-each child sees what a fresh process sees.
+replies with JSON.  The reply of a child that was killed is the signal.  Nothing of the archive is ever known to the
+parent, so each child sees what a fresh process sees.
 """
 
 from __future__ import annotations
