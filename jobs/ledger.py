@@ -84,7 +84,7 @@ def printable(text: str) -> str:
 def parse(lines: bytes) -> list[dict[str, Any]]:
     """Rows of a journal; what is no row (a last line that was cut off) is left out."""
     rows = []
-    for line in lines.decode("utf-8", "replace").splitlines():
+    for line in lines.decode("utf-8", "replace").split("\n"):
         try:
             rows.append(json.loads(line))
         except (ValueError, RecursionError):

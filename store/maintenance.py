@@ -98,7 +98,7 @@ def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
 def _header(path: Path, cell: Cell, file: StoredFile) -> None:
     if file.name.endswith(".faiss"):
         VectorFile(path, file.rows, int((cell.encoder or {}).get("dim", 0)))
-    else:
+    elif file.kind in schema.SCHEMAS:  # others are of a later version, which knows what they hold
         schema.open_parquet(path, file.kind, file.rows)
 
 
