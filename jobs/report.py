@@ -141,7 +141,8 @@ def _wall(run: Run, finished: Sequence[Any]) -> float | None:
     started = run.started
     if not finished or started is None:
         return None
-    return round(max(0.0, (max(finished) - started).total_seconds()), 1)
+    last: datetime.datetime = max(finished)
+    return round(max(0.0, (last - started).total_seconds()), 1)
 
 
 def text(told: dict[str, Any]) -> str:
