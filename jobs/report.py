@@ -128,7 +128,7 @@ def summary(run: Run, ledger: Sequence[dict[str, Any]], slowest: int = 5) -> dic
         "speed": round(media / wall, 3) if wall else None,
         "cpu_seconds": round(sum(r["cpu_seconds"] for r in ledger), 2),
         "bytes": sum(r["bytes"] or 0 for r in ledger),
-        "hosts": dict(Counter(r["host"] for r in ledger if r["status"] in ("ok", "none"))),
+        "hosts": dict(Counter(r["host"] or "?" for r in ledger if r["status"] in ("ok", "none"))),
     }
 
 
@@ -177,7 +177,7 @@ def text(told: dict[str, Any]) -> str:
         for s in told["slowest"]:
             name = printable(Path(s["source"]).name)
             out.append(f"  {s['seconds']:8.1f} s of work for {clock(s['media_seconds'])} of {name}")
-    return "\n".join(out) + "\n"
+    return "\n".join(printable(line) for line in "\n".join(out).split("\n")) + "\n"
 
 
 def write(archive: Archive, name: str) -> None:

@@ -155,8 +155,8 @@ def _cell(raw: Mapping[str, Any]) -> Cell:
 
 
 def _media(data: Mapping[str, Any]) -> None:
-    """Refuses what the probe cannot have said; keys that this version does not know are passed over."""
-    info = _fitting(MediaInfo.of({k: v for k, v in data.items() if k in MediaInfo.__dataclass_fields__}))
+    """Refuses what the probe cannot have said."""
+    info = _fitting(MediaInfo.of(data))
     for track in info.subtitles:
         _fitting(track)
 

@@ -81,6 +81,15 @@ def ledger(archive: Path) -> None:
             book.add([Outcome(VIDEO.sha256[:16], "/films/talk.mp4", stage, "f" * 16, "ok", seconds=1.0)])
 
 
+def say(archive: Path, digit: str, option: str, name: str) -> None:
+    """Publishes what a video says under an option."""
+    publish_speech(Archive.open(archive), source_with_id(digit * 4, name), option * 16, f"{digit} says {option}")
+
+
+def take_out(archive: Path, digit: str) -> None:
+    Archive.open(archive).discard(source_with_id(digit * 4, "").sha256[:16])
+
+
 def nothing(archive: Path) -> None:
     pass
 
@@ -137,10 +146,11 @@ def seen_stages(archive: Path) -> dict[str, Any]:
     return out
 
 
-JOBS: dict[str, Callable[[Path], Any]] = {
+JOBS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        nothing, other, old, new, whole, removed, old_and_new, collected, damaged, mended, ledger, look, verified,
+        nothing, say, take_out,
+        other, old, new, whole, removed, old_and_new, collected, damaged, mended, ledger, look, verified,
         ingest, seen_stages,
     )
 }  # fmt: skip
@@ -157,7 +167,7 @@ def _child(order: dict[str, Any], out: int) -> None:
         )  # fmt: skip
     reply: dict[str, Any] = {}
     try:
-        reply["value"] = JOBS[order["job"]](archive)
+        reply["value"] = JOBS[order["job"]](archive, *order.get("with", ()))
     except VidragError as e:
         reply |= {"error": type(e).__name__, "message": str(e)}
     except BaseException as e:

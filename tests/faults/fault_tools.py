@@ -64,10 +64,10 @@ class Hands:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
-    def do(self, job: str, archive: Path, fault: Fault | None = None) -> dict[str, Any]:
+    def do(self, job: str, archive: Path, fault: Fault | None = None, *more: str) -> dict[str, Any]:
         """The reply of a fresh process: its ``value`` or ``error``, its ``exit`` code (a signal is negative)."""
         assert self._parent.stdin and self._parent.stdout
-        order = {"job": job, "archive": str(archive), **({"fault": fault.order()} if fault else {})}
+        order = {"job": job, "archive": str(archive), "with": more, **({"fault": fault.order()} if fault else {})}
         self._parent.stdin.write(json.dumps(order) + "\n")
         self._parent.stdin.flush()
         line = self._parent.stdout.readline()
