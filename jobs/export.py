@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from ..store.archive import Archive
 from ..store.backend import storage_errors
-from ..store.errors import UsageError
+from ..store.errors import NoSuchVideo, UsageError
 from ..store.records import Segment
 from ..store.shard import Shard
 
@@ -20,9 +21,8 @@ def to_archive(archive: Archive, videos: Sequence[str], target: str) -> int:
     """Publishes the current cells of ``videos`` in the archive at ``target``, which is made where it is new."""
     if "://" not in target and Path(target).resolve() == Path(archive.location).resolve():
         raise UsageError(f"{target}: is the archive itself; name another one")
-    other = Archive.create(target)
-    for video in videos:
-        shard = archive.shard(video)
+    other, shards = Archive.create(target), _shards(archive, videos)
+    for shard in shards:
         cells = shard.status()
         staged = {f.name: shard.path(f) for c in cells.values() for f in c.files}
         with other.staging(shard.manifest.source) as folder:
@@ -32,7 +32,16 @@ def to_archive(archive: Archive, videos: Sequence[str], target: str) -> int:
                 with storage_errors(copies[name]):
                     copies[name].write_bytes(path.read_bytes())
             other.publish(shard.manifest.source, cells, copies)
-    return len(videos)
+    return len(shards)
+
+
+def _shards(archive: Archive, videos: Sequence[str]) -> list[Shard]:
+    """The videos ``videos``, without those that were taken out meanwhile."""
+    found = []
+    for video in videos:
+        with contextlib.suppress(NoSuchVideo):
+            found.append(archive.shard(video))
+    return found
 
 
 def _rows(shard: Shard) -> Iterator[dict[str, Any]]:
@@ -68,17 +77,16 @@ def _files(
     folder = Path(target)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; name a folder")
-    taken: set[str] = set()
-    for video in videos:
-        shard = archive.shard(video)
-        stem = re.sub(r"[^\w.() -]", "_", shard.name.rsplit(".", 1)[0]).strip(". ")[:100] or video
-        name = f"{stem}.{ending}" if stem.lower() not in taken else f"{stem}-{video}.{ending}"
+    taken, shards = set[str](), _shards(archive, videos)
+    for shard in shards:
+        stem = re.sub(r"[^\w.() -]", "_", shard.name.rsplit(".", 1)[0]).strip(". ")[:100] or shard.video
+        name = f"{stem}.{ending}" if stem.lower() not in taken else f"{stem}-{shard.video}.{ending}"
         taken.add(stem.lower())
         with storage_errors(folder / name):
             folder.mkdir(parents=True, exist_ok=True)
             text = "".join(f"{line}\n" for line in lines(shard))
             (folder / name).write_text(text, "utf-8", errors="backslashreplace")
-    return len(videos)
+    return len(shards)
 
 
 FORMATS: Mapping[str, Callable[[Archive, Sequence[str], str], int]] = {

@@ -65,7 +65,8 @@ class Ledger:
 def close(archive: Archive, run: str) -> None:
     """Turns the lines of a run that has ended, however it ended, into its table."""
     backend = archive.backend
-    table = to_table(parse(backend.read_journal(lines_key(run))))
+    with storage_errors(f"{backend.location}/{lines_key(run)}"):
+        table = to_table(parse(backend.read_journal(lines_key(run))))
     with backend.scratch("runs") as folder, storage_errors(folder):
         pq.write_table(table, folder / "ledger.parquet", write_page_checksum=True)
         backend.put_file(f"runs/{run}.parquet", folder / "ledger.parquet")
@@ -87,7 +88,7 @@ def printable(text: str) -> str:
 def parse(lines: bytes) -> list[dict[str, Any]]:
     """Rows of a journal; what is no row (a last line that was cut off) is left out."""
     rows = []
-    for line in lines.decode("utf-8", "replace").splitlines():
+    for line in lines.decode("utf-8", "replace").split("\n"):
         try:
             rows.append(json.loads(line))
         except (ValueError, RecursionError):

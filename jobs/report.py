@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ import pyarrow.parquet as pq
 from ..store.archive import Archive
 from ..store.errors import ArchiveDamaged, UsageError, one_line
 from ..store.records import clock
-from .ledger import lines_key, parse, printable
+from ..store.schema import SCHEMAS
+from .ledger import lines_key, parse, printable, to_table
+
+_NAMES = ("source", "stage", "status")
+_NUMBERS = ("attempts", "seconds", "cpu_seconds", "rows", "bytes", "media_seconds")
+_MOST_ROWS, _MOST_BYTES = 50_000_000, 8 << 30
+"""Of a ledger, seven rows a video: more is a hostile file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +61,30 @@ def find(archive: Archive, name: str) -> Run:
 
 
 def rows(archive: Archive, run: Run) -> list[dict[str, Any]]:
-    """The ledger rows of a run; :class:`ArchiveDamaged` where its table cannot be read."""
-    if not run.finished:
-        return parse(archive.backend.read_journal(lines_key(run.name)))
-    path = archive.backend.local_path(f"runs/{run.name}.parquet")
+    """The ledger rows of a run; :class:`ArchiveDamaged` where its table cannot be read.
+
+    What is no row of a ledger is left out, and a number that is none is zero.
+    """
+    key = lines_key(run.name) if not run.finished else f"runs/{run.name}.parquet"
     try:
-        found: list[dict[str, Any]] = pq.read_table(path, page_checksum_verification=True).to_pylist()
+        if not run.finished:
+            table = to_table(parse(archive.backend.read_journal(key)))
+        else:
+            file = pq.ParquetFile(archive.backend.local_path(key), page_checksum_verification=True)
+            sizes = (file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
+            if file.metadata.num_rows > _MOST_ROWS or sum(sizes) > _MOST_BYTES:
+                raise ValueError("larger than any run")
+            table = file.read().select(SCHEMAS["ledger"].names).cast(SCHEMAS["ledger"])
+        return [_sound(r) for r in table.to_pylist() if all(isinstance(r[k], str) for k in _NAMES)]
     except Exception as e:  # pyarrow raises many types on a damaged file
-        raise ArchiveDamaged(f"{path}: not a readable ledger ({one_line(e, 100)}); the index does not need it") from e
-    return found
+        where = f"{archive.location}/{key}"
+        raise ArchiveDamaged(f"{where}: not a readable ledger ({one_line(e, 100)}); the index does not need it") from e
+
+
+def _sound(row: dict[str, Any]) -> dict[str, Any]:
+    numbers = {k: v if isinstance(v := row[k], int | float) and math.isfinite(v) else 0 for k in _NUMBERS}
+    coverage = row["coverage"] if row["coverage"] is not None and math.isfinite(row["coverage"]) else None
+    return {**row, **numbers, "coverage": coverage}
 
 
 def summary(run: Run, ledger: Sequence[dict[str, Any]], slowest: int = 5) -> dict[str, Any]:
@@ -80,7 +102,7 @@ def summary(run: Run, ledger: Sequence[dict[str, Any]], slowest: int = 5) -> dic
         for s, rs in videos.items()
         if (c := [r["coverage"] for r in rs if r["coverage"] is not None]) and min(c) < 0.95
     }
-    finished = [r["finished"] for r in ledger]
+    finished = [r["finished"] for r in ledger if r["finished"] is not None]
     wall = _wall(run, finished)
     return {
         "run": run.name,
@@ -106,7 +128,7 @@ def summary(run: Run, ledger: Sequence[dict[str, Any]], slowest: int = 5) -> dic
         "speed": round(media / wall, 3) if wall else None,
         "cpu_seconds": round(sum(r["cpu_seconds"] for r in ledger), 2),
         "bytes": sum(r["bytes"] or 0 for r in ledger),
-        "hosts": dict(Counter(r["host"] for r in ledger if r["status"] in ("ok", "none"))),
+        "hosts": dict(Counter(r["host"] or "?" for r in ledger if r["status"] in ("ok", "none"))),
     }
 
 
@@ -119,7 +141,7 @@ def _wall(run: Run, finished: Sequence[Any]) -> float | None:
     started = run.started
     if not finished or started is None:
         return None
-    last = max(datetime.datetime.fromisoformat(f) if isinstance(f, str) else f for f in finished)
+    last: datetime.datetime = max(finished)
     return round(max(0.0, (last - started).total_seconds()), 1)
 
 
@@ -155,7 +177,7 @@ def text(told: dict[str, Any]) -> str:
         for s in told["slowest"]:
             name = printable(Path(s["source"]).name)
             out.append(f"  {s['seconds']:8.1f} s of work for {clock(s['media_seconds'])} of {name}")
-    return "\n".join(out) + "\n"
+    return "\n".join(printable(line) for line in "\n".join(out).split("\n")) + "\n"
 
 
 def write(archive: Archive, name: str) -> None:

@@ -176,7 +176,7 @@ class Asker:
                 question = re.sub(
                     rf"\b(?:in|of|from|at)\s+{re.escape(name)}\b[,:]?\s*|{re.escape(name)}", "", question, flags=re.I
                 )
-        shards = [self.archive.shard(v) for v in ids]
+        shards = self._shards(ids, all_of_them=videos is not None or bool(named))
         key = tuple((s.video, s.manifest.version) for s in shards)
         if key not in self._opened:
             self._opened[key] = _Opened(
@@ -186,6 +186,19 @@ class Asker:
                 self._opened.popitem(last=False)
         self._opened.move_to_end(key)
         return question.strip(" ,:") or "?", self._opened[key]
+
+    def _shards(self, ids: Sequence[str], all_of_them: bool) -> list[Shard]:
+        """The videos ``ids``; one that was taken out meanwhile is an error only where it was asked for by name."""
+        found = []
+        for video in ids:
+            try:
+                found.append(self.archive.shard(video))
+            except NoSuchVideo:
+                if all_of_them:
+                    raise
+        if not found:
+            raise NoSuchVideo(f"{self.archive.location}: the last video was taken out while it was asked about")
+        return found
 
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import manifest as manifests
 from . import names
-from .backend import Backend, open_backend
+from .backend import Backend, open_backend, storage_errors
 from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, StorageError, one_line
 from .manifest import Manifest, Source
 from .models import sha256_of
@@ -260,12 +260,7 @@ class Archive:
         video = source.sha256[:16]
         folder = f"videos/{video}"
         for name, path in staged.items():
-            key = f"{folder}/{name}"
-            if self.backend.put_file(key, path):
-                continue
-            if sha256_of(self.backend.local_path(key, fresh=True)) != sha256_of(path):
-                self.backend.delete(key)  # its name holds its hash, so what was there is damaged: mend it
-                self.backend.put_file(key, path)
+            self._place(f"{folder}/{name}", path)
         for _ in range(attempts):
             base = self.newest(video)
             if fresh := base is None or base.deleted:
@@ -280,6 +275,19 @@ class Archive:
             if self.backend.size(f"{folder}/{name}") is None:
                 self.backend.put_file(f"{folder}/{name}", path)
         return made
+
+    def _place(self, key: str, path: Path) -> None:
+        """Makes the bytes of ``path`` appear as ``key``, whose name holds their hash."""
+        if self.backend.put_file(key, path):
+            return
+        with storage_errors(path):
+            try:
+                same = sha256_of(self.backend.local_path(key, fresh=True)) == sha256_of(path)
+            except FileNotFoundError:  # collected since
+                same = False
+        if not same:
+            self.backend.delete(key)  # what was there is damaged: mend it
+            self.backend.put_file(key, path)
 
     def staging(self, source: Source) -> AbstractContextManager[Path]:
         """A private folder for files on their way into the archive; see :meth:`Backend.scratch`."""
@@ -300,10 +308,11 @@ def stored(kind: str, fingerprint: str, path: Path, rows: int) -> tuple[StoredFi
     The name holds the cell's fingerprint and the start of the file's own hash: two workers that compute one cell and
     differ in a byte never write under one name.
     """
-    sha = sha256_of(path)
+    with storage_errors(path):
+        sha, size = sha256_of(path), os.path.getsize(path)
     stem, _, ending = kind.partition(".")
     name = f"{stem}-{fingerprint}-{sha[:12]}.{ending or 'parquet'}"
-    return StoredFile(kind, name, os.path.getsize(path), sha, rows), name
+    return StoredFile(kind, name, size, sha, rows), name
 
 
 def video_ids(archive: Archive, names: Sequence[str] | None) -> list[str]:

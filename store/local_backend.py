@@ -76,11 +76,14 @@ class LocalBackend:
             with source.open("rb") as f:
                 os.fsync(f.fileno())
             self._make_folder(target.parent)
-            try:
-                os.link(source, target)
-            except FileExistsError:
-                os.utime(target)
-                return False
+            while True:
+                try:
+                    os.link(source, target)
+                    break
+                except FileExistsError:
+                    with contextlib.suppress(FileNotFoundError):  # collected in between: it is ours to put
+                        os.utime(target)
+                        return False
             fsync_dir(target.parent)
         return True
 

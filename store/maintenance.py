@@ -98,7 +98,7 @@ def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
 def _header(path: Path, cell: Cell, file: StoredFile) -> None:
     if file.name.endswith(".faiss"):
         VectorFile(path, file.rows, int((cell.encoder or {}).get("dim", 0)))
-    else:
+    elif file.kind in schema.SCHEMAS:  # others are of a later version, which knows what they hold
         schema.open_parquet(path, file.kind, file.rows)
 
 
@@ -151,7 +151,7 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
             _collect_video(archive, video, grace_s, dry_run, out)
         except ArchiveDamaged as e:
             log.warning("%s; left alone", e)
-    for prefix in ("", "runs", "videos"):
+    for prefix in ("", "runs", "videos", *(f"names/{n}" for n in archive.backend.list("names"))):
         for entry in archive.backend.entries(prefix):
             if leftover(entry) and entry.age_s >= grace_s:
                 out.add(prefix or ".", entry)

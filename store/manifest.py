@@ -12,15 +12,18 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, get_args
 
-from .errors import ArchiveDamaged, NotAnArchive
+from .errors import ArchiveDamaged, NotAnArchive, one_line
 from .fingerprints import canonical
-from .records import Cell, StoredFile
+from .records import Cell, MediaInfo, Status, StoredFile
 
 FORMAT = 1
+T = TypeVar("T")
 _NAME = re.compile(r"manifest-(\d{6,})\.json")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_MOST = 2**53
+"""No number in a manifest is larger: nothing overflows, and any JSON reader sees the same one."""
 
 
 def manifest_name(version: int) -> str:
@@ -119,13 +122,13 @@ def decode(data: bytes, where: str) -> Manifest:
             raise NotAnArchive(f"{where}: written in format {found}, this vidrag reads up to {FORMAT}; update it")
         source = _source(body)
         cells = tuple(_cell(c) for c in body.pop("cells"))
-        if not isinstance(body["current"], dict) or not isinstance(body.get("deleted", False), bool):
-            raise ValueError("'current' is no object or 'deleted' no truth value")
-        return Manifest(source=source, cells=cells, **body)
+        if not all(isinstance(fp, str) for fp in body["current"].values()):
+            raise ValueError("'current' names no fingerprints")
+        return _fitting(Manifest(source=source, cells=cells, **body))
     except NotAnArchive:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
-        raise ArchiveDamaged(f"{where}: not a valid manifest ({e})") from e
+        raise ArchiveDamaged(f"{where}: not a valid manifest ({one_line(e, 200)})") from e
 
 
 def _source(body: dict[str, Any]) -> Source:
@@ -133,12 +136,48 @@ def _source(body: dict[str, Any]) -> Source:
     paths = tuple(source["paths"])
     if not paths or not all(isinstance(p, str) for p in paths):
         raise ValueError("it names no paths")
-    return Source(str(source["sha256"]), int(source["bytes"]), paths)
+    return _fitting(Source(source["sha256"], source["bytes"], paths))
 
 
 def _cell(raw: Mapping[str, Any]) -> Cell:
-    files = tuple(StoredFile(**f) for f in raw["files"])
+    files = tuple(_fitting(StoredFile(**f)) for f in raw["files"])
     for f in files:
         if not _FILE_NAME.fullmatch(f.name) or f.name.startswith("."):
             raise ValueError(f"file name {f.name!r}")
-    return Cell(**{**raw, "files": files})
+    cell = _fitting(Cell(**{**raw, "files": files}))
+    if cell.status not in get_args(Status):
+        raise ValueError(f"status {cell.status!r}")
+    if cell.stage == "media" and cell.status == "ok":
+        _media(cell.data)
+    if cell.encoder is not None and not _fits(cell.encoder.get("dim", 0), {"int"}):
+        raise ValueError("'encoder' names no dimensions")
+    return cell
+
+
+def _media(data: Mapping[str, Any]) -> None:
+    """Refuses what the probe cannot have said."""
+    info = _fitting(MediaInfo.of(data))
+    for track in info.subtitles:
+        _fitting(track)
+
+
+def _fitting(made: T) -> T:
+    """A record of a manifest whose fields hold what they are declared to hold; ValueError where they do not.
+
+    An archive may come from anywhere, and a checksum only says that it is as it was written.
+    """
+    for one in dataclasses.fields(made):  # type: ignore[arg-type]
+        value = getattr(made, one.name)
+        if not _fits(value, {form.split("[")[0] for form in str(one.type).split(" | ")}):
+            raise ValueError(f"{one.name} is {str(value)[:50]!r}")
+    return made
+
+
+def _fits(value: Any, forms: set[str]) -> bool:
+    """``forms`` are names of types, as they are written in the declaration of a field."""
+    if isinstance(value, bool):
+        return "bool" in forms
+    if isinstance(value, int | float):
+        return ("float" in forms or (isinstance(value, int) and "int" in forms)) and abs(value) <= _MOST
+    known = {"str": str, "Status": str, "Mapping": dict, "tuple": tuple, "Source": Source, "None": type(None)}
+    return any(isinstance(value, known[form]) for form in forms if form in known)

@@ -194,9 +194,12 @@ class MediaInfo:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> MediaInfo:
-        """From what the probe or a manifest says; TypeError where that is something else."""
+        """From what the probe or a manifest says; TypeError where that is something else.
+
+        Keys that a later version has added are passed over.
+        """
         tracks = tuple(SubtitleTrack(**t) for t in data.get("subtitles", ()))
-        return cls(**{**data, "subtitles": tracks})
+        return cls(**{**{k: v for k, v in data.items() if k in cls.__dataclass_fields__}, "subtitles": tracks})
 
     @property
     def end(self) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .backend import storage_errors
 from .errors import ArchiveDamaged
 from .records import Detection, Frame, FrameLabels, Label, Segment, TextTrack, Word
 
@@ -122,18 +123,20 @@ def _rich(name: str, value: Any) -> Any:
 class TableWriter:
     """Writes the records of one video to a Parquet file in row groups, so that memory does not grow with length.
 
-    Page checksums are on; pictures are left uncompressed (they are JPEG already).  Use as a context manager.
+    Page checksums are on; pictures are left uncompressed (they are JPEG already).  Use as a context manager.  Where
+    the disk refuses it is :class:`StorageError`.
     """
 
     def __init__(self, path: Path, kind: str, video: str, group_rows: int = 1024) -> None:
-        self.kind, self.video, self.rows = kind, video, 0
+        self.path, self.kind, self.video, self.rows = path, kind, video, 0
         self._group_rows, self._pending = group_rows, list[Any]()
         schema = SCHEMAS[kind]
         schema = schema.with_metadata({b"vidrag.kind": kind.encode(), b"vidrag.version": b"%d" % VERSIONS[kind]})
         compression: Any = {name: "NONE" if name == "jpeg" else "ZSTD" for name in schema.names}
         if any(pa.types.is_nested(t) for t in schema.types):
             compression = "ZSTD"
-        self._writer = pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True)
+        with storage_errors(path):
+            self._writer = pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True)
 
     def write(self, records: Iterable[Any]) -> None:
         for record in records:
@@ -143,7 +146,9 @@ class TableWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            self._writer.write_table(to_table(self.kind, self.video, self._pending, self.rows))
+            table = to_table(self.kind, self.video, self._pending, self.rows)
+            with storage_errors(self.path):
+                self._writer.write_table(table)
             self.rows += len(self._pending)
             self._pending.clear()
 
@@ -153,7 +158,8 @@ class TableWriter:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._flush()
-        self._writer.close()
+        with storage_errors(self.path):
+            self._writer.close()
 
 
 def open_parquet(path: Path, kind: str, rows: int, max_bytes: int = 4 << 30) -> pq.ParquetFile:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .backend import storage_errors
 from .errors import ArchiveDamaged
 
 Vectors = NDArray[np.float32]
@@ -35,14 +36,19 @@ def normalised(vectors: Vectors) -> Vectors:
 
 
 def write(path: Path, vectors: Vectors) -> None:
-    """Writes ``vectors`` (float32 ``(n, dim)``, rows of norm 1) as a flat fp16 inner-product index."""
+    """Writes ``vectors`` (float32 ``(n, dim)``, rows of norm 1) as a flat fp16 inner-product index.
+
+    FAISS makes the bytes, but does not write them: where a disk fills up while its stream is closed it only complains
+    on stderr, and half a file would count as written.
+    """
     faiss = _faiss()
     index = faiss.IndexScalarQuantizer(int(vectors.shape[1]), faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     data = np.ascontiguousarray(vectors, dtype=np.float32)
     if len(data):
         index.train(data)
         index.add(data)
-    faiss.write_index(index, str(path))
+    with storage_errors(path):
+        path.write_bytes(faiss.serialize_index(index).data)
 
 
 class VectorFile:

@@ -97,29 +97,31 @@ def _everything(shard: Shard) -> dict[str, object]:
 
 
 def _print(shard: Shard) -> None:
-    from ...store.records import clock
+    from ...store.records import MediaInfo, clock
     from ..ledger import printable
 
     manifest = shard.manifest
     print(f"{shard.video}  {printable(', '.join(manifest.source.names))}")
     media = manifest.cell("media")
-    if media:
-        m = media.data
-        picture = f"{m['width']}x{m['height']} {m['video_codec']}" if m["has_video"] else "no video"
-        sound = f"{m['audio_codec']}" if m["has_audio"] else "no audio"
-        print(f"{clock(manifest.duration)} ({manifest.duration:.2f} s), {m['format']}: {picture}, {sound}")
+    if media and media.status == "ok":
+        m = MediaInfo.of(media.data)
+        picture = f"{m.width}x{m.height} {m.video_codec}" if m.has_video else "no video"
+        sound = f"{m.audio_codec}" if m.has_audio else "no audio"
+        told = f"{clock(manifest.duration)} ({manifest.duration:.2f} s), {m.format}: {picture}, {sound}"
+        print(printable(told))
     for path in manifest.source.paths:
         print(f"from {printable(path)}")
     print("\nStages")
     for stage, cell in shard.status().items():
-        why = "; ".join(filter(None, (_origin(cell.data), cell.message or cell.data.get("reason"), _noted(cell))))
+        reason = cell.message or str(cell.data.get("reason") or "")
+        why = "; ".join(filter(None, (_origin(cell.data), reason, _noted(cell))))
         damage = (
             f" {cell.data['errors']} decoding errors, read to {clock(cell.extent or 0)}"
             if cell.data.get("errors")
             else ""
         )
         rows = max((f.rows for f in cell.files), default=0)
-        print(f"  {stage:14} {cell.status:6} {rows or '':>6}  {printable(str(why))}{damage}")
+        print(f"  {printable(stage):14} {cell.status:6} {rows or '':>6}  {printable(why)}{printable(damage)}")
     _section(
         "Said", [(s.start, s.end, s.text + (f"  ({', '.join(s.flags)})" if s.flags else "")) for s in shard.speech]
     )

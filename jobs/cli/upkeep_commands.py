@@ -144,22 +144,29 @@ def export(
     return 0
 
 
-def runs(archive: ArchivePath, as_json: AsJson = False) -> None:
-    """List the ingest runs of an archive, oldest first."""
+def runs(archive: ArchivePath, as_json: AsJson = False) -> int:
+    """List the ingest runs of an archive, oldest first.  Exit code 4 where a ledger is damaged."""
     from ...store.archive import Archive
+    from ...store.errors import ArchiveDamaged, one_line
     from .. import report as work
 
-    opened = Archive.open(archive)
-    told = [work.summary(r, work.rows(opened, r)) for r in work.runs(opened)]
+    opened, told, code = Archive.open(archive), [], 0
+    for run in work.runs(opened):
+        try:
+            told.append(work.summary(run, work.rows(opened, run)))
+        except ArchiveDamaged as e:
+            print(f"vidrag: {one_line(e)}", file=sys.stderr)
+            code = e.exit_code
     if as_json:
         print(json.dumps(told))
-        return
+        return code
     for t in told:
         state = "" if t["finished"] else "  not finished"
         wall = f"{t['wall_seconds'] / 60:.1f} min" if t["wall_seconds"] is not None else "-"
         counts = f"{t['done']:>6} indexed {t['kept']:>6} up to date {t['failed']:>4} failed"
         print(f"{t['run']}  {counts}  {t['media_seconds'] / 3600:7.2f} h of video in {wall}{state}")
     print(f"{len(told)} runs; 'vidrag report {archive} RUN' tells more")
+    return code
 
 
 def report(
