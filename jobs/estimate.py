@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,15 +54,12 @@ def rates(archive: Archive | None) -> Rates:
     spent: Counter[str] = Counter()
     written: Counter[str] = Counter()
     for run in report.runs(archive)[-_RUNS:] if archive else ():
-        try:
-            rows = report.rows(archive, run) if archive else []
-        except ArchiveDamaged:
-            continue
-        for row in rows:
-            if row["status"] in ("ok", "none") and row["seconds"] and row["media_seconds"]:
-                seconds[row["stage"]] += row["media_seconds"]
-                spent[row["stage"]] += row["cpu_seconds"]
-                written[row["stage"]] += row["bytes"] or 0
+        with contextlib.suppress(ArchiveDamaged):
+            for row in report.rows(archive, run) if archive else ():
+                if row["status"] in ("ok", "none") and row["seconds"] and row["media_seconds"]:
+                    seconds[row["stage"]] += row["media_seconds"]
+                    spent[row["stage"]] += row["cpu_seconds"]
+                    written[row["stage"]] += row["bytes"] or 0
     known = [s for s in STAGES if seconds[s] >= 60]
     for stage in known:
         cpu[stage], size[stage] = spent[stage] / seconds[stage], written[stage] / seconds[stage]

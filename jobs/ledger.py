@@ -6,12 +6,15 @@ While a run works its rows are lines of ``runs/<run>.jsonl``, synced every secon
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import io
+import itertools
 import json
 import platform
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -63,13 +66,16 @@ class Ledger:
 
 
 def close(archive: Archive, run: str) -> None:
-    """Turns the lines of a run that has ended, however it ended, into its table."""
+    """Turns the lines of a run that has ended, however it ended, into its table; a part is held at a time."""
     backend = archive.backend
     with storage_errors(f"{backend.location}/{lines_key(run)}"):
-        table = to_table(parse(backend.read_journal(lines_key(run))))
+        lines = backend.read_journal(lines_key(run))
     with backend.scratch("runs") as folder, storage_errors(folder):
-        pq.write_table(table, folder / "ledger.parquet", write_page_checksum=True)
-        backend.put_file(f"runs/{run}.parquet", folder / "ledger.parquet")
+        path = folder / "ledger.parquet"
+        with pq.ParquetWriter(path, SCHEMAS["ledger"], compression="ZSTD", write_page_checksum=True) as writer:
+            for table in tables(lines):
+                writer.write_table(table)
+        backend.put_file(f"runs/{run}.parquet", path)
     backend.delete_journal(lines_key(run))
 
 
@@ -85,15 +91,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
 
 
-def parse(lines: bytes) -> list[dict[str, Any]]:
-    """Rows of a journal; what is no row (a last line that was cut off) is left out."""
-    rows = []
-    for line in lines.decode("utf-8", "replace").split("\n"):
-        try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError):
-            continue
-    return rows if _fits(rows) else [r for r in rows if _fits([r])]
+def tables(lines: bytes, part: int = 20_000) -> Iterator[pa.Table]:
+    """The rows of a journal, ``part`` lines at a time; what is no row (a last line that was cut off) is left out."""
+    stream = io.BytesIO(lines)
+    while batch := list(itertools.islice(stream, part)):
+        rows = []
+        for line in batch:
+            with contextlib.suppress(ValueError, RecursionError):
+                rows.append(json.loads(line.decode("utf-8", "replace")))
+        yield to_table(rows if _fits(rows) else [r for r in rows if _fits([r])])
 
 
 def _fits(rows: Sequence[Any]) -> bool:

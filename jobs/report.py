@@ -5,18 +5,19 @@ from __future__ import annotations
 import datetime
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..store.archive import Archive
 from ..store.errors import ArchiveDamaged, UsageError, one_line
 from ..store.records import clock
 from ..store.schema import SCHEMAS
-from .ledger import lines_key, parse, printable, to_table
+from .ledger import lines_key, printable, tables
 
 _NAMES = ("source", "stage", "status")
 _NUMBERS = ("attempts", "seconds", "cpu_seconds", "rows", "bytes", "media_seconds")
@@ -60,25 +61,28 @@ def find(archive: Archive, name: str) -> Run:
     return hits[0]
 
 
-def rows(archive: Archive, run: Run) -> list[dict[str, Any]]:
-    """The ledger rows of a run; :class:`ArchiveDamaged` where its table cannot be read.
+def rows(archive: Archive, run: Run) -> Iterator[dict[str, Any]]:
+    """The ledger rows of a run, read part by part; :class:`ArchiveDamaged` where its table cannot be read.
 
     What is no row of a ledger is left out, and a number that is none is zero.
     """
     key = lines_key(run.name) if not run.finished else f"runs/{run.name}.parquet"
     try:
-        if not run.finished:
-            table = to_table(parse(archive.backend.read_journal(key)))
-        else:
-            file = pq.ParquetFile(archive.backend.local_path(key), page_checksum_verification=True)
-            sizes = (file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
-            if file.metadata.num_rows > _MOST_ROWS or sum(sizes) > _MOST_BYTES:
-                raise ValueError("larger than any run")
-            table = file.read().select(SCHEMAS["ledger"].names).cast(SCHEMAS["ledger"])
-        return [_sound(r) for r in table.to_pylist() if all(isinstance(r[k], str) for k in _NAMES)]
+        parts = _table(archive, key) if run.finished else tables(archive.backend.read_journal(key))
+        for part in parts:
+            yield from (_sound(r) for r in part.to_pylist() if all(isinstance(r[k], str) for k in _NAMES))
     except Exception as e:  # pyarrow raises many types on a damaged file
         where = f"{archive.location}/{key}"
         raise ArchiveDamaged(f"{where}: not a readable ledger ({one_line(e, 100)}); the index does not need it") from e
+
+
+def _table(archive: Archive, key: str) -> Iterator[pa.Table]:
+    file = pq.ParquetFile(archive.backend.local_path(key), page_checksum_verification=True)
+    sizes = (file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
+    if file.metadata.num_rows > _MOST_ROWS or sum(sizes) > _MOST_BYTES:
+        raise ValueError("larger than any run")
+    for batch in file.iter_batches(20_000):
+        yield pa.Table.from_batches([batch]).select(SCHEMAS["ledger"].names).cast(SCHEMAS["ledger"])
 
 
 def _sound(row: dict[str, Any]) -> dict[str, Any]:
@@ -87,62 +91,75 @@ def _sound(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **numbers, "coverage": coverage}
 
 
-def summary(run: Run, ledger: Sequence[dict[str, Any]], slowest: int = 5) -> dict[str, Any]:
-    """Counts, failures by cause, the slowest videos, rates and coverage of a run, as JSON values."""
-    videos: dict[str, list[dict[str, Any]]] = {}
+@dataclass(slots=True)
+class _Video:
+    """What a report keeps of one video."""
+
+    kept: bool = True
+    worked: bool = False
+    seconds: float = 0.0
+    media_seconds: float = 0.0
+    coverage: float = 1.0
+    failure: dict[str, Any] | None = None
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.kept &= row["status"] == "kept"
+        self.worked |= bool(row["status"] in ("ok", "none") and row["seconds"])
+        self.seconds += row["seconds"]
+        self.media_seconds = max(self.media_seconds, row["media_seconds"])
+        if row["coverage"] is not None:
+            self.coverage = min(self.coverage, row["coverage"])
+        if row["status"] == "failed" and self.failure is None:
+            self.failure = {k: row[k] for k in ("source", "stage", "error", "message", "attempts")}
+
+
+def summary(run: Run, ledger: Iterable[dict[str, Any]], slowest: int = 5) -> dict[str, Any]:
+    """Counts, failures by cause, the slowest videos, rates and coverage of a run, as JSON values.
+
+    Goes through the rows once and holds a few numbers a video.
+    """
+    videos: dict[str, _Video] = {}
+    stages: dict[str, Counter[str]] = {}
+    hosts: Counter[str] = Counter()
+    cpu = size = 0.0
+    last: datetime.datetime | None = None
     for row in ledger:
-        videos.setdefault(row["source"], []).append(row)
-    failed = {s: bad for s, rs in videos.items() if (bad := next((r for r in rs if r["status"] == "failed"), None))}
-    kept = sum(all(r["status"] == "kept" for r in rs) for rs in videos.values())
-    worked = {s: rs for s, rs in videos.items() if any(r["status"] in ("ok", "none") and r["seconds"] for r in rs)}
-    seconds = {s: sum(r["seconds"] for r in rs) for s, rs in worked.items()}
-    media = sum(max(r["media_seconds"] or 0.0 for r in rs) for rs in worked.values())
-    partial = {
-        s: min(c)
-        for s, rs in videos.items()
-        if (c := [r["coverage"] for r in rs if r["coverage"] is not None]) and min(c) < 0.95
-    }
-    finished = [r["finished"] for r in ledger if r["finished"] is not None]
-    wall = _wall(run, finished)
+        videos.setdefault(row["source"], _Video()).add(row)
+        stages.setdefault(row["stage"], Counter())[row["status"]] += 1
+        cpu, size = cpu + row["cpu_seconds"], size + row["bytes"]
+        if row["status"] in ("ok", "none"):
+            hosts[row["host"] or "?"] += 1
+        if row["finished"] is not None and (last is None or row["finished"] > last):
+            last = row["finished"]
+    failures = [v.failure for v in videos.values() if v.failure]
+    worked = {s: v for s, v in videos.items() if v.worked}
+    media = sum(v.media_seconds for v in worked.values())
+    kept = sum(v.kept for v in videos.values())
+    partial = sorted((v.coverage, s) for s, v in videos.items() if v.coverage < 0.95)
+    wall = round(max(0.0, (last - run.started).total_seconds()), 1) if last and run.started else None
     return {
         "run": run.name,
         "finished": run.finished,
         "videos": len(videos),
-        "done": len(videos) - kept - len(failed),
+        "done": len(videos) - kept - len(failures),
         "kept": kept,
-        "failed": len(failed),
-        "given_up": sum("given up" in (r["message"] or "") or r["error"] == "WorkerDied" for r in failed.values()),
-        "stages": {s: dict(Counter(r["status"] for r in ledger if r["stage"] == s)) for s in _stages(ledger)},
-        "causes": dict(Counter(r["error"] or "?" for r in failed.values()).most_common()),
-        "failures": [
-            {"source": s, "stage": r["stage"], "error": r["error"], "message": r["message"], "attempts": r["attempts"]}
-            for s, r in failed.items()
-        ],
-        "partial": [{"source": s, "coverage": c} for s, c in sorted(partial.items(), key=lambda p: p[1])],
+        "failed": len(failures),
+        "given_up": sum("given up" in (f["message"] or "") or f["error"] == "WorkerDied" for f in failures),
+        "stages": {stage: dict(counts) for stage, counts in stages.items()},
+        "causes": dict(Counter(f["error"] or "?" for f in failures).most_common()),
+        "failures": failures,
+        "partial": [{"source": s, "coverage": c} for c, s in partial],
         "slowest": [
-            {"source": s, "seconds": round(v, 2), "media_seconds": round(max(r["media_seconds"] for r in worked[s]), 2)}
-            for s, v in sorted(seconds.items(), key=lambda p: -p[1])[:slowest]
+            {"source": s, "seconds": round(v.seconds, 2), "media_seconds": round(v.media_seconds, 2)}
+            for s, v in sorted(worked.items(), key=lambda p: -p[1].seconds)[:slowest]
         ],
         "media_seconds": round(media, 2),
         "wall_seconds": wall,
         "speed": round(media / wall, 3) if wall else None,
-        "cpu_seconds": round(sum(r["cpu_seconds"] for r in ledger), 2),
-        "bytes": sum(r["bytes"] or 0 for r in ledger),
-        "hosts": dict(Counter(r["host"] or "?" for r in ledger if r["status"] in ("ok", "none"))),
+        "cpu_seconds": round(cpu, 2),
+        "bytes": int(size),
+        "hosts": dict(hosts),
     }
-
-
-def _stages(ledger: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(r["stage"] for r in ledger))
-
-
-def _wall(run: Run, finished: Sequence[Any]) -> float | None:
-    """Seconds from the run's start to its last row."""
-    started = run.started
-    if not finished or started is None:
-        return None
-    last: datetime.datetime = max(finished)
-    return round(max(0.0, (last - started).total_seconds()), 1)
 
 
 def text(told: dict[str, Any]) -> str:
