@@ -76,7 +76,9 @@ class Crew(Protocol):
 
 
 class _Supply:
-    """Tasks still to be given out, by group and in order; those whose worker died come again, first."""
+    """Tasks still to be given out, by group and in order; those whose worker died come again when all others are out,
+    so that a video that kills its workers keeps none of them from the rest.
+    """
 
     def __init__(self, paths: Sequence[Location], groups: Sequence[str]) -> None:
         self._paths, self._next = paths, dict.fromkeys(groups, 0)
@@ -84,15 +86,12 @@ class _Supply:
         self._deaths: dict[tuple[Location, str | None], int] = {}
 
     def take(self, groups: Sequence[str]) -> Task | None:
-        for group in groups:
-            if self._again[group]:
-                return self._again[group].popleft()
         group = min(groups, key=lambda g: self._next[g])
         at = self._next[group]
-        if at >= len(self._paths):
-            return None
-        self._next[group] += 1
-        return Task(self._paths[at], group)
+        if at < len(self._paths):
+            self._next[group] += 1
+            return Task(self._paths[at], group)
+        return next((self._again[g].popleft() for g in groups if self._again[g]), None)
 
     def died(self, task: Task, tries: int) -> bool:
         """Notes a death; False where the task has had its tries."""
