@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from media_files import with_tone
 from ray_nodes import Nodes
@@ -100,6 +101,31 @@ def test_a_lost_node_costs_what_was_in_flight(world: World, nodes: Nodes) -> Non
     nodes.add()
     told = complete(world, run)
     assert told["failed"] == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_too_much_memory_is_ended_by_ray(tmp_path: Path, clips: Path) -> None:
+    """Its video is given up after the tries it has, the others are indexed, the machine is spared."""
+    world = World.make(tmp_path)
+    (tmp_path / "in").mkdir()
+    for clip in sorted(clips.iterdir())[:3]:
+        (tmp_path / "in" / clip.name).symlink_to(clip)
+    with_tone(tmp_path / "in" / "greedy.mp4", 2)
+    memory = psutil.virtual_memory()
+    limit = (memory.total - memory.available + (3 << 30)) / memory.total
+    watched = {"RAY_memory_usage_threshold": f"{limit:.3f}", "RAY_memory_monitor_refresh_ms": "100"}
+    with Nodes({**world.env, **watched}) as cluster:
+        for count in (1, 2):
+            cluster.add()
+            cluster.wait_for(count)
+        world.env |= cluster.token
+        more = ("--set=asr=trouble", "--set=asr.how=memory", "--set=run.attempts=2", "--json")
+        ran = world.run("ingest", "archive", "in", "--ray", cluster.address, *more, timeout=280)
+    assert ran.returncode == 3, ran.stderr
+    (bad,) = json.loads(ran.stdout)["failed"]
+    assert (Path(bad["source"]).name, bad["stage"], bad["error"]) == ("greedy.mp4", "speech", "WorkerDied")
+    assert world.run("verify", "archive").returncode == 0
+    assert len(list(Archive.open(tmp_path / "archive").shards())) == 4
 
 
 def test_no_such_cluster_is_one_line(world: World) -> None:

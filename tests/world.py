@@ -47,7 +47,9 @@ class World:
             start_new_session=True,
         )
 
-    def run(self, *arguments: str | Path, fake: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str | Path, fake: bool = True, timeout: float = 100, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """``vidrag ARGUMENTS`` in the folder; no traceback is ever shown."""
         ran = subprocess.run(
             self.command(*arguments, fake=fake),
@@ -56,7 +58,7 @@ class World:
             capture_output=True,
             text=True,
             errors="surrogateescape",
-            timeout=100,
+            timeout=timeout,
             check=False,
         )
         assert "Traceback" not in ran.stdout + ran.stderr

@@ -89,7 +89,7 @@ class FakeSpeech(_Fake):
 class TroubleOptions(FakeSpeechOptions):
     """``how`` it goes wrong on sound longer than ``above_s`` seconds.  ``delay_s``: how long any call takes."""
 
-    how: Literal["kill", "crash", "hang", "raise", "fine"] = "fine"
+    how: Literal["kill", "crash", "hang", "raise", "memory", "fine"] = "fine"
     above_s: float = 1.5
     delay_s: float = 0.0
 
@@ -109,6 +109,11 @@ class Trouble(FakeSpeech):
                     os.kill(os.getpid(), signal.SIGSEGV)
                 case "hang":
                     time.sleep(3600)
+                case "memory":
+                    held = []
+                    while True:
+                        held.append(b"\1" * (32 << 20))
+                        time.sleep(0.02)
                 case "raise":
                     raise RuntimeError("an engine in trouble")
         return super().transcribe(audio, language, fallback)
