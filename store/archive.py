@@ -58,6 +58,8 @@ class Archive:
             raise NotAnArchive(
                 f"{backend.location}: holds no archive (no archive.json); make one with 'vidrag ingest'"
             ) from e
+        except StorageError:
+            raise
         except OSError as e:
             raise NotAnArchive(f"{where}: not readable ({e.strerror or one_line(e)})") from e
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
@@ -114,6 +116,8 @@ class Archive:
         for v in self.versions(video):
             try:
                 return self.version(video, v)
+            except StorageError:
+                raise
             except (ArchiveDamaged, OSError) as e:
                 damage = str(e)
                 log.warning("%s; trying the version before it", e)

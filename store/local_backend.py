@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .backend import TEMPORARY, Entry, Journal, storage_errors
+from .backend import TEMPORARY, Entry, Journal, machine_errors, storage_errors
 from .errors import NotAnArchive
 
 
@@ -121,7 +121,8 @@ class LocalBackend:
         fsync_dir(folder.parent)
 
     def read(self, key: str) -> bytes:
-        return self._path(key).read_bytes()
+        with machine_errors(self._path(key)):
+            return self._path(key).read_bytes()
 
     def size(self, key: str) -> int | None:
         try:
@@ -141,15 +142,17 @@ class LocalBackend:
 
     def list(self, prefix: str, begins: str = "") -> list[str]:
         try:
-            found = os.listdir(self._path(prefix))
-            return sorted(n for n in found if n.startswith(begins) and not n.startswith(TEMPORARY))
+            with machine_errors(self._path(prefix)):
+                found = os.listdir(self._path(prefix))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return sorted(n for n in found if n.startswith(begins) and not n.startswith(TEMPORARY))
 
     def entries(self, prefix: str) -> Sequence[Entry]:
         now, out = self._now(), []
         try:
-            found = list(os.scandir(self._path(prefix)))
+            with machine_errors(self._path(prefix)):
+                found = list(os.scandir(self._path(prefix)))
         except (FileNotFoundError, NotADirectoryError):
             return []
         for entry in found:

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .backend import storage_errors
-from .errors import ArchiveDamaged
+from .backend import machine_errors, storage_errors
+from .errors import ArchiveDamaged, StorageError
 from .records import Detection, Frame, FrameLabels, Label, Segment, TextTrack, Word
 
 _F64, _F32, _STR = pa.float64(), pa.float32(), pa.string()
@@ -169,7 +169,10 @@ def open_parquet(path: Path, kind: str, rows: int, max_bytes: int = 4 << 30) -> 
     ``max_bytes``.
     """
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        with machine_errors(path):
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+    except StorageError:
+        raise
     except (pa.ArrowException, OSError) as e:
         raise ArchiveDamaged(
             f"{path}: not a readable Parquet file ({e}); run 'vidrag ingest' on the video again"

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import schema
-from .backend import Backend
+from .backend import Backend, machine_errors
 from .encoders import EncoderSpec, check_space
-from .errors import ArchiveDamaged, one_line
+from .errors import ArchiveDamaged, StorageError, one_line
 from .manifest import Manifest
 from .records import Cell, Frame, FrameLabels, Segment, StoredFile, TextTrack
 from .vectors import VectorFile
@@ -49,8 +49,10 @@ class Shard:
                 key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
                 if key in _verified:
                     return path
-                with path.open("rb") as f:
+                with machine_errors(path), path.open("rb") as f:
                     found = hashlib.file_digest(f, "sha256").hexdigest()
+            except StorageError:
+                raise
             except OSError as e:
                 why = e.strerror or one_line(e)
                 raise ArchiveDamaged(f"{where}: named by {self.video}'s manifest but unreadable ({why})") from e

@@ -29,6 +29,7 @@ HOW = {
     "EIO": ("f", errno.EIO),
     "full from then on": ("F", errno.ENOSPC),
     "done but said to have failed": ("a", errno.EIO),
+    "too many open files": ("f", errno.EMFILE),
 }
 QUICK = {("a new version", how): 4 for how in HOW} | {
     ("a new video", "killed"): 8,
@@ -38,7 +39,10 @@ QUICK = {("a new version", how): 4 for how in HOW} | {
     ("a removal", "killed"): 3,
     ("a removal", "EIO"): 3,
     ("a collection of garbage", "killed"): 5,
+    ("a collection of garbage", "EIO"): 1,
     ("a quarantine", "killed"): 6,
+    ("a quarantine", "EIO"): 3,
+    ("a quarantine", "too many open files"): 3,
     ("a ledger", "EIO"): 12,
 }
 """Scene and fault -> every how many calls the short run strikes; the long run strikes every one."""
