@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,12 @@ class Shard:
         file = cell.file(kind) if cell and cell.status == "ok" else None
         return schema.open_parquet(self.path(file), kind, file.rows) if file else None
 
-    def _records(self, stage: str, kind: str) -> list[Any]:
-        table = self._table(stage, kind)
-        return schema.from_table(kind, table.read()) if table else []
+    def _records(self, stage: str, kind: str, columns: Sequence[str] | None = None) -> list[Any]:
+        file = self._table(stage, kind)
+        if file is None:
+            return []
+        where = Path(f"{self.backend.location}/{self.folder}/{kind}")
+        return schema.from_table(kind, schema.read_table(where, file, columns))
 
     @cached_property
     def speech(self) -> list[Segment]:
@@ -85,9 +88,7 @@ class Shard:
     @cached_property
     def frames(self) -> list[Frame]:
         """Times of the kept frames, without pictures."""
-        table = self._table("frames", "frames")
-        columns = [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"]
-        return schema.from_table("frames", table.read(columns=columns)) if table else []
+        return self._records("frames", "frames", [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"])
 
     def pictures(self) -> Iterator[Frame]:
         """Every kept frame with its JPEG, one row group in memory at a time."""
