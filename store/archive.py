@@ -209,9 +209,16 @@ class Archive:
             f"{self.location}/videos/{video}: {attempts} other writers were faster; run the command again"
         )
 
-    def drop(self, video: str, gone: Callable[[Cell], bool]) -> Manifest:
-        """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected."""
-        return self._advance(video, lambda m: m.without(gone))
+    def drop(self, video: str, gone: Callable[[Cell], bool], current: bool = True) -> Manifest:
+        """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected.
+
+        ``current``: also those that are the current ones of their stage by then.
+        """
+
+        def without(m: Manifest) -> Manifest:
+            return m.without(lambda c: gone(c) and (current or m.current.get(c.stage) != c.fingerprint))
+
+        return self._advance(video, without)
 
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.

@@ -195,8 +195,10 @@ def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, 
         slim = newest.without(lambda c: current.get(c.stage) != c.fingerprint)
         if old(name) and slim.cells != newest.cells:
             if not dry_run:
-                newest = archive.drop(video, lambda c: slim.cell(c.stage, c.fingerprint) is None)
-                name = manifests.manifest_name(newest.version)
+                # by then a writer may have published a newer one, or made an old cell current again
+                stale = {(c.stage, c.fingerprint) for c in newest.cells} - {(s, fp) for s, fp in current.items()}
+                slim = archive.drop(video, lambda c: (c.stage, c.fingerprint) in stale, current=False)
+                name = manifests.manifest_name(slim.version)
             keep |= {name, *_names(slim)}
         elif not (newest.deleted and old(name)):
             keep |= {name, *_names(newest)}
