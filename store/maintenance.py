@@ -198,6 +198,8 @@ def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, 
                 # by then a writer may have published a newer one, or made an old cell current again
                 stale = {(c.stage, c.fingerprint) for c in newest.cells} - {(s, fp) for s, fp in current.items()}
                 slim = archive.drop(video, lambda c: (c.stage, c.fingerprint) in stale, current=False)
+                if slim.version < newest.version:
+                    raise ArchiveDamaged(f"{archive.location}/{folder}/{name}: cannot be read any more")
                 name = manifests.manifest_name(slim.version)
             keep |= {name, *_names(slim)}
         elif not (newest.deleted and old(name)):

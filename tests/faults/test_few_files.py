@@ -58,9 +58,8 @@ def test_one_file_cannot_be_opened(job: str, error: int, hands: Hands, tmp_path:
     assert nth > 5
 
 
-@pytest.mark.parametrize(
-    "limit", [24, pytest.param(16, marks=pytest.mark.slow), pytest.param(48, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [16, 24, 48])
 def test_the_command_with_a_low_limit(limit: int, tmp_path: Path) -> None:
     """``ulimit -n``: ingest, questions and verify end within their time, in one line where they cannot go on."""
     with_tone(tmp_path / "one.mp4", 1)

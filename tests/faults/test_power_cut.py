@@ -116,7 +116,7 @@ def cut(hands: Hands, scene: str, mode: str, folder: Path, step: int) -> Counter
 
 @pytest.mark.parametrize("mode", MODES)
 def test_some_cuts(mode: str, hands: Hands, tmp_path: Path) -> None:
-    assert set(cut(hands, "a new version", mode, tmp_path, 9)) == {"old", "new"}
+    assert set(cut(hands, "a new version", mode, tmp_path, 14)) == {"old", "new"}
 
 
 @pytest.mark.slow
