@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types check install clean docker-check docker-prove
+.PHONY: demo test test-faults lint types docker-check docker-prove check install clean
 
 install: $(STAMP)
 
@@ -47,6 +47,12 @@ check: lint types docker-check
 test: check
 	@$(BIN)/python -m pytest -q
 	@echo "test: all passed"
+
+FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests/test_media_bad.py tests/test_ray.py
+
+test-faults: $(STAMP)-dev
+	@$(BIN)/python -m pytest -q -s -m slow $(FAULTS)
+	@echo "test-faults: all passed"
 
 clean:
 	rm -rf $(VENV) build demo-archive

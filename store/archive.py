@@ -58,6 +58,8 @@ class Archive:
             raise NotAnArchive(
                 f"{backend.location}: holds no archive (no archive.json); make one with 'vidrag ingest'"
             ) from e
+        except StorageError:
+            raise
         except OSError as e:
             raise NotAnArchive(f"{where}: not readable ({e.strerror or one_line(e)})") from e
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
@@ -114,6 +116,8 @@ class Archive:
         for v in self.versions(video):
             try:
                 return self.version(video, v)
+            except StorageError:
+                raise
             except (ArchiveDamaged, OSError) as e:
                 damage = str(e)
                 log.warning("%s; trying the version before it", e)
@@ -205,9 +209,16 @@ class Archive:
             f"{self.location}/videos/{video}: {attempts} other writers were faster; run the command again"
         )
 
-    def drop(self, video: str, gone: Callable[[Cell], bool]) -> Manifest:
-        """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected."""
-        return self._advance(video, lambda m: m.without(gone))
+    def drop(self, video: str, gone: Callable[[Cell], bool], current: bool = True) -> Manifest:
+        """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected.
+
+        ``current``: also those that are the current ones of their stage by then.
+        """
+
+        def without(m: Manifest) -> Manifest:
+            return m.without(lambda c: gone(c) and (current or m.current.get(c.stage) != c.fingerprint))
+
+        return self._advance(video, without)
 
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.

@@ -164,3 +164,18 @@ def storage_errors(path: Path | str) -> Iterator[None]:
             errno.EMFILE: "too many open files; raise 'ulimit -n'",
         }
         raise StorageError(f"{e.filename or path}: {hints.get(e.errno or 0, e.strerror or e)}") from e
+
+
+@contextlib.contextmanager
+def machine_errors(path: Path | str) -> Iterator[None]:
+    """Turns what the machine lacks (file numbers, memory) into :class:`StorageError`: it says nothing about a file.
+
+    Without it a reader would take a sound manifest for a damaged one and go back to the version before.
+    """
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
+        with storage_errors(path):
+            raise

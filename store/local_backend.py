@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .backend import TEMPORARY, Entry, Journal, storage_errors
+from .backend import TEMPORARY, Entry, Journal, machine_errors, storage_errors
 from .errors import NotAnArchive
 
 
@@ -20,6 +22,11 @@ def fsync_dir(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting for the other end of a pipe, which may stand in an archive from elsewhere."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class _LocalJournal:
@@ -121,7 +128,11 @@ class LocalBackend:
         fsync_dir(folder.parent)
 
     def read(self, key: str) -> bytes:
-        return self._path(key).read_bytes()
+        path = self._path(key)
+        with machine_errors(path), open(path, "rb", opener=_at_once) as f:
+            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(path))
+            return f.read()
 
     def size(self, key: str) -> int | None:
         try:
@@ -141,15 +152,17 @@ class LocalBackend:
 
     def list(self, prefix: str, begins: str = "") -> list[str]:
         try:
-            found = os.listdir(self._path(prefix))
-            return sorted(n for n in found if n.startswith(begins) and not n.startswith(TEMPORARY))
+            with machine_errors(self._path(prefix)):
+                found = os.listdir(self._path(prefix))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return sorted(n for n in found if n.startswith(begins) and not n.startswith(TEMPORARY))
 
     def entries(self, prefix: str) -> Sequence[Entry]:
         now, out = self._now(), []
         try:
-            found = list(os.scandir(self._path(prefix)))
+            with machine_errors(self._path(prefix)):
+                found = list(os.scandir(self._path(prefix)))
         except (FileNotFoundError, NotADirectoryError):
             return []
         for entry in found:

@@ -13,8 +13,8 @@ from pathlib import Path
 from . import manifest as manifests
 from . import schema
 from .archive import Archive
-from .backend import Entry, leftover
-from .errors import ArchiveDamaged, one_line
+from .backend import Entry, leftover, machine_errors
+from .errors import ArchiveDamaged, StorageError, one_line
 from .manifest import Manifest
 from .records import Cell, StoredFile
 from .vectors import VectorFile
@@ -58,6 +58,8 @@ def _check(archive: Archive, video: str) -> Checked:
         try:
             found = archive.version(video, number)
             newest = newest or found
+        except StorageError:
+            raise
         except FileNotFoundError:
             continue  # collected since it was listed
         except (ArchiveDamaged, OSError) as e:
@@ -77,7 +79,7 @@ def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
     try:
         path = archive.backend.local_path(key, fresh=True)
         digest, size = hashlib.sha256(), 0
-        with path.open("rb", buffering=0) as f:
+        with machine_errors(path), path.open("rb", buffering=0) as f:
             while block := f.read(_BLOCK):
                 digest.update(block)
                 size += len(block)
@@ -86,6 +88,8 @@ def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
         if digest.hexdigest() != file.sha256:
             return "its SHA-256 is not the one in its manifest"
         _header(path, cell, file)
+    except StorageError:
+        raise
     except FileNotFoundError:
         return "is missing"
     except OSError as e:
@@ -109,7 +113,7 @@ def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[st
     ingest makes both again.
     """
     for video in sorted({d.video for d in damage}):
-        bad = {d.key for d in damage if d.video == video}
+        bad = {d.key for d in damage if d.video == video and not _sound_again(archive, d)}
         for key in bad:  # first, so that none of them is built upon
             if manifests.manifest_version(key.rsplit("/", 1)[1]) is not None:
                 archive.backend.move(key, f"quarantine/{key}")
@@ -117,6 +121,20 @@ def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[st
             archive.drop(video, _lost(manifest, bad, readers))
         for key in bad:
             archive.backend.move(key, f"quarantine/{key}")
+
+
+def _sound_again(archive: Archive, damage: Damage) -> bool:
+    """True for a manifest that could not be read only for a moment: with it a whole version would go."""
+    number = manifests.manifest_version(damage.key.rsplit("/", 1)[1])
+    if number is None:
+        return False
+    try:
+        archive.version(damage.video, number)
+    except StorageError:
+        raise
+    except (ArchiveDamaged, OSError):
+        return False
+    return True
 
 
 def _lost(manifest: Manifest, bad: set[str], readers: Callable[[str], set[str]]) -> Callable[[Cell], bool]:
@@ -149,8 +167,10 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
     for video in archive.backend.list("videos"):
         try:
             _collect_video(archive, video, grace_s, dry_run, out)
-        except ArchiveDamaged as e:
-            log.warning("%s; left alone", e)
+        except StorageError:
+            raise
+        except (ArchiveDamaged, OSError) as e:
+            log.warning("%s; %s is left alone", e, video)
     for prefix in ("", "runs", "videos", *(f"names/{n}" for n in archive.backend.list("names"))):
         for entry in archive.backend.entries(prefix):
             if leftover(entry) and entry.age_s >= grace_s:
@@ -162,7 +182,9 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
 
 def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, out: Collected) -> None:
     folder, backend = f"videos/{video}", archive.backend
-    newest, keep = archive.newest(video), set[str]()
+    numbers, keep = archive.versions(video), set[str]()
+    # not the highest that can be read: the one above it may only be out of reach for the moment
+    newest = archive.version(video, numbers[0]) if numbers else None
     ages = {e.name: e.age_s for e in backend.entries(folder)}
 
     def old(name: str) -> bool:
@@ -173,8 +195,12 @@ def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, 
         slim = newest.without(lambda c: current.get(c.stage) != c.fingerprint)
         if old(name) and slim.cells != newest.cells:
             if not dry_run:
-                newest = archive.drop(video, lambda c: slim.cell(c.stage, c.fingerprint) is None)
-                name = manifests.manifest_name(newest.version)
+                # by then a writer may have published a newer one, or made an old cell current again
+                stale = {(c.stage, c.fingerprint) for c in newest.cells} - {(s, fp) for s, fp in current.items()}
+                slim = archive.drop(video, lambda c: (c.stage, c.fingerprint) in stale, current=False)
+                if slim.version < newest.version:
+                    raise ArchiveDamaged(f"{archive.location}/{folder}/{name}: cannot be read any more")
+                name = manifests.manifest_name(slim.version)
             keep |= {name, *_names(slim)}
         elif not (newest.deleted and old(name)):
             keep |= {name, *_names(newest)}

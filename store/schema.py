@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .backend import storage_errors
-from .errors import ArchiveDamaged
+from .backend import machine_errors, storage_errors
+from .errors import ArchiveDamaged, StorageError
 from .records import Detection, Frame, FrameLabels, Label, Segment, TextTrack, Word
 
 _F64, _F32, _STR = pa.float64(), pa.float32(), pa.string()
@@ -169,7 +169,10 @@ def open_parquet(path: Path, kind: str, rows: int, max_bytes: int = 4 << 30) -> 
     ``max_bytes``.
     """
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        with machine_errors(path):
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+    except StorageError:
+        raise
     except (pa.ArrowException, OSError) as e:
         raise ArchiveDamaged(
             f"{path}: not a readable Parquet file ({e}); run 'vidrag ingest' on the video again"
@@ -183,3 +186,29 @@ def open_parquet(path: Path, kind: str, rows: int, max_bytes: int = 4 << 30) -> 
     if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > max_bytes:
         raise ArchiveDamaged(f"{path}: unpacks to more than {max_bytes >> 20} MiB; refused")
     return file
+
+
+_MOST_ROWS, _BATCH_BYTES = 4096, 64 << 20
+
+
+def read_table(path: Path, file: pq.ParquetFile, columns: Sequence[str] | None = None, most: int = 1 << 30) -> pa.Table:
+    """All rows of a file that :func:`open_parquet` let pass, in pieces that are counted as they come.
+
+    A column of one long text repeated a million times is small in the file, and by its footer too: what matters is what
+    comes out.  Raises :class:`ArchiveDamaged` where that is more than ``most`` bytes, or where Arrow gives up.
+    """
+    groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+    longest = max((g.column(i).total_uncompressed_size for g in groups for i in range(g.num_columns)), default=1)
+    rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // max(1, longest)))
+    batches, total = [], 0
+    try:
+        for batch in file.iter_batches(batch_size=rows, columns=columns):
+            batches.append(batch)
+            total += batch.nbytes
+            if total > most:
+                raise ArchiveDamaged(f"{path}: unpacks to more than {most >> 20} MiB; refused")
+        return pa.Table.from_batches(batches) if batches else file.read(columns=columns)
+    except (pa.ArrowException, OSError) as e:
+        raise ArchiveDamaged(
+            f"{path}: not a readable Parquet file ({e}); run 'vidrag ingest' on the video again"
+        ) from e

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import schema
-from .backend import Backend
+from .backend import Backend, machine_errors
 from .encoders import EncoderSpec, check_space
-from .errors import ArchiveDamaged, one_line
+from .errors import ArchiveDamaged, StorageError, one_line
 from .manifest import Manifest
 from .records import Cell, Frame, FrameLabels, Segment, StoredFile, TextTrack
 from .vectors import VectorFile
@@ -49,8 +49,10 @@ class Shard:
                 key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
                 if key in _verified:
                     return path
-                with path.open("rb") as f:
+                with machine_errors(path), path.open("rb") as f:
                     found = hashlib.file_digest(f, "sha256").hexdigest()
+            except StorageError:
+                raise
             except OSError as e:
                 why = e.strerror or one_line(e)
                 raise ArchiveDamaged(f"{where}: named by {self.video}'s manifest but unreadable ({why})") from e
@@ -64,9 +66,12 @@ class Shard:
         file = cell.file(kind) if cell and cell.status == "ok" else None
         return schema.open_parquet(self.path(file), kind, file.rows) if file else None
 
-    def _records(self, stage: str, kind: str) -> list[Any]:
-        table = self._table(stage, kind)
-        return schema.from_table(kind, table.read()) if table else []
+    def _records(self, stage: str, kind: str, columns: Sequence[str] | None = None) -> list[Any]:
+        file = self._table(stage, kind)
+        if file is None:
+            return []
+        where = Path(f"{self.backend.location}/{self.folder}/{kind}")
+        return schema.from_table(kind, schema.read_table(where, file, columns))
 
     @cached_property
     def speech(self) -> list[Segment]:
@@ -83,9 +88,7 @@ class Shard:
     @cached_property
     def frames(self) -> list[Frame]:
         """Times of the kept frames, without pictures."""
-        table = self._table("frames", "frames")
-        columns = [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"]
-        return schema.from_table("frames", table.read(columns=columns)) if table else []
+        return self._records("frames", "frames", [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"])
 
     def pictures(self) -> Iterator[Frame]:
         """Every kept frame with its JPEG, one row group in memory at a time."""

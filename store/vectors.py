@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import storage_errors
+from .backend import machine_errors, storage_errors
 from .errors import ArchiveDamaged
 
 Vectors = NDArray[np.float32]
@@ -57,7 +57,7 @@ class VectorFile:
     def __init__(self, path: Path, rows: int, dim: int) -> None:
         """Opens ``path``; its header and size must fit ``rows`` and ``dim``, else :class:`ArchiveDamaged`."""
         self.path, self.rows, self.dim = path, rows, dim
-        with path.open("rb") as f:
+        with machine_errors(path), path.open("rb") as f:
             head = f.read(_HEADER.size)
         try:
             magic, d, n, _, _, _, metric = _HEADER.unpack(head)
@@ -69,7 +69,8 @@ class VectorFile:
         try:
             self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as e:
-            raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0]})") from e
+            with machine_errors(path), path.open("rb"):  # its message does not say why it could not open it
+                raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0]})") from e
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
         """The ``k`` best rows of each query: scores and row numbers, both ``(n_queries, min(k, rows))``, best first."""

@@ -30,6 +30,8 @@ __all__ = ["Audio", "MediaOptions", "Sampled", "audio", "frames", "probe", "subt
 RATE = 16_000
 """Samples a second of all audio: float32, mono."""
 _BLOCK = RATE * 4 * 4  # bytes read at once: four seconds
+_INPUT = "file:INPUT"
+"""Stands for the video in a graph of ffmpeg-python, which cannot hold names that are not UTF-8."""
 _LONGEST_DECLARED = 30 * 24 * 3600.0
 
 
@@ -150,17 +152,20 @@ class Audio:
 def _audio_command(path: Path, info: MediaInfo) -> list[str]:
     import ffmpeg
 
-    name = "file:" + os.fspath(path.absolute())
-    given = ffmpeg.input(name, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
+    given = ffmpeg.input(_INPUT, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
     # copyts and the shift keep the container's start as second 0, whatever stream starts first; async=1 with
     # first_pts=0 puts silence where the stream starts late or has a hole
     shifted = given[f"a:{info.audio_index or 0}"].filter("asetpts", f"PTS-{info.start_time:.6f}/TB")
     sound = shifted.filter("aresample", **{"async": 1, "first_pts": 0})
     out = sound.output("pipe:1", format="f32le", acodec="pcm_f32le", ac=1, ar=RATE)
-    return [
-        str(a)
-        for a in out.global_args("-nostdin", "-v", "error", "-copyts", "-threads", "1").compile(cmd=ffmpeg_program())
-    ]
+    return _words(out, path)
+
+
+def _words(out: Any, path: Path) -> list[str]:
+    """The command line of a graph that reads ``path``, whose name the graph itself could not always hold."""
+    graph = out.global_args("-nostdin", "-v", "error", "-copyts", "-threads", "1")
+    name = "file:" + os.fspath(path.absolute())
+    return [name if a == _INPUT else str(a) for a in graph.compile(cmd=ffmpeg_program())]
 
 
 def subtitle_text(path: Path, info: MediaInfo, index: int, options: MediaOptions, most: int) -> tuple[bytes, str]:
@@ -171,12 +176,10 @@ def subtitle_text(path: Path, info: MediaInfo, index: int, options: MediaOptions
     """
     import ffmpeg
 
-    name = "file:" + os.fspath(path.absolute())
-    given = ffmpeg.input(name, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
+    given = ffmpeg.input(_INPUT, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
     out = given[str(index)].output("pipe:1", format="srt", **{"c:s": "subrip"}, flush_packets=1)
-    words = out.global_args("-nostdin", "-v", "error", "-copyts", "-threads", "1").compile(cmd=ffmpeg_program())
     patient = options.model_copy(update={"stall_s": options.stall_s * 10})  # text may be hours apart in a large file
-    with running(limited([str(w) for w in words], patient), patient, path.name) as child:
+    with running(limited(_words(out, path), patient), patient, path.name) as child:
         data = child.read(most + 1)
         if len(data) > most:
             raise MediaLimit(f"{path.name}: subtitle stream {index} holds more than {most >> 20} MiB; refused")

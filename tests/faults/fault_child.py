@@ -22,7 +22,10 @@ import pyarrow.parquet  # noqa: F401
 from store_tools import RECORDS, SPEC, publish_all, publish_speech, source, source_with_id
 from vidrag.ingest.stages import readers
 from vidrag.jobs.ledger import Ledger
-from vidrag.store import maintenance
+from vidrag.store import (
+    local_backend,  # noqa: F401
+    maintenance,
+)
 from vidrag.store.archive import Archive
 from vidrag.store.errors import NoSuchVideo, VidragError
 
@@ -90,6 +93,22 @@ def take_out(archive: Path, digit: str) -> None:
     Archive.open(archive).discard(source_with_id(digit * 4, "").sha256[:16])
 
 
+def few_files(archive: Path, job: str, more: str) -> Any:
+    """Does a job with so many file numbers to spare."""
+    import resource
+
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held, limit = set(map(int, os.listdir("/proc/self/fd"))), 0
+    held = {n for n in held if os.path.lexists(f"/proc/self/fd/{n}")}  # without that of the listing
+    while sum(n not in held for n in range(limit)) < int(more):
+        limit += 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        return JOBS[job](archive)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
 def nothing(archive: Path) -> None:
     pass
 
@@ -149,7 +168,7 @@ def seen_stages(archive: Path) -> dict[str, Any]:
 JOBS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        nothing, say, take_out,
+        few_files, nothing, say, take_out,
         other, old, new, whole, removed, old_and_new, collected, damaged, mended, ledger, look, verified,
         ingest, seen_stages,
     )
