@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# make test-faults: the long fault tests (docs/faults.md): an hour or more.
 .PHONY: demo test test-faults lint types docker-check docker-prove check install clean
 
 install: $(STAMP)
