@@ -112,18 +112,28 @@ class Archive:
 
     def newest(self, video: str) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
-        damage = ""
-        for v in self.versions(video):
+        found, _, damage = self._latest(video)
+        if found is None and damage:
+            raise ArchiveDamaged(f"{damage}; no other version of {video} is valid")
+        return found
+
+    def _latest(self, video: str, build: bool = False) -> tuple[Manifest | None, int, str]:
+        """The newest valid version, the highest number in use (0: none), and what is wrong with those in between.
+
+        ``build``: the next version is to build on it, so one that cannot be read just now must not be passed over.
+        """
+        numbers, damage = self.versions(video), ""
+        for v in numbers:
             try:
-                return self.version(video, v)
+                return self.version(video, v), numbers[0], damage
             except StorageError:
                 raise
             except (ArchiveDamaged, OSError) as e:
+                if build and isinstance(e, OSError):
+                    raise StorageError(f"{one_line(e)}; run the command again") from e
                 damage = str(e)
                 log.warning("%s; trying the version before it", e)
-        if damage:
-            raise ArchiveDamaged(f"{damage}; no other version of {video} is valid")
-        return None
+        return None, max(numbers, default=0), damage
 
     def version(self, video: str, number: int) -> Manifest:
         """One version of a video's manifest; :class:`ArchiveDamaged` where it is not valid."""
@@ -186,18 +196,21 @@ class Archive:
         A writer that lost the race builds on the winner's version and tries the next number.
         """
         for _ in range(attempts):
-            base = self.newest(video)
+            base, highest, _ = self._latest(video, build=True)
             if base is None:
                 raise NoSuchVideo(f"{self.location}: no video with id {video}")
-            if made := self._put(base, change(base)):
+            if made := self._put(base, change(base), highest):
                 return made
         raise self._outrun(video, attempts)
 
-    def _put(self, base: Manifest, new: Manifest) -> Manifest | None:
-        """``new`` as the version after ``base``; ``base`` where nothing would change, None where another was faster."""
+    def _put(self, base: Manifest, new: Manifest, highest: int) -> Manifest | None:
+        """``new`` as the version after ``highest``, which may be a damaged one above ``base``.
+
+        ``base`` where nothing would change, None where another was faster.
+        """
         if base.version and dataclasses.replace(new, version=base.version) == base:
             return base
-        new = dataclasses.replace(new, version=base.version + 1, created=_now(), written_by=f"vidrag {version()}")
+        new = dataclasses.replace(new, version=highest + 1, created=_now(), written_by=f"vidrag {version()}")
         key = f"videos/{base.video}/{manifests.manifest_name(new.version)}"
         if not self.backend.put_if_absent(key, new.encode()):
             return None
@@ -273,12 +286,12 @@ class Archive:
         for name, path in staged.items():
             self._place(f"{folder}/{name}", path)
         for _ in range(attempts):
-            base = self.newest(video)
+            base, highest, _ = self._latest(video, build=True)
             if fresh := base is None or base.deleted:
                 base = Manifest(video, base.version if base else 0, source)
             if fresh or not set(source.names) <= set(base.source.names):
                 names.add(self.backend, video, source.names)
-            if made := self._put(base, base.merged(cells, source.paths)):
+            if made := self._put(base, base.merged(cells, source.paths), highest):
                 break
         else:
             raise self._outrun(video, attempts)

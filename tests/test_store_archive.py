@@ -284,3 +284,19 @@ def test_one_damaged_video_leaves_the_others(archive: Archive) -> None:
     again = Archive.open(archive.location)
     assert again.shard(again.find(good.sha256[:16])).speech[0].text == "hello"
     assert again.find("good.mp4") == good.sha256[:16]
+
+
+def test_a_damaged_newest_version_is_built_over(archive: Archive) -> None:
+    """Its number is not used again, what the version before it says is kept; where none is valid, it starts afresh."""
+    video = source().sha256[:16]
+    publish_speech(archive, source(), "1" * 16, "first")
+    publish_speech(archive, source(), "2" * 16, "second")
+    folder = Path(archive.location) / "videos" / video
+    (folder / "manifest-000002.json").write_bytes(b"{")
+    made = publish_speech(archive, source(), "3" * 16, "third")
+    assert made.version == 3 and {c.fingerprint for c in made.cells} == {"1" * 16, "3" * 16}
+    for name in ("manifest-000001.json", "manifest-000003.json"):
+        (folder / name).write_bytes(b"{")
+    made = publish_speech(archive, source(), "4" * 16, "fourth")
+    assert made.version == 4 and {c.fingerprint for c in made.cells} == {"4" * 16}
+    assert Archive.open(archive.location).shard(video).speech[0].text == "fourth"
