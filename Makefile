@@ -46,7 +46,7 @@ docker-prove: $(STAMP)-dev
 check: lint types docker-check
 
 test: check
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	@echo "test: all passed"
 
 FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests/test_media_bad.py tests/test_ray.py

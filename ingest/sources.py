@@ -195,7 +195,8 @@ class Opened:
     @cached_property
     def sha256(self) -> str:
         """Of the content, in hex; :class:`SourceChanged` where it changed while it was read."""
-        note = cache_dir() / "sources" / hashlib.sha256(f"{self.location.text}\n{self.stamp}".encode()).hexdigest()[:40]
+        told = f"{self.location.text}\n{self.stamp}".encode("utf-8", "surrogatepass")
+        note = cache_dir() / "sources" / hashlib.sha256(told).hexdigest()[:40]
         if self.location.remote and self.stamp[1]:
             with contextlib.suppress(OSError, ValueError):
                 if re.fullmatch("[0-9a-f]{64}", known := note.read_text("ascii")):

@@ -110,9 +110,9 @@ def test_a_pipe_named_like_a_video_does_not_block(tmp_path: Path) -> None:
     """Only regular files are read; opening a FIFO would wait for ever."""
     os.mkfifo(tmp_path / "x.mp4")
     code = (
-        "import sys, pathlib; from vidrag.ingest.pipeline import identify\n"
+        "import sys, pathlib; from vidrag.ingest.sources import Location, Opened\n"
         "from vidrag.store.errors import MediaError\n"
-        "try: identify(pathlib.Path(sys.argv[1]))\n"
+        "try: Opened(Location.of(sys.argv[1])).sha256\n"
         "except MediaError: print('refused')"
     )
     child = subprocess.Popen([sys.executable, "-c", code, tmp_path / "x.mp4"], stdout=subprocess.PIPE, text=True)

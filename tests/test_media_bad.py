@@ -52,7 +52,7 @@ def expected(bad: Path) -> dict[str, dict[str, Any]]:
 def test_the_plan_takes_what_may_be_media(bad: Path, expected: dict[str, dict[str, Any]]) -> None:
     """No subtitle file, no folder, no endless loop; broken links and broken files are taken, to be reported."""
     ignored = {n for n, e in expected.items() if e["outcome"] in ("not a video", "not a file")} | {NEVER_ENDING}
-    assert sorted(i.path.name for i in sources([str(bad)])) == sorted(set(expected) - ignored)
+    assert sorted(i.location.name for i in sources([str(bad)])) == sorted(set(expected) - ignored)
 
 
 def wrong(path: Path, outcome: str, declared: float | None) -> str:
