@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,6 +103,22 @@ def test_a_server_that_sends_something_else_has_failed(server: ChatServer, statu
         client(server).complete([Message("user", "Hi")])
     assert SECRET not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
+
+
+def test_a_server_that_hangs_has_failed(server: ChatServer) -> None:
+    """Within the time-out of a request, whatever the server does afterwards."""
+    let_go = threading.Event()
+
+    def hanging(_: Any) -> Any:
+        let_go.wait(30)
+        return 200, "text/plain", "too late"
+
+    server.respond = hanging
+    try:
+        with pytest.raises(EngineFailed, match="(?i)time"):
+            client(server, timeout_s=0.3).complete([Message("user", "Hi")])
+    finally:
+        let_go.set()
 
 
 def test_a_server_that_is_gone_has_failed(server: ChatServer) -> None:
