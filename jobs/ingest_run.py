@@ -99,9 +99,8 @@ def ingest(
     with Known(archive, profile.ingest, conduct) as known, Ledger(archive, run) as ledger:
         told = _Teller(progress, ledger, report)
         left = marked(items if rehash else _unknown(items, known, told))
-        for wave in ([i for i in left if i.twin is None], [i for i in left if i.twin is not None]):
-            if wave:
-                _wave(wave, hire(order), options.attempts, told, known)
+        if left:
+            _work(left, hire(order), options.attempts, told, known)
     report_file(archive, run)
     return run, progress
 
@@ -131,10 +130,12 @@ def _unknown(items: Sequence[Item], known: Known, told: _Teller) -> Iterator[Ite
             told.video(item, rows)
 
 
-def _wave(items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known) -> None:
+def _work(items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known) -> None:
+    """Does all items, copies after the first of their content: they find its result."""
     by_path = {i.location: i for i in items}
     held: dict[Location, list[list[Outcome]]] = {}
-    for task, outcomes in pool.work(crew, list(by_path), tries):
+    waves = [[i.location for i in items if (i.twin is None) is first] for first in (True, False)]
+    for task, outcomes in pool.work(crew, waves, tries):
         item = by_path[task.location]
         parts = held.setdefault(task.location, [])
         parts.append(outcomes)

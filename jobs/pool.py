@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -109,45 +109,67 @@ class _Supply:
 
 
 def work(
-    crew: Crew, paths: Sequence[Location], tries: int, recount_s: float = 10.0
+    crew: Crew, waves: Iterable[Sequence[Location]], tries: int, recount_s: float = 10.0
 ) -> Iterator[tuple[Task, list[Outcome]]]:
-    """Outcomes of every group of every path, in any order.
+    """Outcomes of every group of every path, in any order within a wave; a wave is done before the next begins.
 
     Raises what concerns every task (missing weights), and :class:`VidragError` where workers do not start.
     """
-    groups = tuple(GROUPS)
-    supply, busy, idle = _Supply(paths, groups), dict[Hand, Task](), dict[Hand, None]()
-    pool_of: dict[Hand, str] = {}
-    stillborn, counted = 0, 0.0
+    staff = _Staff(crew, recount_s)
     try:
-        while supply.left(groups) or busy:
-            if time.monotonic() - counted >= recount_s:
-                counted = time.monotonic()
-                for pool, options in crew.pools.items():
-                    have = sum(p == pool for p in pool_of.values())
-                    wanted = min(crew.places(pool), have + supply.left(options.groups))
-                    for _ in range(wanted - have):
-                        pool_of[crew.hire(pool)] = pool
-            for hand in list(idle):
-                if task := supply.take(crew.pools[pool_of[hand]].groups):
-                    del idle[hand]
-                    busy[hand] = task
-                    crew.give(hand, task)
-            for event in crew.wait(1.0):
-                task = busy.pop(event.hand, None)
-                if event.what != "died":
-                    idle[event.hand], stillborn = None, 0
-                else:
-                    idle.pop(event.hand, None)
-                    pool = pool_of.pop(event.hand)
-                    counted = 0.0  # hire another at once
-                    stillborn += task is None
-                    if stillborn > _STILLBORN * max(1, crew.places(pool)):
-                        raise VidragError(f"workers do not start: {event.why}")
-                if task is not None and (found := _settled(event, task, supply, tries)) is not None:
-                    yield task, found
+        for paths in waves:
+            yield from staff.work(_Supply(paths, tuple(GROUPS)), tries)
     finally:
         crew.close()
+
+
+class _Staff:
+    """The workers of a crew: who is idle, who is busy with what."""
+
+    def __init__(self, crew: Crew, recount_s: float) -> None:
+        self._crew, self._recount_s = crew, recount_s
+        self._busy, self._idle = dict[Hand, Task](), dict[Hand, None]()
+        self._pool_of: dict[Hand, str] = {}
+        self._stillborn, self._counted = 0, 0.0
+
+    def work(self, supply: _Supply, tries: int) -> Iterator[tuple[Task, list[Outcome]]]:
+        self._counted = 0.0
+        while supply.left(tuple(GROUPS)) or self._busy:
+            self._hire(supply)
+            for hand in list(self._idle):
+                if task := supply.take(self._crew.pools[self._pool_of[hand]].groups):
+                    del self._idle[hand]
+                    self._busy[hand] = task
+                    self._crew.give(hand, task)
+            for event in self._crew.wait(1.0):
+                held = self._heard(event)
+                if held is not None and (found := _settled(event, held, supply, tries)) is not None:
+                    yield held, found
+
+    def _hire(self, supply: _Supply) -> None:
+        """As many workers as there is room and work for; counted anew every so often."""
+        if time.monotonic() - self._counted < self._recount_s:
+            return
+        self._counted = time.monotonic()
+        for pool, options in self._crew.pools.items():
+            have = sum(p == pool for p in self._pool_of.values())
+            wanted = min(self._crew.places(pool), have + supply.left(options.groups))
+            for _ in range(wanted - have):
+                self._pool_of[self._crew.hire(pool)] = pool
+
+    def _heard(self, event: Event) -> Task | None:
+        """Notes who is free and who is gone; the task that the worker had."""
+        task = self._busy.pop(event.hand, None)
+        if event.what != "died":
+            self._idle[event.hand], self._stillborn = None, 0
+            return task
+        self._idle.pop(event.hand, None)
+        pool = self._pool_of.pop(event.hand)
+        self._counted = 0.0  # hire another at once
+        self._stillborn += task is None
+        if self._stillborn > _STILLBORN * max(1, self._crew.places(pool)):
+            raise VidragError(f"workers do not start: {event.why}")
+        return task
 
 
 def _settled(event: Event, task: Task, supply: _Supply, tries: int) -> list[Outcome] | None:

@@ -198,7 +198,7 @@ class Script:
 def test_every_task_has_an_outcome_and_no_more_tries_than_it_may() -> None:
     crew = Script({"bad": "dies", "odd": RuntimeError("odd")})
     paths = [Location(n) for n in ("a", "bad", "odd", "b")]
-    found = {(t.location.name, t.group): o for t, o in work(crew, paths, tries=2)}
+    found = {(t.location.name, t.group): o for t, o in work(crew, [paths], tries=2)}
     assert set(found) == {(p.name, g) for p in paths for g in ("visual", "sound")}
     assert [o.error for o in found["bad", "sound"]] == ["WorkerDied"] and found["odd", "visual"][
         0
@@ -211,18 +211,25 @@ def test_every_task_has_an_outcome_and_no_more_tries_than_it_may() -> None:
 def test_missing_weights_end_the_run() -> None:
     crew = Script({"a": ModelMissing("no weights here")})
     with pytest.raises(ModelMissing):
-        list(work(crew, [Location("a")], tries=2))
+        list(work(crew, [[Location("a")]], tries=2))
     assert crew.closed
 
 
 def test_workers_that_never_start_are_not_hired_for_ever() -> None:
     crew = Script({}, stillborn=True)
     with pytest.raises(VidragError, match="workers do not start: no room"):
-        list(work(crew, [Location("a")], tries=2))
+        list(work(crew, [[Location("a")]], tries=2))
     assert crew.closed and crew.hired < 20
 
 
 def test_no_more_workers_are_hired_than_there_is_work() -> None:
     crew = Script({}, places=50)
-    assert len(list(work(crew, [Location("a")], tries=2))) == 2
+    assert len(list(work(crew, [[Location("a")]], tries=2))) == 2
     assert crew.hired == 2
+
+
+def test_copies_are_left_to_the_workers_of_the_first_wave_and_wait_for_it() -> None:
+    crew = Script({})
+    done = [t.location.name for t, _ in work(crew, [[Location("a"), Location("b")], [Location("copy")], []], tries=2)]
+    assert crew.hired == 2 and crew.closed
+    assert done[-2:] == ["copy", "copy"] and sorted(done[:4]) == ["a", "a", "b", "b"]

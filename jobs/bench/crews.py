@@ -84,7 +84,7 @@ def _one(videos: Sequence[Path], profile: Profile, make: Callable[[Order], pool.
         began = time.perf_counter()
         crew = _Stopwatch(make(order))
         largest_first = sorted(videos, key=lambda v: -v.stat().st_size)
-        for _ in pool.work(crew, [Location.of(v) for v in largest_first], profile.run.attempts):
+        for _ in pool.work(crew, [[Location.of(v) for v in largest_first]], profile.run.attempts):
             end = time.perf_counter()
         ready = crew.ready or end
         return ready - began, end - ready
