@@ -76,7 +76,7 @@ class Archive:
         backend = open_backend(location)
         if backend.size("archive.json") is None:
             backend.check_root(empty=True)
-            head = {"format": FORMAT, "names": 1, "created_by": f"vidrag {version()}", "created": _now()}
+            head = {"format": FORMAT, "names": 1, "created_by": f"vidrag {version()}", "created": now()}
             backend.put_if_absent("archive.json", json.dumps(head).encode())
         archive = cls.open(location)
         backend.check_writable()
@@ -101,6 +101,11 @@ class Archive:
         """Version numbers of the manifests of ``video``, newest first."""
         names = self.backend.list(f"videos/{video}", "manifest-")
         return sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
+
+    def newest_numbers(self) -> dict[str, int]:
+        """For each video folder the highest version number in use: equal answers mean that nothing has changed."""
+        found = ((v, self.versions(v)) for v in self.backend.list("videos") if _VIDEO_ID.fullmatch(v))
+        return {v: numbers[0] for v, numbers in found if numbers}
 
     def manifest(self, video: str) -> Manifest | None:
         """The newest valid manifest of ``video``; None where it has none, or was taken out.
@@ -210,7 +215,7 @@ class Archive:
         """
         if base.version and dataclasses.replace(new, version=base.version) == base:
             return base
-        new = dataclasses.replace(new, version=highest + 1, created=_now(), written_by=f"vidrag {version()}")
+        new = dataclasses.replace(new, version=highest + 1, created=now(), written_by=f"vidrag {version()}")
         key = f"videos/{base.video}/{manifests.manifest_name(new.version)}"
         if not self.backend.put_if_absent(key, new.encode()):
             return None
@@ -284,7 +289,7 @@ class Archive:
         video = source.sha256[:16]
         folder = f"videos/{video}"
         for name, path in staged.items():
-            self._place(f"{folder}/{name}", path)
+            self.place(f"{folder}/{name}", path)
         for _ in range(attempts):
             base, highest, _ = self._latest(video, build=True)
             if fresh := base is None or base.deleted:
@@ -300,7 +305,7 @@ class Archive:
                 self.backend.put_file(f"{folder}/{name}", path)
         return made
 
-    def _place(self, key: str, path: Path) -> None:
+    def place(self, key: str, path: Path) -> None:
         """Makes the bytes of ``path`` appear as ``key``, whose name holds their hash."""
         if self.backend.put_file(key, path):
             return
@@ -322,7 +327,7 @@ class Archive:
         return self.backend.cache_folder() / name
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -35,14 +36,15 @@ def verify(
 ) -> int:
     """Read every byte and hold it against its hash; set damaged files aside, so that 'ingest' makes them again."""
     from ...ingest.stages import readers
-    from ...store import maintenance
+    from ...store import index_upkeep, maintenance
     from ...store.archive import Archive, video_ids
     from ...store.errors import StorageError
 
     opened, began = Archive.open(archive), time.monotonic()
     damage, files, size, count = list[maintenance.Damage](), 0, 0, 0
-    for checked in maintenance.verify(opened, video_ids(opened, videos), threads):
-        count, files, size = count + 1, files + checked.files, size + checked.bytes
+    of_all = [found] if videos is None and (found := index_upkeep.verify(opened)) else []
+    for checked in chain(of_all, maintenance.verify(opened, video_ids(opened, videos), threads)):
+        count, files, size = count + (checked not in of_all), files + checked.files, size + checked.bytes
         damage += checked.damage
         for d in checked.damage:
             if not as_json:
@@ -50,8 +52,11 @@ def verify(
     aside = ""
     if damage and not read_only:
         try:
-            maintenance.quarantine(opened, damage, readers)
+            index_upkeep.set_aside(opened, damage)
+            maintenance.quarantine(opened, [d for d in damage if d.video != index_upkeep.NAME], readers)
             aside = "set aside in quarantine/; 'vidrag ingest' on the sources makes what is missing again"
+            if any(d.video == index_upkeep.NAME for d in damage):
+                aside += " ('vidrag index' the index)"
         except StorageError as e:
             aside = f"not set aside: {e}"
     seconds = time.monotonic() - began
@@ -76,10 +81,12 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove what no version needs: results of earlier options, leftovers of killed runs, removed videos."""
-    from ...store import maintenance
+    from ...store import index_upkeep, maintenance
     from ...store.archive import Archive
 
-    found = maintenance.collect(Archive.open(archive), _seconds(grace), dry_run)
+    opened = Archive.open(archive)
+    found = maintenance.collect(opened, _seconds(grace), dry_run)
+    index_upkeep.collect(opened, _seconds(grace), dry_run, found)
     if as_json:
         print(json.dumps({"removed": found.keys, "bytes": found.bytes, "dry_run": dry_run}))
         return
