@@ -142,8 +142,8 @@ class AnnFile:
 
     def _check(self, faiss: Any) -> None:
         """Holds the parts against the header: a position beyond the end would be read from other memory."""
-        base = faiss.downcast_index(self.index.base_index) if type(self.index) is faiss.IndexRefine else None
-        fine = faiss.downcast_index(self.index.refine_index) if base is not None else None
+        base: Any = faiss.downcast_index(self.index.base_index) if type(self.index) is faiss.IndexRefine else None
+        fine: Any = faiss.downcast_index(self.index.refine_index) if base is not None else None
         if type(base) is not faiss.IndexIVFPQFastScan or type(fine) is not faiss.IndexScalarQuantizer:
             raise ArchiveDamaged(f"{self.path}: holds an index of another kind")
         centroids = faiss.downcast_index(base.quantizer)

@@ -2,8 +2,8 @@
 
 ``index/manifest-000001.json`` names its files: approximate vector indexes (:mod:`.ann`) and one SQLite file with the
 catalogue of videos and the inverted lists (:mod:`.postings`).  They are published as everything else is: files under
-names that hold their hash, then a manifest under a number that did not exist.  The shards stay the truth: the index only
-says where to look, and :func:`coverage` says for which videos it may be believed.
+names that hold their hash, then a manifest under a number that did not exist.  The shards stay the truth: the index
+only says where to look, and :func:`coverage` says for which videos it may be believed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .ann import AnnFile
 from .archive import Archive
 from .encoders import EncoderSpec
-from .errors import ArchiveDamaged, NotAnArchive, NoSuchVideo, StorageError, one_line
+from .errors import ArchiveDamaged, NoSuchVideo, NotAnArchive, StorageError, one_line
 from .fingerprints import canonical
 from .manifest import Manifest, fitting, manifest_name, manifest_version, stored_file
 from .postings import MOST_ROWS, StoredLists
@@ -82,8 +82,9 @@ def _spec(encoder: Mapping[str, Any] | None) -> EncoderSpec | None:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of one video and kind: ``first`` is the number of the first in the inverted lists (-1: not there), ``vector``
-    the position of its vector (-1: none); ``words`` the sum of the lengths, ``doubtful`` the rows that ingest doubts.
+    """Rows of one video and kind: ``first`` is the number of the first in the inverted lists (-1: not there),
+    ``vector`` the position of its vector (-1: none); ``words`` the sum of the lengths, ``doubtful`` the rows that
+    ingest doubts.
     """
 
     video: str
@@ -126,9 +127,9 @@ def _version(video: str, version: int) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class IndexManifest:
-    """One version of the index.  ``files`` by kind: ``catalogue.sqlite`` and ``<kind>.faiss``; ``encoders`` and ``trained``
-    (rows for which the lists were laid out) by kind; ``terms`` names the way in which text became terms; ``rows``:
-    numbers given in the inverted lists.
+    """One version of the index.  ``files`` by kind: ``catalogue.sqlite`` and ``<kind>.faiss``; ``encoders`` and
+    ``trained`` (rows for which the lists were laid out) by kind; ``terms`` names the way in which text became terms;
+    ``rows``: numbers given in the inverted lists.
     """
 
     version: int

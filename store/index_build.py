@@ -52,15 +52,15 @@ log = logging.getLogger("vidrag.store")
 
 @dataclass(slots=True)
 class Built:
-    """What an update did: ``how`` is ``unchanged``, ``appended`` or ``built``; ``rows`` of speech and text, ``vectors`` by
-    kind, ``added`` and ``dropped`` videos (a replaced one counts as both).
+    """What an update did: ``how`` is ``unchanged``, ``appended`` or ``built``; ``rows`` of speech and text, ``vectors``
+    by kind, ``added`` and ``dropped`` videos (a replaced one counts as both).
     """
 
     how: str
     version: int = 0
     videos: int = 0
     rows: int = 0
-    vectors: Mapping[str, int] = field(default_factory=dict)
+    vectors: Mapping[Kind, int] = field(default_factory=dict)
     added: int = 0
     dropped: int = 0
     bytes: int = 0
@@ -80,8 +80,8 @@ def update(
 ) -> Built:
     """Publishes a version of the index that holds every video as it is now; returns what that took.
 
-    ``terms`` makes text into terms and ``terms_id`` names how; an index made otherwise is not built upon.  Where another
-    job publishes first, this one goes on from what that one made.
+    ``terms`` makes text into terms and ``terms_id`` names how; an index made otherwise is not built upon.  Where
+    another job publishes first, this one goes on from what that one made.
     """
     for _ in range(attempts):
         notes: list[str] = []
@@ -218,7 +218,7 @@ class _Work:
         if opened is None or any(wanted(opened.manifest).get(k) != w for k, w in kinds.items()):
             return  # gone, or replaced since it was looked at
         try:
-            texts = {k: opened.texts(k) for k in kinds if k != "frames"}
+            texts: dict[Kind, list[tuple[str, bool]]] = {k: opened.texts(k) for k in kinds if k != "frames"}
         except ArchiveDamaged as e:
             self.damaged[video] = one_line(e)
             return
@@ -260,9 +260,9 @@ def _publish(archive: Archive, work: _Work, terms_id: str, number: int) -> Archi
     for kind, builder in work.builders.items():
         builder.write(work.folder / kind)
         paths[f"{kind}.faiss"] = work.folder / kind, builder.rows
-    for kind, (path, rows) in paths.items():
-        of = work.encoders[kind.split(".")[0]].space if kind.endswith(".faiss") else terms_id
-        file, name = stored(kind, of, path, rows)
+    for what, (path, rows) in paths.items():
+        stem, _, ending = what.partition(".")
+        file, name = stored(what, work.encoders[stem].space if ending == "faiss" else terms_id, path, rows)
         files.append(file)
         staged[name] = path
     for name, path in staged.items():

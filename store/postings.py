@@ -44,14 +44,14 @@ def length(terms: Sequence[str]) -> int:
 def bm25(found: Rows, rows: int, words: int) -> NDArray[np.float32]:
     """Scores of one term for the rows ``found`` that hold it, float32 ``(len(found),)``.
 
-    ``rows`` and ``words``: how many rows there are in all, and the sum of their lengths.  The variant is Lucene's: k1 1.2,
-    b 0.75, no score below zero.
+    ``rows`` and ``words``: how many rows there are in all, and the sum of their lengths.  The variant is Lucene's: k1
+    1.2, b 0.75, no score below zero.
     """
     n, count = len(found), found["count"].astype(np.float32)
     idf = math.log(1 + (rows - n + 0.5) / (n + 0.5))
     share = found["length"].astype(np.float32) * np.float32(rows / max(words, 1))
-    scores: NDArray[np.float32] = np.float32(idf) * count / (count + np.float32(K1) * (1 - B + np.float32(B) * share))
-    return scores
+    scores = idf * count / (count + K1 * (1 - B + B * share))
+    return scores.astype(np.float32)
 
 
 class Lists(Protocol):

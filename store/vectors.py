@@ -71,6 +71,12 @@ class VectorFile:
         except RuntimeError as e:
             with machine_errors(path), path.open("rb"):  # its message does not say why it could not open it
                 raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0]})") from e
+        codes = self._index.codes
+        if codes.size() != 2 * rows * dim:
+            raise ArchiveDamaged(f"{path}: holds other than {rows} vectors of {dim} half-precision numbers")
+        mapped = faiss.rev_swig_ptr(codes.data(), codes.size()) if rows else np.zeros(0, np.uint8)
+        self._half = mapped.view("<f2").reshape(rows, dim)
+        self._half.flags.writeable = False
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
         """The ``k`` best rows of each query: scores and row numbers, both ``(n_queries, min(k, rows))``, best first."""
@@ -93,7 +99,7 @@ class VectorFile:
 
     def vector(self, row: int) -> Vectors:
         """One row, float32 ``(dim,)``."""
-        found: Vectors = self._index.reconstruct(row)
+        found: Vectors = self._half[row].astype(np.float32)
         return found
 
     def vectors(self) -> Vectors:

@@ -1,0 +1,84 @@
+"""Archives of made-up rows for measurements: sentences of realistic length, vectors that are hard to index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...store import vectors as store_vectors
+from ...store.archive import Archive, stored
+from ...store.encoders import EncoderSpec
+from ...store.manifest import Source
+from ...store.records import Cell, Segment
+from ...store.schema import TableWriter
+from ...store.vectors import Vectors, normalised
+
+_SYLLABLES = tuple(a + b for a in "b d f g k l m n p r s t v br st tr".split() for b in "a e i o u an er is or".split())
+
+
+def sentences(count: int, seed: int = 0, vocabulary: int = 20_000) -> list[str]:
+    """Sentences of 5 to 25 words, 13 on average as in speech; words follow Zipf's law, function words among them."""
+    rng = np.random.default_rng(seed)
+    made = ["".join(rng.choice(_SYLLABLES, rng.integers(1, 4))) for _ in range(vocabulary)]
+    common = "the and to of a in that is it you we on for this so are with have be at".split()
+    words = np.array([*common, *made])
+    share = 1 / np.arange(2, len(words) + 2)
+    lengths = np.clip(rng.poisson(13, count), 5, 25)
+    picked = rng.choice(len(words), int(lengths.sum()), p=share / share.sum())
+    ends = np.cumsum(lengths)
+    return [" ".join(words[picked[e - n : e]]).capitalize() + "." for n, e in zip(lengths, ends, strict=True)]
+
+
+def hard(count: int, dim: int, seed: int, inner: int = 10) -> Vectors:
+    """Vectors "not completely random but still challenging to index", as FAISS's own ``SyntheticDataset`` makes them:
+    ``inner`` Gaussian dimensions, mixed linearly into ``dim``, bent by sines of different frequency.
+
+    float32 ``(count, dim)``, rows of norm 1.  The mixture is the same for every ``seed``, so that queries can be drawn
+    from where the vectors are.
+    """
+    mixture = np.random.default_rng(1338)
+    turn, frequency = mixture.random((inner, dim), np.float32), mixture.random(dim, np.float32) * 4 + 0.1
+    drawn = np.random.default_rng(seed).standard_normal((count, inner), np.float32)
+    return normalised(np.sin(drawn @ turn * frequency))
+
+
+def perturbed(rows: Vectors, count: int, seed: int, by: float = 0.6) -> Vectors:
+    """``count`` vectors near ``rows`` ``(n, dim)``: each is one of them, moved by ``by`` times the way from a second to
+    a third, so that it stays among directions in which real rows differ.  float32, rows of norm 1.
+    """
+    first, second, third = np.random.default_rng(seed).integers(0, len(rows), (3, count))
+    return normalised(rows[first] + np.float32(by) * (rows[second] - rows[third]))
+
+
+def archive(root: Path, texts: Sequence[str], vectors: Vectors, spec: EncoderSpec, videos: int) -> Archive:
+    """An archive in which ``texts``, with ``vectors`` ``(n, dim)``, are the speech of ``videos`` videos of equal
+    length."""
+    made = Archive.create(root)
+    for number, rows in enumerate(np.array_split(np.arange(len(texts)), videos)):
+        add(made, f"made up {number}".encode(), [texts[i] for i in rows], vectors[rows], spec)
+    return made
+
+
+def video_id(number: int) -> str:
+    """The id of a video of :func:`archive`."""
+    return hashlib.sha256(f"made up {number}".encode()).hexdigest()[:16]
+
+
+def add(to: Archive, content: bytes, texts: Sequence[str], vectors: Vectors, spec: EncoderSpec) -> str:
+    """Publishes a video whose speech is ``texts``, one sentence every four seconds; returns its id."""
+    of = Source(hashlib.sha256(content).hexdigest(), len(content), (f"/made-up/{content.decode()}.mp4",))
+    with to.staging(of) as folder:
+        with TableWriter(folder / "speech", "speech", of.sha256[:16]) as writer:
+            writer.write(Segment(4.0 * i, 4.0 * i + 3.5, text) for i, text in enumerate(texts))
+        store_vectors.write(folder / "vectors", vectors)
+        rows, name = stored("speech", "0" * 16, folder / "speech", len(texts))
+        found, vector_name = stored("speech.faiss", "0" * 16, folder / "vectors", len(texts))
+        cells = {
+            "speech": Cell("speech", "0" * 16, "ok", (rows,), extent=4.0 * len(texts)),
+            "speech_vectors": Cell("speech_vectors", "0" * 16, "ok", (found,), encoder=spec.as_json()),
+        }
+        to.publish(of, cells, {name: folder / "speech", vector_name: folder / "vectors"})
+    return of.sha256[:16]
