@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import RLock
 
 from . import manifest as manifests
 from . import names
@@ -44,6 +45,8 @@ class Archive:
         self.backend, self.location = backend, backend.location
         self._open: OrderedDict[str, Shard] = OrderedDict()
         self._keep_open, self._named = keep_open, named
+        self._numbers: dict[str, tuple[tuple[int, ...], list[int]]] = {}
+        self._lock = RLock()
 
     @classmethod
     def open(cls, location: str | Path) -> Archive:
@@ -99,8 +102,15 @@ class Archive:
 
     def versions(self, video: str) -> list[int]:
         """Version numbers of the manifests of ``video``, newest first."""
-        names = self.backend.list(f"videos/{video}", "manifest-")
-        return sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
+        folder = f"videos/{video}"
+        stamp = self.backend.stamp(folder)
+        if stamp is not None and (known := self._numbers.get(video)) and known[0] == stamp:
+            return list(known[1])
+        names = self.backend.list(folder, "manifest-")
+        found = sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
+        if stamp is not None:
+            self._numbers[video] = stamp, list(found)
+        return found
 
     def newest_numbers(self) -> dict[str, int]:
         """For each video folder the highest version number in use: equal answers mean that nothing has changed."""
@@ -149,7 +159,11 @@ class Archive:
         return found
 
     def shard(self, video: str) -> Shard:
-        """The newest version of ``video``, kept open among the last used."""
+        """The newest version of ``video``, kept open among the last used.  Safe to use from several threads."""
+        with self._lock:
+            return self._shard(video)
+
+    def _shard(self, video: str) -> Shard:
         have = self._open.get(video)
         if have is None or have.manifest.version != next(iter(self.versions(video)), None):
             found = self.manifest(video)
@@ -189,7 +203,8 @@ class Archive:
             base = None
         if base is not None and not base.deleted:
             self._advance(video, lambda m: dataclasses.replace(m, cells=(), current={}, deleted=True))
-        self._open.pop(video, None)
+        with self._lock:
+            self._open.pop(video, None)
         kept = 0 if base is None else 1  # the version that says so keeps the numbers going up
         for name in [*files, *(manifests.manifest_name(v) for v in reversed(self.versions(video)[kept:]))]:
             self.backend.delete(f"{folder}/{name}")
@@ -219,7 +234,8 @@ class Archive:
         key = f"videos/{base.video}/{manifests.manifest_name(new.version)}"
         if not self.backend.put_if_absent(key, new.encode()):
             return None
-        self._open.pop(base.video, None)
+        with self._lock:
+            self._open.pop(base.video, None)
         return new
 
     def _outrun(self, video: str, attempts: int) -> StorageError:

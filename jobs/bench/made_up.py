@@ -16,20 +16,49 @@ from ...store.records import Cell, Segment
 from ...store.schema import TableWriter
 from ...store.vectors import Vectors, normalised
 
-_SYLLABLES = tuple(a + b for a in "b d f g k l m n p r s t v br st tr".split() for b in "a e i o u an er is or".split())
+COMMON = (
+    "the and to of a in that is it you we on for this so are with have be at they was but not what can all there will "
+    "one from if about or just as like do now your which then when them some more out up would how also because our "
+    "time people think very here two see know go first make get into other really look over way little right where "
+    "back work water good years use day thing only take come place new three point world long much well same end "
+    "hand around small house car city school music light food table door room street river mountain morning night "
+    "summer winter market train station museum garden kitchen bridge island ship engine machine paper letter picture "
+    "camera phone window floor wall stone wood glass metal fire snow rain wind sun moon star earth field forest tree "
+    "flower fruit apple bread cheese cake coffee tea sugar salt oil knife spoon cup plate bottle box bag shirt shoe "
+    "hat coat red blue green yellow white black brown grey large tall short wide deep high low fast slow early late "
+    "old young warm cold dry wet clean dark bright quiet loud heavy soft hard easy open closed full empty north south "
+    "east west left side top bottom corner middle four five six seven eight nine ten twelve twenty hundred thousand "
+    "minute hour week month doctor teacher student farmer driver sister brother mother father child friend neighbour "
+    "king queen army police lawyer artist player team game ball goal race horse dog cat bird fish cow sheep"
+).split()
 
 
-def sentences(count: int, seed: int = 0, vocabulary: int = 20_000) -> list[str]:
-    """Sentences of 5 to 25 words, 13 on average as in speech; words follow Zipf's law, function words among them."""
+def sentences(count: int, seed: int = 0, invented: int = 0) -> list[str]:
+    """Sentences of 5 to 25 everyday words, 13 on average as in speech, drawn after Zipf's law.
+
+    ``invented``: so many made-up words follow in the vocabulary, as names and rare words do in a large archive.  An
+    encoder cuts these into several tokens, an everyday word is one.
+    """
     rng = np.random.default_rng(seed)
-    made = ["".join(rng.choice(_SYLLABLES, rng.integers(1, 4))) for _ in range(vocabulary)]
-    common = "the and to of a in that is it you we on for this so are with have be at".split()
-    words = np.array([*common, *made])
+    syllables = [a + b for a in "b d f g k l m n p r s t v br st tr".split() for b in "a e i o u an er is or".split()]
+    made = ["".join(rng.choice(syllables, rng.integers(2, 5))) for _ in range(invented)]
+    words = np.array([*COMMON, *made])
     share = 1 / np.arange(2, len(words) + 2)
     lengths = np.clip(rng.poisson(13, count), 5, 25)
     picked = rng.choice(len(words), int(lengths.sum()), p=share / share.sum())
     ends = np.cumsum(lengths)
     return [" ".join(words[picked[e - n : e]]).capitalize() + "." for n, e in zip(lengths, ends, strict=True)]
+
+
+def questions(count: int, seed: int = 1) -> list[str]:
+    """Questions of 6 to 12 everyday words about what is said."""
+    rng = np.random.default_rng(seed)
+    rare = [w for w in COMMON[120:] if len(w) > 2]
+    forms = (
+        "What does the speaker say about the {} {}?", "Where is the {} {} near the {}?",
+        "Who talks about the {} and the {}?", "When does the {} {} open?", "How many {} are in the {} {}?",
+    )  # fmt: skip
+    return [forms[i % len(forms)].format(*rng.choice(rare, 3)) for i in range(count)]
 
 
 def hard(count: int, dim: int, seed: int, inner: int = 10) -> Vectors:

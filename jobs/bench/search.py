@@ -33,7 +33,7 @@ def run(rows: int, dim: int, queries: int, videos: int, options: SearchOptions, 
     else:
         vectors, asked = made_up.perturbed(real, rows, 7), made_up.perturbed(real, queries, 8)
     spec = EncoderSpec("made up", "0" * 16, int(vectors.shape[1]))
-    texts = made_up.sentences(rows)
+    texts = made_up.sentences(rows, invented=20_000)
     with tempfile.TemporaryDirectory() as name:
         archive = made_up.archive(Path(name) / "archive", texts, vectors, spec, videos)
         built, build_s = _built(archive)
