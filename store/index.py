@@ -253,7 +253,7 @@ class Coverage:
     ``live``: its blocks that are the newest; ``fresh``: for videos with rows that it does not hold, these rows;
     ``numbers``: highest version of each video when it was looked at; ``rows``: those of speech and text in all videos;
     ``changed``: there is something that a new version of the index would say otherwise; ``damaged``: what is wrong with
-    videos that cannot be read, by video.
+    videos that cannot be read, by video; ``behind``: videos of which an older version was read.
     """
 
     numbers: Mapping[str, int]
@@ -262,6 +262,7 @@ class Coverage:
     rows: int = 0
     changed: bool = False
     damaged: dict[str, str] = field(default_factory=dict)
+    behind: set[str] = field(default_factory=set)
 
 
 def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str, int] | None = None) -> Coverage:
@@ -278,13 +279,15 @@ def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str,
             continue
         out.changed = True
         try:
-            manifest = archive.manifest(video)
+            found = archive.newest(video)
         except StorageError:
             raise
         except (ArchiveDamaged, NoSuchVideo, OSError) as e:
             out.damaged[video] = one_line(e)
             continue
-        have = wanted(manifest) if manifest else {}
+        if found is None or found.version != number:  # it cannot be read just now, or never again
+            out.behind.add(video)
+        have = wanted(found) if found and not found.deleted else {}
         out.rows += sum(w.file.rows for k, w in have.items() if k != "frames")
         good = [b for b in own if b.kind in have and b.names == have[b.kind].names]
         out.live += good

@@ -171,7 +171,9 @@ class _Work:
             progress(done, len(self._todo))
             self._add(video, kinds, writer)
         progress(len(self._todo), len(self._todo))
-        bad = {*self.damaged, *(v for v in self._todo if v not in self.added)}  # are looked at again next time
+        whole = {(b.video, b.kind) for b in self.blocks}
+        partly = {v for v, kinds in self._todo.items() if any((v, k) not in whole for k in kinds)}
+        bad = {*self.damaged, *self.cover.behind, *partly}  # are looked at again each time
         known = [(v, n) for v, n in self.cover.numbers.items() if v not in bad]
         writer.fill("videos", known)
         writer.fill("blocks", (b.as_row() for b in self.blocks))
@@ -222,7 +224,7 @@ class _Work:
         except ArchiveDamaged as e:
             self.damaged[video] = one_line(e)
             return
-        vectors = {k: self._vectors(video, k, w) for k, w in kinds.items()}
+        vectors = {k: self._vectors(video, k, w) if k in self.builders else None for k, w in kinds.items()}
         if video in self.damaged:
             return
         for kind, w in kinds.items():

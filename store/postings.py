@@ -146,8 +146,9 @@ class StoredLists:
         self.path, self._rows, self._lock = path, rows, Lock()
         with machine_errors(path), path.open("rb"):
             pass
-        self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with self._reading():
+            self._db = sqlite3.connect(address, uri=True, check_same_thread=False)
             for rule in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON"):
                 self._db.execute(f"PRAGMA {rule}")
             found = {sql for kind, sql in self._db.execute("SELECT type, sql FROM sqlite_master") if sql}
