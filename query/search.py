@@ -180,5 +180,8 @@ class Searcher:
 
 
 def _best(found: Scored, k: int) -> Scored:
-    """The best ``k``, best first; equal scores in the order of their places, so that an index changes nothing."""
-    return sorted(found, key=lambda x: (-x[0], x[1]))[:k]
+    """The best ``k``, best first; equal scores in the order of their places, so that an index changes nothing.
+
+    Equal are scores that differ only by the order in which a sum was taken.
+    """
+    return sorted(found, key=lambda x: (-round(x[0], 6), x[1]))[:k]

@@ -48,8 +48,13 @@ def lists_for(rows: int) -> int:
 
 
 def probes_for(lists: int) -> int:
-    """How many lists are scanned for a query: one in 21, at least 24."""
-    return min(lists, max(24, lists * 3 // 64))
+    """How many lists are scanned for a query: one in 21, at least 48."""
+    return min(lists, max(48, lists * 3 // 64))
+
+
+def codes_for(dim: int) -> int:
+    """How many 4-bit codes a vector has: one for 4 dimensions, more where there are few."""
+    return dim // 4 if dim >= 256 and dim % 4 == 0 else dim // 2 if dim % 2 == 0 else dim
 
 
 class AnnBuilder:
@@ -72,7 +77,7 @@ class AnnBuilder:
         faiss.omp_set_num_threads(threads)
         try:
             base = faiss.IndexIVFPQFastScan(
-                faiss.IndexFlatIP(dim), dim, lists, dim // 4 if dim % 4 == 0 else dim, 4, faiss.METRIC_INNER_PRODUCT
+                faiss.IndexFlatIP(dim), dim, lists, codes_for(dim), 4, faiss.METRIC_INNER_PRODUCT
             )
             for clustering in (base.cp, base.pq.cp):
                 clustering.min_points_per_centroid, clustering.max_points_per_centroid = 1, SAMPLE
