@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import machine_errors, storage_errors
+from .backend import storage_errors
 from .errors import ArchiveDamaged
-from .vectors import Vectors
+from .vectors import Vectors, head_of
 
 Positions = NDArray[np.int64]
 _MAGIC = b"IxRF"  # IndexRefine
@@ -54,7 +54,8 @@ def probes_for(lists: int) -> int:
 
 def codes_for(dim: int) -> int:
     """How many 4-bit codes a vector has: one for 4 dimensions, more where there are few."""
-    return dim // 4 if dim >= 256 and dim % 4 == 0 else dim // 2 if dim % 2 == 0 else dim
+    step = 4 if dim >= 256 else 2 if dim >= 64 else 1
+    return dim // step if dim % step == 0 else dim
 
 
 class AnnBuilder:
@@ -128,8 +129,7 @@ class AnnFile:
     def __init__(self, path: Path, rows: int, dim: int, in_memory: bool = False) -> None:
         """Opens ``path``; :class:`ArchiveDamaged` where its header, parts or sizes do not fit ``rows`` and ``dim``."""
         self.path, self.rows, self.dim = path, rows, dim
-        with machine_errors(path), path.open("rb") as f:
-            head = f.read(_HEADER.size)
+        head = head_of(path, _HEADER.size)
         try:
             magic, d, n, _, _, trained, metric = _HEADER.unpack(head)
         except struct.error as e:
@@ -142,8 +142,8 @@ class AnnFile:
             self.index = faiss.read_index(str(path), flags)
             self._check(faiss)
         except (RuntimeError, MemoryError) as e:
-            with machine_errors(path), path.open("rb"):
-                raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0][:200]})") from e
+            head_of(path, 0)  # its message does not say why it could not open it
+            raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0][:200]})") from e
 
     def _check(self, faiss: Any) -> None:
         """Holds the parts against the header: a position beyond the end would be read from other memory."""

@@ -123,14 +123,16 @@ def _stale(base: ArchiveIndex, cover: Coverage, terms_id: str) -> bool:
     if cover.rows and base.manifest.rows > MOST_ROWS // 2:
         return True
     for kind in KINDS:
-        spaces = Counter[EncoderSpec]()
+        spaces, own = Counter[EncoderSpec](), base.manifest.encoders.get(kind)
         for kinds in cover.fresh.values():
-            if (w := kinds.get(kind)) and w.encoder and w.encoder != base.manifest.encoders.get(kind):
+            if (w := kinds.get(kind)) and w.encoder:
                 spaces[w.encoder] += w.file.rows
         held, live = base.rows(kind), sum(b.rows for b in cover.live if b.kind == kind and b.vector >= 0)
-        if held and (live < (1 - MOST_DEAD) * held or live < max(spaces.values(), default=0)):
+        if held and (
+            live < (1 - MOST_DEAD) * held or live < max((n for s, n in spaces.items() if s != own), default=0)
+        ):
             return True
-        if base.manifest.trained.get(kind, 0) and live > MOST_GROWTH * base.manifest.trained[kind]:
+        if own and live + spaces[own] > MOST_GROWTH * base.manifest.trained[kind]:
             return True
     live = sum(b.rows for b in cover.live if b.first >= 0)
     return live < (1 - MOST_DEAD) * base.manifest.rows

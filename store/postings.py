@@ -21,8 +21,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import machine_errors
 from .errors import ArchiveDamaged, StorageError, one_line
+from .vectors import head_of
 
 K1, B = 1.2, 0.75
 POSTING = np.dtype([("row", "<i4"), ("length", "<u2"), ("count", "u1"), ("flags", "u1")])
@@ -144,8 +144,7 @@ class StoredLists:
     def __init__(self, path: Path, schema: Sequence[str], rows: int) -> None:
         """``rows``: how many numbers have been given.  :class:`ArchiveDamaged` where the file is another."""
         self.path, self._rows, self._lock = path, rows, Lock()
-        with machine_errors(path), path.open("rb"):
-            pass
+        head_of(path, 0)
         address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         with self._reading():
             self._db = sqlite3.connect(address, uri=True, check_same_thread=False)
