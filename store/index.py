@@ -166,6 +166,9 @@ def decode(data: bytes, where: str) -> IndexManifest:
         numbers = [made.version, made.rows, made.videos, *made.trained.values(), *(f.rows for f in files)]
         if not all(isinstance(n, int) and 0 <= n <= MOST_ROWS for n in numbers) or not isinstance(made.terms, str):
             raise ValueError("its numbers are out of range")
+        held = {f.kind.removesuffix(".faiss") for f in files if f.kind.endswith(".faiss")}
+        if not held <= {*KINDS} or not held == encoders.keys() == made.trained.keys():
+            raise ValueError("its files and encoders do not fit each other")
         return made
     except NotAnArchive:
         raise

@@ -52,8 +52,8 @@ def write(path: Path, vectors: Vectors) -> None:
 
 
 def head_of(path: Path, size: int) -> bytes:
-    """The first ``size`` bytes of a file; :class:`ArchiveDamaged` where it cannot be read, StorageError where the machine
-    lacks what it takes.
+    """The first ``size`` bytes of a file; :class:`ArchiveDamaged` where it cannot be read, or StorageError where the
+    machine lacks what it takes.
     """
     try:
         with machine_errors(path), path.open("rb") as f:

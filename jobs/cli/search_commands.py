@@ -31,7 +31,7 @@ def search(
         list[str] | None,
         typer.Option("--kind", "-k", metavar="speech|text|frame", help="Only this; may be repeated. Default: all."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-n", min=1, max=1000, help="How many rows.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many rows.")] = 10,
     thumbnails: Annotated[
         Path | None, typer.Option("--thumbnails", metavar="DIR", help="Write the frame on screen of each row there.")
     ] = None,
@@ -42,8 +42,11 @@ def search(
     """Find moments in all videos: by meaning and by words, with their times.  No video is opened."""
     from ...query import found as work
     from ...store.archive import Archive
+    from ...store.errors import UsageError
     from .. import build
 
+    if not 1 <= top <= 1000:
+        raise UsageError(f"--top {top}: give a number from 1 to 1000")
     asked = {"frame": "frames"}
     kinds: Any = list(dict.fromkeys(asked.get(k, k) for k in kind or ("speech", "text", "frame")))
     opened = Archive.open(archive)
