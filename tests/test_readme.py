@@ -34,6 +34,8 @@ def test_named_switches_exist() -> None:
         ["ingest"],
         ["ask"],
         ["batch"],
+        ["search"],
+        ["index"],
         ["show"],
         ["eval", "corpus"],
         ["gc"],

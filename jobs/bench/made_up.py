@@ -50,6 +50,15 @@ def sentences(count: int, seed: int = 0, invented: int = 0) -> list[str]:
     return [" ".join(words[picked[e - n : e]]).capitalize() + "." for n, e in zip(lengths, ends, strict=True)]
 
 
+def spliced(rows: Sequence[str], count: int, seed: int = 3) -> list[str]:
+    """``count`` texts like ``rows``: these, then front halves of some of them before rear halves of others."""
+    rng, out = np.random.default_rng(seed), list(rows[:count])
+    while len(out) < count:
+        front, rear = (rows[int(i)].split() for i in rng.integers(0, len(rows), 2))
+        out.append(" ".join([*front[: (len(front) + 1) // 2], *rear[len(rear) // 2 :]]))
+    return out
+
+
 def questions(count: int, seed: int = 1) -> list[str]:
     """Questions of 6 to 12 everyday words about what is said."""
     rng = np.random.default_rng(seed)

@@ -33,8 +33,9 @@ SIZES = (100, 1_000, 4_200)
 def run(
     make: Callable[[Archive], Asker], archive: Archive | None, sizes: Sequence[int], runs: int, askers: int
 ) -> dict[str, Any]:
-    """All figures; warm and concurrent questions go to ``archive`` (None: a made-up one of 1,000 rows)."""
-    documents = made_up.sentences(max(sizes))
+    """All figures.  Documents are rows of ``archive``, warm and concurrent questions go to it; None: made-up ones."""
+    real = [t for s in archive.shards() for k in ("speech", "text") for t, _ in s.texts(k) if t] if archive else []
+    documents = made_up.spliced(real, max(sizes)) if real else made_up.sentences(max(sizes))
     asked = made_up.questions(100, seed=2)
     beside = beside_published(make, sizes, documents, runs)
     with tempfile.TemporaryDirectory() as name:
@@ -45,6 +46,7 @@ def run(
         return {
             "bench": "query",
             "machine": machine(),
+            "documents": "rows of the archive" if real else "made up",
             "sizes": beside,
             "warm": warm(make(archive), asked),
             "concurrent": concurrent(make(archive), asked[:20], askers, 20),

@@ -130,7 +130,7 @@ def search(
 def query(
     archive: Annotated[
         str | None,
-        typer.Argument(metavar="[ARCHIVE]", help="Warm and concurrent questions go to it; default: made up."),
+        typer.Argument(metavar="[ARCHIVE]", help="Its rows are the documents; default: made-up ones."),
     ] = None,
     documents: Annotated[
         list[int] | None, typer.Option("--documents", min=1, help="Archive sizes in rows; may be repeated.")
