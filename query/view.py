@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.archive import Archive
+from ..store.coverage import Coverage, coverage, shard
 from ..store.encoders import EncoderSpec
 from ..store.errors import ArchiveDamaged, one_line
-from ..store.index import KINDS, MEND, ArchiveIndex, Block, Coverage, Kind, coverage, newest, shard, versions, wanted
+from ..store.index import KINDS, MEND, ArchiveIndex, Block, Kind, newest, versions, wanted
 from ..store.postings import DOUBTFUL, SCREEN, Postings, Rows, length
 from ..store.shard import Shard
 from ..store.vectors import VectorFile, Vectors

@@ -19,6 +19,7 @@ from . import ann
 from .ann import AnnBuilder
 from .archive import Archive, now, stored, version
 from .backend import storage_errors
+from .coverage import Coverage, coverage, shard
 from .encoders import EncoderSpec
 from .errors import ArchiveDamaged, StorageError, one_line
 from .index import (
@@ -27,13 +28,10 @@ from .index import (
     TABLES,
     ArchiveIndex,
     Block,
-    Coverage,
     IndexManifest,
     Kind,
     Wanted,
-    coverage,
     newest,
-    shard,
     versions,
     wanted,
 )

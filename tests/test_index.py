@@ -15,7 +15,7 @@ from store_tools import SPEC, rows_of_norm_1
 from vidrag.query.found import search, thumbnails
 from vidrag.query.rows import RowSet
 from vidrag.query.words import terms
-from vidrag.store import index
+from vidrag.store import coverage, index
 from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.errors import NoSuchVideo, SpaceMismatch, UsageError
@@ -138,7 +138,7 @@ def test_a_new_name_alone_reads_no_rows_again(archive: Archive) -> None:
     archive.publish(source_of("a.mp4"), {}, {})
     archive.drop(video, lambda c: False)
     put(archive, "a.mp4", sentences(6, 1), sentences(3, 51), 4, seed=1)  # the same rows
-    cover = index.coverage(archive, index.newest(archive, []))
+    cover = coverage.coverage(archive, index.newest(archive, []))
     assert cover.fresh == {}
     same(archive, ["locker"])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from index_tools import ask, build, plain, put, same, searcher, sentences, source_of
 from test_store_damage import DAMAGE
-from vidrag.store import index, index_upkeep
+from vidrag.store import coverage, index, index_upkeep
 from vidrag.store.archive import Archive
 from vidrag.store.fingerprints import canonical
 from vidrag.store.index import FOLDER
@@ -183,7 +183,7 @@ def test_a_damaged_video_is_left_out_and_named(indexed: Archive) -> None:
     assert hits and all("b.mp4" in n or video in n for n in view.notes) and view.notes
     made = build(indexed, rebuild=True)
     assert len(made.damaged) == 1 and video in made.damaged[0] and made.videos == 3
-    assert index.coverage(indexed, index.newest(indexed, [])).fresh.keys() == {video}
+    assert coverage.coverage(indexed, index.newest(indexed, [])).fresh.keys() == {video}
 
 
 def test_gc_keeps_the_newest_version_only(indexed: Archive) -> None:

@@ -98,7 +98,8 @@ def index(
     from ...query.words import terms
     from ...store import index_build
     from ...store.archive import Archive
-    from ...store.index import coverage, versions
+    from ...store.coverage import coverage
+    from ...store.index import versions
 
     opened, least = Archive.open(archive), profile_of(profile, settings).search.index_rows
     opened.backend.check_writable()

@@ -23,6 +23,7 @@ from store_tools import RECORDS, SPEC, publish_all, publish_speech, rows_of_norm
 from vidrag.ingest.stages import readers
 from vidrag.jobs.ledger import Ledger
 from vidrag.store import (
+    coverage,
     index,
     index_build,
     index_upkeep,
@@ -120,7 +121,7 @@ def indexed(archive: Path) -> None:
 
     opened = Archive.open(archive)
     made, notes = index_build.update(opened, terms, TERMS_ID), list[str]()
-    if made.damaged or index.coverage(opened, index.newest(opened, notes)).changed or notes:
+    if made.damaged or coverage.coverage(opened, index.newest(opened, notes)).changed or notes:
         raise ArchiveDamaged(f"not everything is in the index: {made} {notes}")
 
 
