@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# make test-faults: the long fault tests (docs/faults.md): an hour or more.
+# make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
 .PHONY: demo test test-faults lint types docker-check docker-prove check install clean
 
 install: $(STAMP)
@@ -52,7 +52,7 @@ test: check
 FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests/test_media_bad.py tests/test_ray.py
 
 test-faults: $(STAMP)-dev
-	@$(BIN)/python -m pytest -q -s -m slow $(FAULTS)
+	@$(BIN)/python -m pytest -q -rs -n 2 -m slow $(FAULTS)
 	@echo "test-faults: all passed"
 
 clean:

@@ -124,17 +124,20 @@ def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[st
 
 
 def _sound_again(archive: Archive, damage: Damage) -> bool:
-    """True for a manifest that could not be read only for a moment: with it a whole version would go."""
-    number = manifests.manifest_version(damage.key.rsplit("/", 1)[1])
-    if number is None:
-        return False
+    """True for what could not be read only for a moment: with it a whole version would go, or hours of work."""
+    name = damage.key.rsplit("/", 1)[1]
+    number = manifests.manifest_version(name)
     try:
-        archive.version(damage.video, number)
+        if number is not None:
+            archive.version(damage.video, number)
+            return True
+        manifest = archive.manifest(damage.video)
     except StorageError:
         raise
     except (ArchiveDamaged, OSError):
         return False
-    return True
+    named = [(c, f) for c in manifest.cells for f in c.files if f.name == name] if manifest else []
+    return bool(named) and not any(_problem(archive, damage.key, c, f) for c, f in named)
 
 
 def _lost(manifest: Manifest, bad: set[str], readers: Callable[[str], set[str]]) -> Callable[[Cell], bool]:
