@@ -8,7 +8,7 @@ from typing import Any
 
 from ..store.records import Evidence
 from .context import as_json
-from .decouple import Request
+from .request import Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..store.encoders import Picture
 from ..store.fingerprints import digest
 from ..store.pictures import decode_jpeg
 from ..store.records import Detection
@@ -32,9 +33,20 @@ class DetectionCache:
 
     def detect(self, shard: Shard, row: int, entities: Sequence[str]) -> tuple[Detection, ...]:
         """What of ``entities`` is in stored frame ``row`` of ``shard``."""
+        return self.remembered(shard, row, self.detector.identity, entities, self.detector.detect)
+
+    def remembered(
+        self,
+        shard: Shard,
+        row: int,
+        identity: str,
+        entities: Sequence[str],
+        look: Callable[[Picture, Sequence[str]], Sequence[Detection]],
+    ) -> tuple[Detection, ...]:
+        """What ``look``, whose way of looking ``identity`` names, finds of ``entities`` in stored frame ``row``."""
         frames = shard.manifest.current.get("frames", "")
         asked = digest(sorted(set(entities)))
-        key = (shard.video, frames, row, self.detector.identity, asked)
+        key = (shard.video, frames, row, identity, asked)
         with self._lock:
             found = self._db.execute(
                 "SELECT found FROM detections WHERE video=? AND frames=? AND row=? AND detector=? AND entities=?", key
@@ -43,7 +55,7 @@ class DetectionCache:
                 self.hits += 1
                 return tuple(Detection(d[0], d[1], tuple(d[2])) for d in json.loads(found[0]))
             self.misses += 1
-            seen = self.detector.detect(decode_jpeg(shard.jpeg(row)), entities)
+            seen = tuple(look(decode_jpeg(shard.jpeg(row)), entities))
             told = json.dumps([[d.label, d.score, d.box] for d in seen])
             try:
                 with self._db:

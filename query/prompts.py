@@ -21,7 +21,11 @@ _DECOUPLE = """You turn a question about a video into search requests, as JSON:
 "asr": one sentence to look for in what is spoken, or null when speech cannot help;
 "det": at most five physical things to look for in the picture, nouns without articles, or [];
 "type": any of "location", "number", "relation": what must be known of these things;
-"captions": one to three short statements that a matching picture would bear out, or [].
+"captions": one to three short statements that a matching picture would bear out, or [];
+"time": where in the video: [{"kind": "beginning" or "end"}] or [{"kind": "after", "before", "next", "previous" or \
+"during", "text": the event}], else [];
+"scope": "moment", "whole" for a question about all of the video, or "several" videos;
+"negations": what the question excludes, or [].
 Write only what the question itself holds. Do not answer it."""
 
 

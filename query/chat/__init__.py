@@ -10,10 +10,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from ...store.records import Evidence
 from .. import prompts
+from ..passages import Passage
+from ..request import Order
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -22,29 +24,36 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class Task:
     """A question ready to be answered.
 
-    ``evidence`` is in time order.  ``affinity`` holds, for rows with a stored vector, the inner product of each
-    option with the row; ``weight`` how rare each term is among the rows searched (higher is rarer).  ``pictures`` are
-    JPEGs of key frames, with the id of their row, for engines that look at pictures.
+    ``evidence`` is in time order; ``passages`` say which rows belong together, best first.  ``weight`` tells how rare
+    each term is among the rows searched (higher is rarer); ``subjects`` are the names and phrases of the question.
+    ``pictures`` are JPEGs of key frames, with the id of their row, for engines that look at pictures.  ``order``: the
+    question asks which option comes first or last; ``anchor``: the kind of row that it asks for.
     """
 
     question: str
     options: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
-    affinity: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    passages: tuple[Passage, ...] = ()
     weight: Mapping[str, float] = field(default_factory=dict)
+    subjects: tuple[str, ...] = ()
     pictures: tuple[tuple[str, bytes], ...] = ()
     visual: bool = False
+    order: Order | None = None
+    anchor: Literal["speech", "text"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An engine's answer, not checked yet.  ``choice`` is the index of an option; ``citations`` are evidence ids."""
+    """An engine's answer, not checked yet.  ``choice`` is the index of an option; ``citations`` are evidence ids;
+    ``confidence`` how sure it is, 0..1 (None: it cannot tell).
+    """
 
     text: str
     choice: int | None = None
     citations: tuple[str, ...] = ()
     abstained: bool = False
     notes: tuple[str, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,9 @@ class Ingest:
         hands, stages = self.hands, 0
         for video, (states, sizes) in hands.ask("seen_stages", self.at).items():
             final, all_sizes = self.done[video]
-            told = {k: v for k, v in states.items() if v != "failed"}  # a read that failed once is a row; the rerun mends
+            told = {
+                k: v for k, v in states.items() if v != "failed"
+            }  # a read that failed once is a row; the rerun mends
             assert told.items() <= final.items(), f"{what}: {states}"
             assert all(a in (0, b) for a, b in zip(sizes, all_sizes, strict=True)), f"{what}: {sizes}"
             stages += len(told)
