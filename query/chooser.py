@@ -60,9 +60,10 @@ def evidence_terms(features: Features) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Chooser:
-    """``weights``: one for each of :data:`TERMS`; ``silent``: the score of "the videos do not say"; ``answerable``:
-    the bias and weights of covered, subject and dense of the best passage, for questions without options; ``fitted``: on what,
-    and how well.
+    """``weights``: one for each of :data:`TERMS`; ``silent``: the score of "the videos do not say".
+
+    ``answerable``: the bias and the weights of covered, subject and dense of the best passage, for questions without
+    options; ``fitted``: on what, and how well.
     """
 
     weights: Mapping[str, float]

@@ -40,7 +40,9 @@ _NO_EVENT = re.compile(
 )
 _WHOLE = re.compile(
     r"\b(?:(?:main|overall|central|primary|general|core) (?:\w+ ){0,2}(?:topic|theme|idea|point|content|purpose|"
-    r"message|subject|focus|character|goal|argument)|what (?:is|does|are) th(?:is|e) (?:video|film|movie|clip|talk|lecture|"
+    r"message|subject|focus|"
+    r"character|goal|argument)|"
+    r"what (?:is|does|are) th(?:is|e) (?:video|film|movie|clip|talk|lecture|"
     r"documentary)s?(?: \w+)? (?:about|convey)|what (?:kind|type|sort|genre|style) of (?:video|film|movie|clip|show|"
     r"programme|program)|genre|summar\w+|talk(?:s|ing)? about in general|throughout|in total|altogether|overall|whole "
     r"(?:video|film|movie)|entire (?:video|film|movie)|how many (?:times|instances|different)|following "

@@ -15,7 +15,7 @@ from .context import Candidate
 from .ordering import holders
 from .passages import Link
 from .request import Request
-from .retrieve import Hit, RetrieveOptions, retrieve
+from .retrieve import Hit, RetrieveOptions, may_be_used, retrieve
 from .rows import RowKind, RowSet
 from .visual import VisualIndex
 from .words import sought, terms
@@ -60,8 +60,9 @@ def found_rows(
     for hit in hits:
         slides.add(hit.at, _candidate(rows, hit, statements))
     out = Found()
-    named = [at for _, at, _ in holders(choices, rows.spelt)] if request.order else []
-    pairs = hops.chains(rows, [h.at for h in hits], asked, request.names, hop)
+    usable = may_be_used(rows, options)
+    named = [at for _, at, _ in holders(choices, rows.spelt) if usable[at]] if request.order else []
+    pairs = hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable)
     for at in (at for at in [*named, *(p for c in pairs for p in (c.first, c.second))] if at not in slides.place):
         slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0), statements))
     out.joined = [Joined(slides.of(c.first), slides.of(c.second), "chain") for c in pairs]

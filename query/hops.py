@@ -40,11 +40,17 @@ class Chain:
 
 
 def chains(
-    rows: RowSet, ranked: Sequence[int], asked: Sequence[str], names: Sequence[str], options: HopOptions
+    rows: RowSet,
+    ranked: Sequence[int],
+    asked: Sequence[str],
+    names: Sequence[str],
+    options: HopOptions,
+    usable: NDArray[np.bool_],
 ) -> list[Chain]:
     """Pairs of rows that bear out more of a question together than either alone, best first.
 
-    ``ranked``: places of rows, best first; ``asked``: the question's terms; ``names``: names in it.
+    ``ranked``: places of rows, best first; ``asked``: the question's terms; ``names``: names in it;
+    ``usable``: rows that may be a second hop, bool ``(len(rows),)``.
     """
     terms = list(dict.fromkeys(asked))
     if not options.most or len(terms) < 3 or len(rows.rows) < 2:
@@ -62,7 +68,7 @@ def chains(
             continue
         tells = rows.lexical([*open_terms, *added])
         for other in np.argsort(-tells, kind="stable")[:8].tolist():
-            if other == at or tells[other] <= 0:
+            if other == at or tells[other] <= 0 or not usable[other]:
                 continue
             theirs = _holds(rows, other, terms)
             links = [rows.rarity(t) for t in added if t in rows.terms[other]]

@@ -17,8 +17,8 @@ class KeyframeOptions(Options):
     """``method``: ``topk`` (the best frames at least ``apart_s`` seconds from each other), ``aks`` (Tang et al., 2025,
     arXiv 2502.21271: the timeline is split until scores peak), ``bolt`` (Liu et al., 2025, arXiv 2503.21483: inverse
     transform sampling of sharpened scores), ``uniform``, or ``paper`` (Video-RAG's threshold rule).  ``count``: the
-    most key frames.  ``votes``: how much a frame gains that is on screen with a row found by words, as a share of the spread
-    of scores.  ``sharpness``: the power to which ``bolt`` raises scores.  ``counted``: the most frames of a video in
+    most key frames.  ``votes``: how much a frame gains that is on screen with a row found by words, as a share of the
+    spread of scores.  ``sharpness``: the power to which ``bolt`` raises scores.  ``counted``: the most frames in
     which things are counted over time, 0 for none.
     """
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..store.records import EvidenceKind
+from ..store.records import Evidence, EvidenceKind
 
 Link = Literal["alone", "chain", "during", "next", "previous"]
 
@@ -30,3 +31,9 @@ class Passage:
     rank: int
     dense: float = 0.0
     shown: tuple[float, ...] = ()
+
+
+def alone(evidence: Sequence[Evidence]) -> tuple[Passage, ...]:
+    """Each row as a passage of its own, the row found first first."""
+    rows = sorted(evidence, key=lambda e: e.rank)
+    return tuple(Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank) for e in rows)

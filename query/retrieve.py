@@ -58,6 +58,11 @@ def _mean(vectors: Sequence[Vectors]) -> Vectors:
     return normalised(np.mean(vectors, axis=0))
 
 
+def may_be_used(rows: RowSet, options: RetrieveOptions) -> NDArray[np.bool_]:
+    """Which rows are not too doubtful, bool ``(len(rows),)``."""
+    return np.array([options.doubtful or not r.doubts for r in rows.rows], bool)
+
+
 def retrieve(
     rows: RowSet,
     queries: dict[RowKind, Vectors],
@@ -74,7 +79,7 @@ def retrieve(
     """
     if not rows.rows:
         return []
-    usable = np.array([options.doubtful or not r.doubts for r in rows.rows])
+    usable = may_be_used(rows, options)
     dense = np.where(usable, rows.dense(queries), -1.0)
     if options.method == "all":
         return [Hit(int(at), 0.0, float(dense[at]), 0.0) for at in np.flatnonzero(usable)]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .likeness import Spelt, likeness, spelt
-from .passages import Passage
+from .passages import Passage, alone
 from .words import sought, terms, words
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def features(task: Task) -> Features:
     others; ``pictured``: 1 where a question about what is seen meets a picture; ``written``: 1 for screen text, which
     is read better than speech is heard; ``asked``: 1 where the question asks for rows of this very kind.
     """
-    passages = task.passages
+    passages = task.passages or alone(task.evidence)
     options = task.options or ("",)
     out = np.zeros((len(options), len(passages), len(NAMES)), np.float32)
     if not passages:

@@ -24,7 +24,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class Task:
     """A question ready to be answered.
 
-    ``evidence`` is in time order; ``passages`` say which rows belong together, best first.  ``weight`` tells how rare
+    ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row
+    stands alone).  ``weight`` tells how rare
     each term is among the rows searched (higher is rarer); ``subjects`` are the names and phrases of the question.
     ``pictures`` are JPEGs of key frames, with the id of their row, for engines that look at pictures.  ``order``: the
     question asks which option comes first or last; ``anchor``: the kind of row that it asks for.

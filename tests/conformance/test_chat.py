@@ -10,6 +10,7 @@ import pytest
 from chat_server import ChatServer, serving
 from engine_tools import loaded, names
 from vidrag.query.chat import Chat, Draft, LanguageModel, Message, Reply, Task
+from vidrag.query.passages import alone
 from vidrag.query.prompts import answer_schema
 from vidrag.store.records import Evidence
 
@@ -25,7 +26,7 @@ TASKS = {
     "open": Task("Where are the lockers?", (), ROWS),
     "choice": Task("Where are the lockers?", OPTIONS, ROWS),
     "visual": Task("Where are the lockers?", OPTIONS, ROWS, visual=True),
-    "near": Task("Where are the lockers?", OPTIONS, ROWS, {"E2": (0.1, 0.8, 0.2)}, {"locker": 3.0, "staircase": 2.0}),
+    "near": Task("Where are the lockers?", OPTIONS, ROWS, alone(ROWS), {"locker": 3.0, "staircase": 2.0}),
     "no evidence": Task("Where are the lockers?", (), ()),
     "choice without evidence": Task("Where are the lockers?", OPTIONS, ()),
     "hostile": Task("Where are the lockers?", OPTIONS, (Evidence("E1", "text", "0" * 16, "x", 0, 1, HOSTILE, 1, 1),)),
