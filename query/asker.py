@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
@@ -70,6 +70,7 @@ class _Steps:
 
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    degraded: bool = False
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -104,8 +105,14 @@ class Asker:
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._opened: OrderedDict[tuple[tuple[str, int], ...], _Opened] = OrderedDict()
 
-    def ask(self, question: str, videos: Sequence[str] | None = None, options: Sequence[str] = ()) -> Answer:
-        """Asks about ``videos`` (ids, prefixes or names; None: all).
+    def ask(
+        self,
+        question: str,
+        videos: Sequence[str] | None = None,
+        options: Sequence[str] = (),
+        tell: Callable[[str], object] | None = None,
+    ) -> Answer:
+        """Asks about ``videos`` (ids, prefixes or names; None: all).  ``tell``: see :class:`.Task`.
 
         Raises :class:`~vidrag.store.errors.UsageError` for an empty or overlong question, repeated options and unknown
         videos; a failing language model is no error but a note and an answer from evidence alone.
@@ -133,7 +140,7 @@ class Asker:
             )
         steps.notes += [f"[{e.id}] is doubtful speech: {', '.join(e.doubts)}" for e, _ in merged if e.doubts]
         with steps.step("answer"):
-            draft = self._answer(asked, choices, merged, opened, request, steps)
+            draft = self._answer(asked, choices, merged, opened, request, steps, tell)
         steps.timings["total"] = time.perf_counter() - began
         letter = LETTERS[draft.choice] if draft.choice is not None else None
         return Answer(
@@ -148,6 +155,10 @@ class Asker:
             steps.timings,
             self.profile,
             self.fingerprints,
+            draft.confidence,
+            draft.scores,
+            draft.usage,
+            steps.degraded,
         )
 
     def _open(self, question: str, videos: Sequence[str] | None, steps: _Steps) -> tuple[str, _Opened]:
@@ -206,6 +217,7 @@ class Asker:
                 request, note = decouple.by_model(question, self.chat)
                 if note:
                     steps.notes.append(note)
+                    steps.degraded = True
                 return request
             steps.notes.append("no language model is configured; the question was decoupled by rules")
         return decouple.by_rules(question)
@@ -284,6 +296,7 @@ class Asker:
         opened: _Opened,
         request: Request,
         steps: _Steps,
+        tell: Callable[[str], object] | None,
     ) -> Draft:
         evidence = tuple(e for e, _ in merged)
         asked = {t for text in (question, *choices) for t in terms(text)}
@@ -295,15 +308,17 @@ class Asker:
             {t: opened.rows.rarity(t) for t in asked},
             self._shown(opened, merged) if self.chat.looks else (),
             request.visual,
+            tell,
         )
         try:
             draft = self.chat.answer(task)
         except VidragError as e:
             steps.notes.append(f"answered from evidence alone: {one_line(e, 200)}")
+            steps.degraded = True
             return self.fallback.answer(task)
         if draft.citations or draft.abstained or not evidence:
             return draft
-        return Draft(draft.text, draft.choice, (), draft.abstained, (*draft.notes, "the answer cites no evidence"))
+        return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
 
     def _shown(self, opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
         """The pictures of the frame rows, for engines that look."""
