@@ -15,7 +15,7 @@ from ..query.answer import Answer
 from ..query.asker import Asker
 from ..store import engines
 from ..store.archive import Archive
-from ..store.errors import UsageError, VidragError, one_line
+from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
 from ..store.fingerprints import digest
 from .batch import Asked
 from .profile import Profile
@@ -128,6 +128,8 @@ def _answered(asker: Asker, one: Asked, counts: Counts) -> dict[str, Any]:
         if one.problem:
             raise UsageError(one.problem)
         found = asker.ask(one.question, one.videos, one.options)
+    except (EngineMissing, ModelMissing):  # no other question would fare better
+        raise
     except VidragError as e:
         counts.failed += 1
         return {"error_type": type(e).__name__, "error": one_line(e), "degraded": False}

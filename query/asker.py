@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
-from ..store.errors import NoSuchVideo, UsageError, VidragError, one_line
+from ..store.errors import EngineMissing, ModelMissing, NoSuchVideo, UsageError, VidragError, one_line
 from ..store.records import Evidence
 from ..store.shard import Shard
 from ..store.vectors import Vectors
@@ -115,7 +115,8 @@ class Asker:
         """Asks about ``videos`` (ids, prefixes or names; None: all).  ``tell``: see :class:`.Task`.
 
         Raises :class:`~vidrag.store.errors.UsageError` for an empty or overlong question, repeated options and unknown
-        videos; a failing language model is no error but a note and an answer from evidence alone.
+        videos; a failing language model is no error but a note and an answer from evidence alone, one that is not there
+        is :class:`~vidrag.store.errors.ModelMissing`.
         """
         began, steps = time.perf_counter(), _Steps()
         question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
@@ -312,6 +313,8 @@ class Asker:
         )
         try:
             draft = self.chat.answer(task)
+        except (EngineMissing, ModelMissing):
+            raise
         except VidragError as e:
             steps.notes.append(f"answered from evidence alone: {one_line(e, 200)}")
             steps.degraded = True

@@ -43,7 +43,11 @@ class LocalOptions(ModelOptions):
 
 
 class LocalChat(LanguageModel):
-    """One model with one slot: requests of several threads wait for each other.  Its last prefix is kept."""
+    """One model with one slot: requests of several threads wait for each other.  Its last prefix is kept.
+
+    The model is loaded when it is first asked: where all replies are known it never is.  Only then a file that is no
+    model shows itself as :class:`ModelMissing`, apart from one that does not even begin as one.
+    """
 
     Options = LocalOptions
     requires = ("xllamacpp",)
@@ -55,11 +59,11 @@ class LocalChat(LanguageModel):
 
     def __init__(self, options: LocalOptions) -> None:
         self.options, self.rotations, self.rows = options, options.rotations, options.rows
-        path = gguf(options.model)
+        self._path = gguf(options.model)
         told = [models.fingerprint(options.model), importlib.metadata.version("xllamacpp")]
         self.identity = f"local:{digest([*told, options.n_ctx, options.seed, options.temperature])}"
         self._lock = threading.Lock()
-        self._server = _loaded(path, options)
+        self._server: Any = None
 
     def complete(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
@@ -125,6 +129,8 @@ class LocalChat(LanguageModel):
                 pieces.put(("error", e))
 
         with self._lock:
+            if self._server is None:
+                self._server = _loaded(self._path, self.options)
             end = time.monotonic() + self.options.timeout_s
             threading.Thread(target=work, daemon=True, name="local-llm").start()
             try:
