@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chat_server import ChatServer, serving
-from engine_tools import loaded, names
+from engine_tools import loaded, names, test_gguf
 from vidrag.query.chat import Chat, Draft, LanguageModel, Message, Reply, Task, Usage
 from vidrag.query.prompts import answer_schema
 from vidrag.store.records import Evidence
@@ -42,8 +42,14 @@ def server() -> Iterator[ChatServer]:
         yield running
 
 
-@pytest.fixture(scope="module", params=names("chat"))
+ENGINES = [pytest.param(n, marks=pytest.mark.slow) if n == "local" else n for n in names("chat")]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest, server: ChatServer) -> Any:
+    """Every engine; ``local`` in the slow run, with the model that ``VIDRAG_TEST_GGUF`` names."""
+    if request.param == "local":
+        return loaded("chat", "local", {"model": test_gguf(), "n_ctx": 2048})
     options = {"base_url": server.url, "model": "m", "retries": 0} if request.param == "openai" else {}
     return loaded("chat", request.param, options)
 
@@ -57,7 +63,7 @@ def model(engine: Any) -> LanguageModel:
 
 def test_the_built_in_and_the_fake_are_there() -> None:
     """The suite runs over the engines of the default profile and the plugin."""
-    assert {"extractive", "openai", "fake"} <= set(names("chat"))
+    assert {"extractive", "openai", "local", "fake"} <= set(names("chat"))
 
 
 def test_keeps_the_protocol(engine: Any) -> None:
