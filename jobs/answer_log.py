@@ -115,11 +115,10 @@ def read(archive: Archive, run: str, columns: Sequence[str] | None = None) -> tu
         sizes = (file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
         if sum(sizes) > _MOST_BYTES:
             raise ValueError("larger than any run")
+        if missing := set(SCHEMAS["answers"].names) - set(file.schema_arrow.names):
+            raise ValueError(f"no column '{min(missing)}'")
         head = _batch(json.loads((file.schema_arrow.metadata or {})[_HEAD]))
-        rows = [r for b in file.iter_batches(_PART, columns=columns) for r in b.to_pylist()]
-        if columns is None and any(set(SCHEMAS["answers"].names) - set(r) for r in rows[:1]):
-            raise ValueError("columns are missing")
-        return head, rows
+        return head, [r for b in file.iter_batches(_PART, columns=columns) for r in b.to_pylist()]
     except FileNotFoundError as e:
         raise UsageError(f"{where}: is gone") from e
     except (ArchiveDamaged, MemoryError):

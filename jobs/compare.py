@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,9 +58,11 @@ def mcnemar(b: int, c: int) -> float:
     """Two-sided exact p of McNemar's test: how likely a split of ``b + c`` changed outcomes at least so uneven is,
     where each way is equally likely.
     """
-    n = b + c
-    tail = sum(math.comb(n, k) for k in range(min(b, c) + 1))
-    return float(min(1.0, 2 * tail / 2**n))
+    n, ways, tail = b + c, 1, 0  # ways to choose k of n, and their sum
+    for k in range(min(b, c) + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)
+    return min(1.0, float(2 * tail / 2**n))
 
 
 def why(a: Row, b: Row) -> str:
@@ -102,7 +103,7 @@ def _pairs(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[Row, Row]]
 
 
 def _right(row: Row) -> bool:
-    return bool(row["choice"] == row["right"])
+    return not row["error_type"] and bool(row["choice"] == row["right"])
 
 
 def _said(row: Row) -> tuple[Any, ...]:
