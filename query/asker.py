@@ -120,7 +120,7 @@ class Asker:
         """
         began, steps = time.perf_counter(), _Steps()
         question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
-        choices = _checked(question, options)
+        choices = _checked(question, [o.encode("utf-8", "replace").decode() for o in options])
         with steps.step("open"):
             asked, opened = self._open(question, videos, steps)
         with steps.step("decouple"):
