@@ -55,7 +55,7 @@ class AnswerLog:
 
     def add(self, row: dict[str, Any]) -> None:
         """One answer: the columns of the schema ``answers``."""
-        self._journal.write(json.dumps(row).encode() + b"\n")
+        self._journal.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         if time.monotonic() - self._synced >= self._sync_s:
             self._journal.sync()
             self._synced = time.monotonic()

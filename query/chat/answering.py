@@ -20,7 +20,7 @@ from ...store.errors import EngineFailed
 from .. import prompts
 from . import Draft, LanguageModel, Message, Reply, Task, Usage
 from .extractive import NOT_SAID
-from .replies import letter_mass, read_reply, said_so_far
+from .replies import letter_mass, read_reply, said_so_far, whole_text
 from .support import supporting
 
 LEAST_MASS = 0.05
@@ -60,7 +60,7 @@ class _Talk:
             u.cached + reply.cached,
             u.read + (reply.read or 0) * new,
             u.written + (reply.written or 0) * new,
-            (*u.replies, reply.text[:_KEPT]),
+            (*u.replies, whole_text(reply.text[:_KEPT])),
         )
         return reply
 
@@ -147,7 +147,11 @@ def _written(talk: _Talk, task: Task) -> Draft:
         if draft and (usable is None or draft.citations):
             usable = draft, problem
         if not again:
-            messages = [*messages, Message("assistant", reply.text[:500] or "{}"), prompts.correction(problem)]
+            messages = [
+                *messages,
+                Message("assistant", whole_text(reply.text[:500]) or "{}"),
+                prompts.correction(problem),
+            ]
     if usable is None:
         raise EngineFailed(f"the model's reply {problem}, also when asked again")
     draft, problem = usable

@@ -40,7 +40,7 @@ def read_reply(text: str, options: Sequence[str], ids: Sequence[str], cut: bool 
     told = json_object(text)
     if told is None:
         return None, "is HTML" if re.match(r"\s*<(?:!doctype|html|\?xml)", text, re.I) else "is no JSON object"
-    answer = told["answer"].strip() if isinstance(told.get("answer"), str) else ""
+    answer = whole_text(told["answer"]).strip() if isinstance(told.get("answer"), str) else ""
     abstained = told.get("answerable") is False
     choice = _choice(told.get("choice"), options) if options else None
     if options and choice is None:
@@ -48,7 +48,7 @@ def read_reply(text: str, options: Sequence[str], ids: Sequence[str], cut: bool 
     if not options and not answer and not abstained:
         return None, "holds no answer"
     raw = told.get("citations")
-    named = [str(c).strip("[]() ") for c in raw[:100]] if isinstance(raw, list) else []
+    named = [whole_text(str(c)).strip("[]() ") for c in raw[:100]] if isinstance(raw, list) else []
     cited = tuple(dict.fromkeys(c for c in named if c in ids))
     problem = ""
     if unknown := [c[:20] for c in dict.fromkeys(named) if c not in ids]:
@@ -56,6 +56,11 @@ def read_reply(text: str, options: Sequence[str], ids: Sequence[str], cut: bool 
     elif not cited and ids and not abstained:
         problem = "cites no row"
     return Draft(answer, choice, cited, abstained), problem
+
+
+def whole_text(text: str) -> str:
+    """``text`` with half characters, which JSON can bring, as question marks: it can be sent and written."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _unreadable(text: str, cut: bool) -> str:
