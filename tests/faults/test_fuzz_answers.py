@@ -175,7 +175,7 @@ def test_any_question_is_answered_or_refused(asker: Asker, counts: Mapping[str, 
         asker.chat = engines[i % 2]
         options = tuple(odd(rng, 40) for _ in range(rng.choice([0, 0, 0, 1, 2, 4, 30])))
         answered += sound(asker, odd(rng), options)
-    assert counts["questions"] * 0.3 < answered < counts["questions"]
+    assert counts["questions"] * 0.2 < answered < counts["questions"]
 
 
 @pytest.fixture
