@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..ingest.stages import EngineChoice
 from ..query.asker import Asker
+from ..query.chat.remembered import remembering
 from ..query.detections import DetectionCache
 from ..store import engines, models
 from ..store.archive import Archive
@@ -42,7 +43,7 @@ def asker(archive: Archive, profile: Profile) -> Asker:
     text = engines.load("text_encoder", *_of(profile, "text_encoder"))
     picture = engines.load("image_text_encoder", *_of(profile, "image_text_encoder"))
     detector = engines.load("detector", *_of(profile, "detector"))
-    chat = engines.load("chat", *_of(profile, "chat"))
+    chat = remembering(engines.load("chat", *_of(profile, "chat")), archive.cache_file("replies.sqlite"))
     fallback = chat if profile.chat.name == "extractive" else engines.load("chat", "extractive")
     cache = DetectionCache(detector, archive.cache_file("detections.sqlite"))
     prints = {
@@ -50,7 +51,7 @@ def asker(archive: Archive, profile: Profile) -> Asker:
         "text_encoder": text.spec.space,
         "image_text_encoder": picture.spec.space,
         "detector": detector.identity,
-        "chat": profile.chat.name,
+        "chat": getattr(chat, "identity", "") or profile.chat.name,
     }
     return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints)
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
-from ..store.errors import NoSuchVideo, UsageError, VidragError, one_line
+from ..store.errors import EngineMissing, ModelMissing, NoSuchVideo, UsageError, VidragError, one_line
 from ..store.records import Evidence
 from ..store.shard import Shard
 from ..store.vectors import Vectors
@@ -80,6 +80,7 @@ class _Steps:
 
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    degraded: bool = False
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -124,14 +125,21 @@ class Asker:
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._opened: OrderedDict[tuple[tuple[str, int], ...], _Opened] = OrderedDict()
 
-    def ask(self, question: str, videos: Sequence[str] | None = None, options: Sequence[str] = ()) -> Answer:
-        """Asks about ``videos`` (ids, prefixes or names; None: all).
+    def ask(
+        self,
+        question: str,
+        videos: Sequence[str] | None = None,
+        options: Sequence[str] = (),
+        tell: Callable[[str], object] | None = None,
+    ) -> Answer:
+        """Asks about ``videos`` (ids, prefixes or names; None: all).  ``tell``: see :class:`.Task`.
 
         Raises :class:`~vidrag.store.errors.UsageError` for an empty or overlong question, repeated options and unknown
-        videos; a failing language model is no error but a note and an answer from evidence alone.
+        videos; a failing language model is no error but a note and an answer from evidence alone, one that is not there
+        is :class:`~vidrag.store.errors.ModelMissing`.
         """
         began = time.perf_counter()
-        ready = self.prepare(question, videos, options)
+        ready = self.prepare(question, videos, options, tell)
         task, steps = ready.task, ready.steps
         with steps.step("answer"):
             draft = self._answer(task, steps)
@@ -148,13 +156,23 @@ class Asker:
             steps.timings,
             self.profile,
             self.fingerprints,
+            draft.confidence,
+            draft.scores,
+            draft.usage,
+            steps.degraded,
         )
 
-    def prepare(self, question: str, videos: Sequence[str] | None = None, options: Sequence[str] = ()) -> Prepared:
+    def prepare(
+        self,
+        question: str,
+        videos: Sequence[str] | None = None,
+        options: Sequence[str] = (),
+        tell: Callable[[str], object] | None = None,
+    ) -> Prepared:
         """All of :meth:`ask` but the answer: the task that a chat engine gets, with the same errors."""
         steps = _Steps()
         question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
-        choices = _checked(question, options)
+        choices = _checked(question, [o.encode("utf-8", "replace").decode() for o in options])
         with steps.step("open"):
             asked, opened = self._open(question, videos, steps)
         with steps.step("decouple"):
@@ -196,6 +214,7 @@ class Asker:
             request.visual,
             request.order,
             request.anchor,
+            tell,
         )
         return Prepared(question, request, task, steps)
 
@@ -255,6 +274,7 @@ class Asker:
                 request, note = decouple.by_model(question, self.chat)
                 if note:
                     steps.notes.append(note)
+                    steps.degraded = True
                 return request
             steps.notes.append("no language model is configured; the question was decoupled by rules")
         return decouple.by_rules(question)
@@ -279,8 +299,11 @@ class Asker:
             return draft
         try:
             draft = self.chat.answer(task)
+        except (EngineMissing, ModelMissing):
+            raise
         except VidragError as e:
             steps.notes.append(f"answered from evidence alone: {one_line(e, 200)}")
+            steps.degraded = True
             return self.fallback.answer(task)
         if draft.citations or draft.abstained or not task.evidence:
             return draft

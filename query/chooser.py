@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .support import NAMES, Features
+from .support import NAMES, Features, features, not_said
+
+if TYPE_CHECKING:
+    from .chat import Task
 
 TERMS = (
     "said",
@@ -63,12 +66,13 @@ class Chooser:
     """``weights``: one for each of :data:`TERMS`; ``silent``: the score of "the videos do not say".
 
     ``answerable``: the bias and the weights of covered, subject and dense of the best passage, for questions without
-    options; ``fitted``: on what, and how well.
+    options; ``model``: how much a language model's belief counts; ``fitted``: on what, and how well.
     """
 
     weights: Mapping[str, float]
     silent: float
     answerable: Sequence[float]
+    model: float = 1.0
     fitted: Mapping[str, Any] = field(default_factory=dict)
 
     def scores(self, features: Features) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -96,4 +100,31 @@ class Chooser:
 def fitted() -> Chooser:
     """The chooser that ships with vidrag."""
     told = json.loads((resources.files(__package__) / "chooser.json").read_text("utf-8"))
-    return Chooser(told["weights"], told["silent"], told["answerable"], told["fitted"])
+    return Chooser(told["weights"], told["silent"], told["answerable"], told["model"], told["fitted"])
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """How likely each option is, float32 ``(n_options,)`` that sums to 1, and the ids of the rows that bear it out (empty
+    where there are no rows); ``silent`` is the option that the videos do not say.
+    """
+
+    shares: NDArray[np.float32]
+    ids: tuple[tuple[str, ...], ...]
+    silent: int | None
+
+
+def weighed(task: Task, believed: Sequence[float] = ()) -> Weighed:
+    """The options of a task by what the rows say, and by how far a language model believes in each of them, where it
+    told: its log-probabilities count as one more term.
+    """
+    chooser, silent = fitted(), not_said(task.options)
+    found = features(task)
+    scores, which = chooser.scores(found)
+    if silent is not None:
+        scores[silent] = chooser.silent
+    if believed:
+        scores = scores + np.float32(chooser.model) * np.log(np.maximum(np.array(believed, np.float32), 1e-4))
+    risen = np.exp(scores - scores.max())
+    ids = tuple(found.passages[int(j)].ids for j in which) if found.passages else ()
+    return Weighed((risen / risen.sum()).astype(np.float32), ids, silent)

@@ -18,6 +18,8 @@ ASK_KEYS = [
     "answer",
     "choice",
     "abstained",
+    "confidence",
+    "scores",
     "citations",
     "evidence",
     "request",

@@ -34,6 +34,7 @@ def test_named_switches_exist() -> None:
         ["ingest"],
         ["ask"],
         ["batch"],
+        ["rerun"],
         ["show"],
         ["eval", "corpus"],
         ["gc"],

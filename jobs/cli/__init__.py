@@ -14,11 +14,20 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Runs the command line; every error is one line on stderr and a documented exit code."""
-    from . import archive_commands, ask_commands, bench_commands, eval_commands, ingest_commands, system_commands
+    from . import (
+        answer_commands,
+        archive_commands,
+        ask_commands,
+        bench_commands,
+        eval_commands,
+        ingest_commands,
+        system_commands,
+    )
     from . import upkeep_commands as upkeep
 
     for module in (
-        ingest_commands, ask_commands, archive_commands, upkeep, eval_commands, bench_commands, system_commands
+        ingest_commands, ask_commands, answer_commands, archive_commands, upkeep, eval_commands, bench_commands,
+        system_commands,
     ):  # fmt: skip
         module.register(app)
     for stream in (sys.stdout, sys.stderr):

@@ -29,7 +29,7 @@ def corpus(
 ) -> int:
     """Answer a corpus and print evidence recall, right options and start errors by kind and modality."""
     from ...store.archive import Archive
-    from .. import batch, build
+    from .. import asking, batch, build
     from ..evaluate import corpus as data
     from ..evaluate import score
 
@@ -37,7 +37,7 @@ def corpus(
     asker = build.asker(Archive.open(archive), profile_of(profile, settings))
     asked = [batch.Asked(q.id, q.question, q.options, q.videos) for q in known]
     found: list[dict[str, Any]] = []
-    for done, answer in enumerate(batch.answers(asker, asked), 1):
+    for done, answer in enumerate(map(asking.told, asking.rows(asker, asked, asking.Counts())), 1):
         found.append(answer)
         if sys.stderr.isatty():
             print(f"\r{done}/{len(asked)}", end="\n" if done == len(asked) else "", file=sys.stderr)

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from ...store.engines import EngineOptions
 from ...store.records import Evidence, clock
-from ..chooser import fitted
-from ..support import NAMES, features, not_said
+from ..chooser import fitted, weighed
+from ..support import NAMES, features
 from . import Draft, Task
 
 NOTHING = "The videos do not say."
@@ -61,18 +61,14 @@ class Extractive:
 
     def _choose(self, task: Task) -> Draft:
         by_id = {e.id: e for e in task.evidence}
-        silent = not_said(task.options)
-        scores, which = fitted().scores(found := features(task))
-        if silent is not None:
-            scores[silent] = -1e9
-        shares = fitted().probabilities(scores)
-        best = int(scores.argmax())
-        if not found.passages or (silent is not None and shares[-1] >= shares[best]):
-            text = task.options[silent] if silent is not None else NOTHING
-            return Draft(text, silent, abstained=True, confidence=float(shares[-1]))
-        ids = found.passages[int(which[best])].ids
-        sure = float(shares[best]) if silent is not None else float(shares[best] / shares[:-1].sum())
-        return Draft(f"{task.options[best]}. {_quoted(by_id[ids[-1]])}", best, ids, confidence=sure)
+        told = weighed(task)
+        best = int(told.shares.argmax())
+        sure, scores = float(told.shares[best]), tuple(round(float(s), 4) for s in told.shares)
+        if not told.ids or best == told.silent:
+            text = task.options[told.silent] if told.silent is not None else NOTHING
+            return Draft(text, told.silent, abstained=True, confidence=sure, scores=scores)
+        ids = told.ids[best]
+        return Draft(f"{task.options[best]}. {_quoted(by_id[ids[-1]])}", best, ids, confidence=sure, scores=scores)
 
 
 def _quoted(row: Evidence) -> str:
