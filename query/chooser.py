@@ -105,8 +105,8 @@ def fitted() -> Chooser:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """How likely each option is, float32 ``(n_options,)`` that sums to 1, and the ids of the rows that bear it out (empty
-    where there are no rows); ``silent`` is the option that the videos do not say.
+    """How likely each option is, float32 ``(n_options,)`` that sums to 1, and the ids of the rows that bear it out
+    (empty where there are no rows); ``silent`` is the option that the videos do not say.
     """
 
     shares: NDArray[np.float32]
@@ -114,9 +114,9 @@ class Weighed:
     silent: int | None
 
 
-def weighed(task: Task, believed: Sequence[float] = ()) -> Weighed:
+def weighed(task: Task, believed: Sequence[float] = (), by_rows: bool = True) -> Weighed:
     """The options of a task by what the rows say, and by how far a language model believes in each of them, where it
-    told: its log-probabilities count as one more term.
+    told: its log-probabilities count as one more term, or alone where not ``by_rows``.
     """
     chooser, silent = fitted(), not_said(task.options)
     found = features(task)
@@ -124,7 +124,10 @@ def weighed(task: Task, believed: Sequence[float] = ()) -> Weighed:
     if silent is not None:
         scores[silent] = chooser.silent
     if believed:
-        scores = scores + np.float32(chooser.model) * np.log(np.maximum(np.array(believed, np.float32), 1e-4))
+        belief = np.log(np.maximum(np.array(believed, np.float32), 1e-4))
+        scores = (scores + chooser.model * belief).astype(np.float32)
+    if believed and not by_rows:
+        scores = belief
     risen = np.exp(scores - scores.max())
     ids = tuple(found.passages[int(j)].ids for j in which) if found.passages else ()
     return Weighed((risen / risen.sum()).astype(np.float32), ids, silent)

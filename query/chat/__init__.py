@@ -25,11 +25,11 @@ class Task:
     """A question ready to be answered.
 
     ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row stands
-    alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the names
-    and phrases of the question.  ``pictures`` are JPEGs of key frames, with the id of their row, for engines that look
-    at pictures.  ``order``: the question asks which option comes first or last; ``anchor``: the kind of row that it
-    asks for.  ``tell`` is given the answer as
-    far as it is written, again and again, by engines that write word by word; what it was given is not checked.
+    alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the
+    names and phrases of the question.  ``pictures`` are JPEGs of key frames, with the id of their row, for engines that
+    look at pictures.  ``order``: the question asks which option comes first or last; ``anchor``: the kind of row that
+    it asks for.  ``tell`` is given the answer as far as it is written, again and again, by engines that write word by
+    word; what it was given is not checked.
     """
 
     question: str
@@ -103,13 +103,15 @@ class Reply:
 
 class ModelOptions(EngineOptions):
     """What all language models have.  ``rotations``: orders in which the options are shown, where their letters have
-    probabilities; ``rows``: most rows of evidence that the model reads, the best ones; ``remember``: take replies that
+    probabilities; ``rows``: most rows of evidence that the model reads, the best ones; ``by_rows``: what the rows say of
+    an option counts beside the model's probability; ``remember``: take replies that
     the archive has kept.
     """
 
     runtime = frozenset({"threads", "remember"})
     rotations: int = Field(2, ge=1, le=26)
     rows: int = Field(16, ge=1, le=500)
+    by_rows: bool = True
     remember: bool = True
 
 
@@ -127,13 +129,14 @@ class LanguageModel(ABC):
     """A chat engine that writes text: the prompt and the reading of the reply are shared by all of them.
 
     ``identity`` names the model and every option that changes its replies; where it is empty none are kept.
-    ``rotations`` and ``rows``: see :class:`ModelOptions`.
+    ``rotations``, ``rows`` and ``by_rows``: see :class:`ModelOptions`.
     """
 
     looks = False
     identity = ""
     rotations = 2
     rows = 16
+    by_rows = True
 
     @abstractmethod
     def complete(

@@ -119,7 +119,7 @@ def _scores(talk: _Talk, task: Task) -> tuple[tuple[float, ...], str]:
 
 
 def _chosen(talk: _Talk, task: Task, scores: tuple[float, ...]) -> Draft:
-    told = weighed(task, scores)
+    told = weighed(task, scores, talk.model.by_rows)
     choice = int(told.shares.argmax())
     sure, shares = float(told.shares[choice]), tuple(round(float(s), 4) for s in told.shares)
     if choice == told.silent:

@@ -59,6 +59,7 @@ class LocalChat(LanguageModel):
 
     def __init__(self, options: LocalOptions) -> None:
         self.options, self.rotations, self.rows = options, options.rotations, options.rows
+        self.by_rows = options.by_rows
         self._path = gguf(options.model)
         told = [models.fingerprint(options.model), importlib.metadata.version("xllamacpp")]
         self.identity = f"local:{digest([*told, options.n_ctx, options.seed, options.temperature])}"

@@ -60,7 +60,7 @@ class OpenAIChat(LanguageModel):
         import openai
 
         self.options, self.looks = options, options.images
-        self.rotations, self.rows = options.rotations, options.rows
+        self.rotations, self.rows, self.by_rows = options.rotations, options.rows, options.by_rows
         base = options.base_url or os.environ.get("OPENAI_BASE_URL")
         key = os.environ.get(options.api_key_env)
         self.model = options.model or os.environ.get("OPENAI_MODEL") or ""
