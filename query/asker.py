@@ -216,7 +216,12 @@ class Asker:
         found = self.text_encoder.queries(texts)
         things = len(request.det)
         looks = [*request.captions, *(f"a photo of {c}" for c in choices)]
-        seen = self.image_text_encoder.queries(looks) if request.visual or request.det else found[:0]
+        uniform = self.options.keyframes.method == "uniform"
+        seen = (
+            self.image_text_encoder.queries(looks)
+            if looks and (request.visual or request.det or uniform)
+            else found[:0]
+        )
         cut = len(request.captions)
         return _Vectors(
             query_vectors(found[0], found[1] if request.asr else None, list(found[2 : 2 + things])),
@@ -244,7 +249,7 @@ class Asker:
         self, opened: _Opened, request: Request, found: Sequence[Candidate], vectors: _Vectors, steps: _Steps
     ) -> list[Candidate]:
         """Key frames and what is detected in them, best first: where the question is about what is seen."""
-        if not (request.visual or request.det):
+        if not (request.visual or request.det or self.options.keyframes.method == "uniform"):
             return []
         visual, out = opened.visual, list[Candidate]()
         with steps.step("keyframes"):

@@ -13,10 +13,11 @@ from ..store.records import Evidence, EvidenceKind
 
 
 class ContextOptions(Options):
-    """``tokens``: budget of all rows together; ``rows``: the most rows."""
+    """``tokens``: budget of all rows together; ``rows``: the most rows; ``kinds``: which kinds of rows may be used."""
 
     tokens: int = Field(1900, ge=50)
     rows: int = Field(16, ge=1, le=500)
+    kinds: tuple[EvidenceKind, ...] = ("speech", "text", "detection", "frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def merge(
     """
     taken: list[tuple[int, Candidate]] = []
     left = options.tokens
-    for candidate in dict.fromkeys(ranked):
+    for candidate in dict.fromkeys(c for c in ranked if c.kind in options.kinds):
         cost = count_tokens(candidate.text) + 24  # id, name, times and kind of the row
         if cost <= left and len(taken) < options.rows:
             taken.append((len(taken) + 1, candidate))

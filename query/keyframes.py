@@ -15,10 +15,10 @@ from ..store.records import Frame
 
 class KeyframeOptions(Options):
     """``method``: ``topk`` (the best frames at least ``apart_s`` seconds from each other) or ``paper`` (the published
-    threshold rule).  ``count``: the most key frames.
+    threshold rule) or ``uniform`` (evenly spread, whatever is asked).  ``count``: the most key frames.
     """
 
-    method: Literal["topk", "paper"] = "topk"
+    method: Literal["topk", "paper", "uniform"] = "topk"
     count: int = Field(8, ge=1, le=256)
     apart_s: float = Field(2.0, ge=0)
 
@@ -28,6 +28,8 @@ def choose(frames: Sequence[Frame], scores: NDArray[np.float32], options: Keyfra
 
     ``scores``: float32 ``(n,)``, how well each of ``frames`` fits; comparable among frames of one encoder only.
     """
+    if options.method == "uniform":
+        return sorted({int((i + 0.5) * len(frames) / options.count) for i in range(options.count)} if frames else ())
     if options.method == "paper":
         return _paper(scores, options.count)
     return _topk(frames, scores, options)

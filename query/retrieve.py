@@ -16,13 +16,14 @@ from .rows import RowKind, RowSet
 
 
 class RetrieveOptions(Options):
-    """``method``: ``dense`` (Video-RAG's: everything above ``threshold``), ``bm25``, or ``hybrid`` (reciprocal rank
-    fusion of both).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the nearest below the threshold
-    follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
-    kind that the question names.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
+    """``method``: ``dense`` (Video-RAG's: everything above ``threshold``), ``bm25``, ``hybrid`` (reciprocal rank fusion
+    of both), or ``all`` (every row, without retrieval).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the
+    nearest below the threshold follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.
+    ``prefer``: weight of rows of the kind that the question names.  ``doubtful``: take in speech that ingest flagged
+    (invented, misheard, no speech).
     """
 
-    method: Literal["hybrid", "dense", "bm25"] = "hybrid"
+    method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
     threshold: float = Field(0.3, ge=-1, le=1)
     top_k: int = Field(12, ge=1, le=1000)
     at_least: int = Field(6, ge=0, le=1000)
@@ -66,6 +67,8 @@ def retrieve(
     if not rows.rows:
         return []
     usable = np.array([options.doubtful or not r.doubts for r in rows.rows])
+    if options.method == "all":
+        return [Hit(at, 0.0, 0.0, 0.0) for at in _spread(np.flatnonzero(usable).tolist())]
     dense = np.where(usable, rows.dense(queries), -1.0)
     lexical = np.where(usable, rows.lexical(words), 0.0)
     rankings = []
@@ -83,6 +86,12 @@ def retrieve(
         near = [at for at in np.argsort(-dense, kind="stable").tolist() if usable[at] and at not in fused]
         order += near[: options.at_least - len(order)]
     return [Hit(at, fused.get(at, 0.0), float(dense[at]), float(lexical[at])) for at in order[: options.top_k]]
+
+
+def _spread(places: list[int]) -> list[int]:
+    """The same places in an order whose every beginning is evenly spread: by the bits of the index, mirrored."""
+    bits = max(1, (len(places) - 1).bit_length())
+    return [places[i] for i in sorted(range(len(places)), key=lambda i: int(f"{i:0{bits}b}"[::-1], 2))]
 
 
 def _ranking(scores: NDArray[np.floating], above: float) -> list[int]:

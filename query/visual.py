@@ -51,7 +51,7 @@ class VisualIndex:
 
     def best(self, queries: Vectors, options: keyframes.KeyframeOptions) -> list[tuple[Shot, int, float]]:
         """Shots that fit one of ``queries`` ``(n, dim)`` best, each with the row of its best frame and its score."""
-        if not len(queries):
+        if not len(queries) and options.method != "uniform":
             return []
         scores = {s.video: self._scores(s, queries) for s in self._shards}
         per_shot: list[tuple[Shot, int, float]] = []
@@ -71,6 +71,8 @@ class VisualIndex:
         file = shard.vectors("frames", self.encoder.spec)
         if file is None or file.rows != len(shard.frames):
             return None
+        if not len(queries):  # uniform, and the question is not about what is seen
+            return np.zeros(file.rows, np.float32)
         best: NDArray[np.float32] = file.scores(queries).max(0)
         return best
 
