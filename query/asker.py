@@ -121,7 +121,8 @@ class Asker:
             vectors = self._encode(asked, request, choices)
         with steps.step("retrieve"):
             hits = retrieve(opened.rows, vectors.queries, sought(asked), self.options.retrieve, request.anchor)
-            found = [self._row(opened.rows, h, vectors.options) for h in hits]
+            rows = (self._row(opened.rows, h, vectors.options) for h in hits)
+            found = [r for r in rows if r.kind in self.options.context.kinds]
         pictures = self._pictures(opened, request, found, vectors, steps)
         with steps.step("merge"):
             first, second = (pictures, found) if request.visual and not request.asr else (found, pictures)
