@@ -52,16 +52,20 @@ class Setting:
 
 @dataclass(slots=True)
 class ArmRun:
-    """What came of an arm.  ``reason`` says why it did not run; ``notes`` what else should be known; ``reused`` how
+    """What came of an arm.  ``error`` says why it did not run; ``notes`` what else should be known; ``reused`` how
     many traces were there already.
     """
 
     arm: Arm
     traces: dict[str, Trace] = field(default_factory=dict)
-    reason: str = ""
+    error: VidragError | None = None
     notes: list[str] = field(default_factory=list)
     reused: int = 0
     fingerprints: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        return one_line(self.error) if self.error else ""
 
     @property
     def failed(self) -> int:
@@ -78,7 +82,7 @@ def run(setting: Setting, arms: Sequence[Arm], asked: Sequence[Question], report
         try:
             _run(setting, arm, asked, made, load, report)
         except (UsageError, EngineMissing, ModelMissing, ArchiveDamaged) as e:
-            made.reason = one_line(e)
+            made.error = e
         out.append(made)
     return out
 

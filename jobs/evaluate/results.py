@@ -36,6 +36,8 @@ def measure(setting: Setting, arms: Sequence[Arm], report: Report) -> tuple[list
             f"add them with 'vidrag ingest {where} FOLDER'"
         )
     runs = run(setting, arms, asked, report)
+    if runs and all(r.error for r in runs):
+        raise runs[0].error or UsageError("no arm ran")
     return runs, results(setting, runs, asked, missing)
 
 

@@ -15,16 +15,18 @@ Table = tuple[list[str], list[list[str]]]
 def text(told: Mapping[str, Any]) -> str:
     """What ``vidrag eval`` prints: the arms against each other, or the groups of the only one."""
     ran = [a for a in told["arms"] if a["table"]]
-    parts = [_aligned(by_figure(a["title"], a["table"])) for a in ran] if len(ran) == 1 else [_aligned(by_arm(told))]
+    parts = (
+        [_aligned(by_figure(a["title"], a["table"])) for a in ran] if len(ran) == 1 else [_aligned(by_arm(told, ran))]
+    )
     if len(ran) > 1:
-        parts.append(_aligned(differences(told)))
+        parts.append(_aligned(differences(told, ran)))
     parts += remarks(told)
     return "\n".join(parts) + "\n"
 
 
-def markdown(told: Mapping[str, Any], level: int = 1, picture: str = "arms.svg") -> str:
+def markdown(told: Mapping[str, Any], level: int = 1, picture: str = "arms.svg", name: str = "") -> str:
     ran, head = [a for a in told["arms"] if a["table"]], "#" * level
-    out = [f"{head} {told['dataset']}: {told['asked']} questions\n", *(f"- {r}" for r in remarks(told))]
+    out = [f"{head} {name or told['dataset']}: {told['asked']} questions\n", *(f"- {r}" for r in remarks(told))]
     out += [
         f"- intervals: {told['level']:.0%} bootstrap over questions, {told['resamples']} resamples, "
         f"seed {told['seed']}",
@@ -32,17 +34,34 @@ def markdown(told: Mapping[str, Any], level: int = 1, picture: str = "arms.svg")
         f"- chance: {told['chance']:.3f}\n",
     ]
     if len(ran) > 1:
-        out += [f"![right options by arm]({picture})\n", f"{head}# Arms\n", _piped(by_arm(told))]
-        out += [f"{head}# Differences from '{told['base']}', question by question\n", _piped(differences(told))]
+        out.append(f"![right options by arm]({picture})\n")
+    for group, title in (("arms", "Arms"), ("ablations", "Ablations")):
+        own = [a for a in ran if a["group"] == group]
+        if own and len(ran) > 1:
+            out += [f"{head}# {title}\n", _piped(by_arm(told, own))]
+        if compared := [a for a in own if a["against"]]:
+            out += [f"{title} against '{told['base']}', question by question:\n", _piped(differences(told, compared))]
+    if sum(a["group"] == "arms" for a in ran) > 1:
         out += [f"{head}# Right options by group\n", _piped(by_group(told))]
-    base = next((a for a in ran if a["name"] == told["base"]), None)
-    if base:
+    if base := next((a for a in ran if a["name"] == told["base"]), None):
         out += [f"{head}# '{base['name']}' by group\n", _piped(by_figure("", base["table"]))]
-    overrides = [a for a in ran if a["set"]]
-    if overrides:
+    if overrides := [a for a in ran if a["set"]]:
         rows = [[a["name"], a["title"], " ".join(f"`{s}`" for s in a["set"])] for a in overrides]
         out += [f"{head}# What the arms set\n", _piped((["arm", "", "overrides"], rows))]
     return "\n".join(out)
+
+
+def summary(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Right options of the arms (not of the ablations), a column for each of ``results``, as Markdown."""
+    arms = {a["name"]: a["title"] for told in results.values() for a in told["arms"] if a["group"] == "arms"}
+    rows = []
+    for name, title in arms.items():
+        row = [f"{name}: {title}"]
+        for told in results.values():
+            table = next((a["table"] for a in told["arms"] if a["name"] == name), None)
+            row.append(_cell(table[0]["right"], table[0]["questions"]) if table else "-")
+        rows.append(row)
+    return _piped((["arm", *results], rows))
 
 
 def remarks(told: Mapping[str, Any]) -> list[str]:
@@ -65,9 +84,8 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def by_arm(told: Mapping[str, Any]) -> Table:
-    ran = [a for a in told["arms"] if a["table"]]
-    return _figures("arm", [(f"{a['name']}: {a['title']}", a["table"][0]) for a in ran])
+def by_arm(told: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> Table:
+    return _figures("arm", [(f"{a['name']}: {a['title']}", a["table"][0]) for a in arms])
 
 
 def by_figure(head: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -82,9 +100,9 @@ def by_group(told: Mapping[str, Any]) -> Table:
     return ["group", "n", *(a["name"] for a in ran)], rows
 
 
-def differences(told: Mapping[str, Any]) -> Table:
+def differences(told: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> Table:
     """Each arm against the base: the difference, how many questions were gained and lost, McNemar's p."""
-    compared = [a for a in told["arms"] if a["against"]]
+    compared = [a for a in arms if a["against"]]
     shown = [f for f in ("right", "any_at_5", "all_at_5") if any(a["against"][f] for a in compared)]
     head = [f"against {told['base']}"]
     for figure in shown:

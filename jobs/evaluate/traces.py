@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -106,7 +107,7 @@ def results_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: is a file; name a folder for the results")
-    mark = path / "traces"
+    mark, new = path / "traces", not path.exists()
     if path.is_dir() and not mark.is_dir() and any(path.iterdir()):
         raise UsageError(f"{path}: has other things in it; name a new folder, or that of an earlier run")
     with storage_errors(path):
@@ -116,4 +117,8 @@ def results_folder(path: Path) -> Iterator[Path]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as e:
                 raise UsageError(f"{path}: another run writes there; wait for it, or name another folder") from e
-            yield path
+            try:
+                yield path
+            finally:
+                if new and [f.name for f in mark.iterdir()] == [".lock"]:  # nothing was asked
+                    shutil.rmtree(path)
