@@ -36,6 +36,7 @@ def test_named_switches_exist() -> None:
         ["batch"],
         ["show"],
         ["eval", "corpus"],
+        ["eval", "study"],
         ["gc"],
         ["export"],
         ["bench", "cluster"],

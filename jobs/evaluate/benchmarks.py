@@ -42,7 +42,9 @@ def videomme(path: Path) -> Dataset:
             if key in videos:
                 raise ValueError(f"the video '{key[:80]}' came before")
             videos[key] = copy.deepcopy(dict(row))
-            flat += [(f"{where}, question {i}", {**row, **q}) for i, q in enumerate(fields.items("questions"), 1)]
+            for i, question in enumerate(fields.items("questions"), 1):
+                whole = {**row, **question} if isinstance(question, Mapping) else question
+                flat.append((f"{where}, question {i}", whole))
         except (ValueError, TypeError) as e:
             raise UsageError(f"{where}: {one_line(e, 300)}") from e
     questions = tuple(parsed(flat, _videomme))

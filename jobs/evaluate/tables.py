@@ -71,8 +71,8 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
         names = ", ".join(printable(n) for n in missing["names"])
         more = ", ..." if missing["videos"] > len(missing["names"]) else ""
         out.append(
-            f"{missing['questions']} of {told['questions']} questions not asked: {missing['videos']} videos are not in "
-            f"{printable(told['archive'])} ({names}{more})"
+            f"{missing['questions']} of {told['questions']} questions not asked: videos not in "
+            f"{printable(told['archive'])}: {missing['videos']} ({names}{more})"
         )
     out += [f"left out: {x}" for x in told["left_out"]]
     for arm in told["arms"]:
