@@ -323,3 +323,22 @@ def test_a_video_site_s_id_is_not_taken_for_the_beginning_of_ours(world: World) 
     assert archive.find(video[:8]) == video
     assert videos.find((video[:8],)) is None
     assert videos.find(("nope", "SAMPLE/sample.webm")) == video == videos.find((video,))
+
+
+def test_a_study_goes_on_without_a_video_that_is_none(world: World) -> None:
+    """Exit 3 and its name; its questions are not asked, and the other folder is as if it were not there."""
+    more = world.root / "two" / "broken"
+    more.mkdir(parents=True)
+    shutil.copytree(world.root / "data" / "talks", world.root / "two" / "talks")
+    rows = json.loads(Path(questions(world)).read_text())
+    (more / "questions.json").write_text(json.dumps([rows[0], rows[1] | {"id": "other", "video": "text.mp4"}]))
+    (more / "text.mp4").write_text("This is not a video.")
+    shutil.copy(world.root / "data" / "talks" / "sample.mp4", more / "sample.mp4")
+    for part in ("talks", "broken"):  # what is indexed is not indexed again
+        shutil.copytree(world.root / ARCHIVE, world.root / "both" / part / "archive")
+    ran = world.run("eval", "study", "both", "--data", "two", "-a", "ours", fake=False, timeout=200)
+    assert ran.returncode == 3, ran.stderr
+    assert "not indexed: text.mp4: media" in ran.stdout and "could not index text.mp4" in ran.stderr
+    report = (world.root / "both" / "report.md").read_text()
+    assert "## broken: 1 questions" in report and "## talks: 15 questions" in report
+    assert "videos not in" in report and "(text.mp4)" in report

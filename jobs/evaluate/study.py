@@ -42,10 +42,10 @@ class Part:
 
 @dataclass(slots=True)
 class Study:
-    """What came of it: the results of each part, the arms that ran, and the videos that could not be indexed."""
+    """What came of it: the results and the arms of each part, and the videos that could not be indexed."""
 
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    runs: list[ArmRun] = field(default_factory=list)
+    runs: dict[str, list[ArmRun]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
 
@@ -99,8 +99,7 @@ def run(
             say(f"{part.name}: asking {len(setting.dataset.questions)} questions under {len(arms)} arms")
             runs, told = results.measure(setting, arms, report)
             results.write(folder, setting, runs, told)
-        study.runs += runs
-        study.results[part.name] = told
+        study.runs[part.name], study.results[part.name] = runs, told
     write_whole(output / "report.md", markdown(study))
     return study
 
@@ -120,7 +119,8 @@ def index(
 
     def told(progress: ingest_run.Progress, item: Item, rows: list[Outcome]) -> None:
         if any(o.status != "kept" for o in rows):
-            say(f"{part.name}: indexed {printable(item.location.name)} ({progress.done}/{progress.videos})")
+            done = "could not index" if any(o.status == "failed" for o in rows) else "indexed"
+            say(f"{part.name}: {done} {printable(item.location.name)} ({progress.done}/{progress.videos})")
 
     _, progress = ingest_run.ingest(archive, chosen, items, lambda order: _crew(order, chosen), told)
     failed += [f"{printable(Path(p).name)}: {o.stage}: {o.message}" for p, o in progress.failed.items()]
