@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/d
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
-.PHONY: demo test test-faults lint types docker-check docker-prove check install clean
+.PHONY: demo eval test test-faults lint types docker-check docker-prove check install clean
 
 install: $(STAMP)
 
@@ -19,6 +19,11 @@ $(STAMP):
 
 demo: $(STAMP)
 	@$(BIN)/vidrag --offline demo
+
+# make eval EVAL_DATA=DIR: every table of the folders of videos with a questions.json in DIR; without it of the sample.
+# What was done before is not done again.  EVAL_ARGS: switches of 'vidrag eval study'.
+eval: $(STAMP)
+	@$(BIN)/vidrag --offline eval study build/eval $(if $(EVAL_DATA),--data "$(EVAL_DATA)") $(EVAL_ARGS)
 
 $(STAMP)-dev: $(STAMP)
 	@$(PIP) install --no-deps -r requirements/dev.txt

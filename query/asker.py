@@ -190,7 +190,8 @@ class Asker:
                 self.options.retrieve,
                 self.options.hops,
             )
-        if request.visual or request.det:
+        found.keep(self.options.context.kinds)
+        if self._looks(request):
             with steps.step("look"):
                 looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)
                 looker.look(asked, request, found, vectors.captions, vectors.pictures)
@@ -279,13 +280,16 @@ class Asker:
             steps.notes.append("no language model is configured; the question was decoupled by rules")
         return decouple.by_rules(question)
 
+    def _looks(self, request: Request) -> bool:
+        return request.visual or bool(request.det) or self.options.keyframes.method == "uniform"
+
     def _encode(self, question: str, request: Request, choices: Sequence[str]) -> _Vectors:
         """Every text of a question in one batch of each encoder."""
         texts = [question, request.asr or question, *request.det, *(f"{question} {c}" for c in choices)]
         found = self.text_encoder.queries(texts)
         things = len(request.det)
         looks = [*request.captions, *(f"a photo of {c}" for c in choices)]
-        seen = self.image_text_encoder.queries(looks) if request.visual or request.det else found[:0]
+        seen = self.image_text_encoder.queries(looks) if self._looks(request) else found[:0]
         cut = len(request.captions)
         return _Vectors(
             query_vectors(found[0], found[1] if request.asr else None, list(found[2 : 2 + things])),

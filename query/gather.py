@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..store.records import EvidenceKind
 from ..store.shard import Shard
 from ..store.vectors import Vectors
 from . import hops
@@ -15,7 +16,7 @@ from .context import Candidate
 from .ordering import holders
 from .passages import Link
 from .request import Request
-from .retrieve import Hit, RetrieveOptions, may_be_used, retrieve
+from .retrieve import Hit, RetrieveOptions, may_be_used, retrieve, spread
 from .rows import RowKind, RowSet
 from .visual import VisualIndex
 from .words import sought, terms
@@ -41,6 +42,11 @@ class Found:
     pictures: list[Candidate] = field(default_factory=list)
     joined: list[Joined] = field(default_factory=list)
 
+    def keep(self, kinds: Sequence[EvidenceKind]) -> None:
+        """Drops rows of other kinds, before they lead to anything else."""
+        self.rows = [c for c in self.rows if c.kind in kinds]
+        self.joined = [j for j in self.joined if j.first.kind in kinds and j.second.kind in kinds]
+
 
 def found_rows(
     rows: RowSet,
@@ -61,9 +67,13 @@ def found_rows(
         slides.add(hit.at, _candidate(rows, hit, statements))
     out = Found()
     usable = may_be_used(rows, options)
+    whole = spread(np.flatnonzero(usable).tolist()) if request.scope == "whole" else []
+    even = [at for at in whole if len(rows.terms[at]) > 3][: options.summary]
     named = [at for _, at, _ in holders(choices, rows.spelt) if usable[at]] if request.order else []
     pairs = hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable)
-    for at in (at for at in [*named, *(p for c in pairs for p in (c.first, c.second))] if at not in slides.place):
+    for at in (
+        at for at in [*named, *even, *(p for c in pairs for p in (c.first, c.second))] if at not in slides.place
+    ):
         slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0), statements))
     out.joined = [Joined(slides.of(c.first), slides.of(c.second), "chain") for c in pairs]
     front = {id(c): c for c in [*map(slides.of, named), *(c for j in out.joined for c in (j.first, j.second))]}

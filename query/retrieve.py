@@ -20,8 +20,9 @@ class RetrieveOptions(Options):
     fusion of both).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the nearest below the threshold
     follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
     kind and at the times that the question names.  ``by_options``: look for the options as well, as votes beside the
-    question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).  ``all`` takes every
-    row in order of time, without retrieval.
+    question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
+    ``summary``: rows spread evenly over the videos that a question about the whole gets besides.  ``all`` takes every
+    row, evenly spread, without retrieval.
     """
 
     method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
@@ -32,6 +33,7 @@ class RetrieveOptions(Options):
     prefer: float = Field(1.25, ge=1, le=10)
     by_options: bool = True
     doubtful: bool = False
+    summary: int = Field(8, ge=0, le=1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def retrieve(
     usable = may_be_used(rows, options)
     dense = np.where(usable, rows.dense(queries), -1.0)
     if options.method == "all":
-        return [Hit(int(at), 0.0, float(dense[at]), 0.0) for at in np.flatnonzero(usable)]
+        return [Hit(at, 0.0, float(dense[at]), 0.0) for at in spread(np.flatnonzero(usable).tolist())]
     lexical = np.where(usable, rows.lexical(words), 0.0)
     rankings: list[tuple[list[int], float]] = []
     if options.method in ("hybrid", "dense"):
@@ -106,6 +108,12 @@ def retrieve(
         order += near[: options.at_least - len(order)]
     order = _various(rows, order)
     return [Hit(at, fused.get(at, 0.0), float(dense[at]), float(lexical[at])) for at in order[: options.top_k]]
+
+
+def spread(places: Sequence[int]) -> list[int]:
+    """The same places in an order whose every beginning is evenly spread: by the bits of the index, mirrored."""
+    bits = max(1, (len(places) - 1).bit_length())
+    return [places[i] for i in sorted(range(len(places)), key=lambda i: int(f"{i:0{bits}b}"[::-1], 2))]
 
 
 def _various(rows: RowSet, order: Sequence[int]) -> list[int]:

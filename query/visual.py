@@ -62,7 +62,7 @@ class VisualIndex:
 
         ``favoured`` shots come before the others; ``votes``: for each video the spans of rows found by words.
         """
-        if not len(queries):
+        if not len(queries) and options.method != "uniform":
             return []
         scores = {s.video: self._scores(s, queries) for s in self._shards}
         for s in self._shards if votes else ():
@@ -87,6 +87,8 @@ class VisualIndex:
         file = shard.vectors("frames", self.encoder.spec)
         if file is None or file.rows != len(shard.frames):
             return None
+        if not len(queries):  # uniform, and the question is not about what is seen
+            return np.zeros(file.rows, np.float32)
         best: NDArray[np.float32] = file.scores(queries).max(0)
         return best
 

@@ -37,6 +37,7 @@ def test_named_switches_exist() -> None:
         ["rerun"],
         ["show"],
         ["eval", "corpus"],
+        ["eval", "study"],
         ["gc"],
         ["export"],
         ["bench", "cluster"],

@@ -5,8 +5,9 @@ A conditional logit, cross-entropy with a small L2, by Adam; each step chooses t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,12 @@ from ...query.asker import Asker
 from ...query.chooser import TERMS, Chooser, evidence_terms
 from ...query.ordering import ordered
 from ...query.support import NAMES, features, not_said
-from .corpus import Question
+from ...store.archive import Archive
+from ...store.errors import UsageError
+from .. import build
+from ..profile import Profile
+from . import corpus
+from .dataset import LETTERS, Question
 
 _L2, _STEPS, _RATE = 0.002, 1500, 0.05
 
@@ -39,14 +45,17 @@ def examples(asker: Asker, questions: Iterable[Question]) -> list[Example]:
     """What the chooser would see of each question; those that code answers (order) are left out."""
     out = []
     for q in questions:
-        task = asker.prepare(q.question, q.videos, q.options).task
+        if q.answer is None:
+            continue
+        videos = None if q.videos is None else [names[0] for names in q.videos]
+        task = asker.prepare(q.question, videos, q.options).task
         if ordered(task) is not None or not task.passages:
             continue
         silent = not_said(task.options)
         found = features(task)
         told = evidence_terms(found)
         kept = [i for i in range(len(task.options)) if i != silent]
-        letter = "ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(q.answer)
+        letter = LETTERS.index(q.answer)
         right = kept.index(letter) if letter in kept else -1
         plain = found.values[0][:, [NAMES.index(n) for n in ("covered", "subject", "dense")]]
         out.append(Example(told[kept], right, silent is not None, plain, bool(q.evidence)))
@@ -121,4 +130,23 @@ def report(chooser: Chooser, data: Sequence[Example]) -> dict[str, Any]:
         "not_said_recall": round(both / max(1, sum(is_none)), 4),
         "calibration_error": round(sum(abs(c - a) * n for c, a, n in curve) / len(data), 4),
         "curve": curve,
+    }
+
+
+def of_pair(pair: str, profile: Profile) -> list[Example]:
+    """Examples of ``ARCHIVE=QUESTIONS``, a corpus file; :class:`~vidrag.store.errors.UsageError` where it is none."""
+    archive, equals, questions = pair.rpartition("=")
+    if not equals:
+        raise UsageError(f"{pair}: expected ARCHIVE=QUESTIONS, for example films=films/questions.json")
+    return examples(build.asker(Archive.open(archive), profile), corpus.read(Path(questions)).questions)
+
+
+def as_json(chooser: Chooser, count: int, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``chooser.json`` holds."""
+    return {
+        "weights": dict(chooser.weights),
+        "silent": chooser.silent,
+        "answerable": list(chooser.answerable),
+        "model": chooser.model,
+        "fitted": {"on": count, **report},
     }

@@ -103,9 +103,8 @@ class Reply:
 
 class ModelOptions(EngineOptions):
     """What all language models have.  ``rotations``: orders in which the options are shown, where their letters have
-    probabilities; ``rows``: most rows of evidence that the model reads, the best ones; ``by_rows``: what the rows say of
-    an option counts beside the model's probability; ``remember``: take replies that
-    the archive has kept.
+    probabilities; ``rows``: most rows of evidence that the model reads, the best ones; ``by_rows``: what the rows say
+    of an option counts beside the model's probability; ``remember``: take replies that the archive has kept.
     """
 
     runtime = frozenset({"threads", "remember"})
