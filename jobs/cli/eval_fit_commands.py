@@ -39,10 +39,9 @@ def fit(
     if test:
         told |= {"held out": work.report(made, test), "shipped on held out": work.report(fitted(), test)}
     for name, r in told.items():
-        print(
-            f"{name:20} {r['questions']:4} questions, right {r['right']:.3f}, not said precision "
-            f"{r['not_said_precision']:.3f} recall {r['not_said_recall']:.3f}, calibration error {r['calibration_error']:.3f}"
-        )
+        silence = f"not said precision {r['not_said_precision']:.3f} recall {r['not_said_recall']:.3f}"
+        count, error = r["questions"], r["calibration_error"]
+        print(f"{name:20} {count:4} questions, right {r['right']:.3f}, {silence}, calibration error {error:.3f}")
     if output:
         kept = told.get("held out", told["fitted"])
         output.write_text(json.dumps(work.as_json(made, len(data), kept), indent=1) + "\n", "utf-8")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...query.asker import Asker
+from ...query.chat import LETTERS
 from ...query.chooser import TERMS, Chooser, evidence_terms
 from ...query.ordering import ordered
 from ...query.support import NAMES, features, not_said
@@ -22,7 +23,7 @@ from ...store.errors import UsageError
 from .. import build
 from ..profile import Profile
 from . import corpus
-from .dataset import LETTERS, Question
+from .dataset import Question
 
 _L2, _STEPS, _RATE = 0.002, 1500, 0.05
 
