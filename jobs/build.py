@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..ingest.stages import EngineChoice
 from ..query.asker import Asker
 from ..query.chat.remembered import remembering
 from ..query.detections import DetectionCache
+from ..query.search import Searcher
 from ..store import engines, models
 from ..store.archive import Archive
+from ..store.encoders import EncoderSpec, ImageTextEncoder, TextEncoder
 from ..store.errors import EngineMissing
+from ..store.index import Kind
 from .profile import Profile
 
 
@@ -64,6 +67,18 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
         "chat": getattr(chat, "identity", "") or profile.chat.name,
     }
     return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints)
+
+
+def searcher(
+    archive: Archive, profile: Profile, kinds: Sequence[Kind]
+) -> tuple[Searcher, TextEncoder, ImageTextEncoder | None]:
+    """A Searcher for ``kinds``, and the encoders of the texts that it is asked with (None: frames are not searched)."""
+    text = engines.load("text_encoder", *_of(profile, "text_encoder"))
+    specs: dict[Kind, EncoderSpec] = dict.fromkeys(("speech", "text"), text.spec)
+    picture = engines.load("image_text_encoder", *_of(profile, "image_text_encoder")) if "frames" in kinds else None
+    if picture is not None:
+        specs["frames"] = picture.spec
+    return Searcher(archive, specs, profile.search), text, picture
 
 
 def _of(profile: Profile, kind: engines.Kind) -> tuple[str, dict[str, object]]:

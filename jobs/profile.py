@@ -20,6 +20,7 @@ from ..ingest.stages import GROUPS, EngineChoice, IngestSettings
 from ..ingest.subtitles import SubtitleOptions
 from ..ingest.tracks import TrackOptions
 from ..query.asker import AskOptions
+from ..query.search import SearchOptions
 from ..store import engines
 from ..store.engines import Options
 from ..store.errors import OptionError
@@ -57,6 +58,7 @@ class Profile:
     name: str
     ingest: IngestSettings
     ask: AskOptions
+    search: SearchOptions
     detector: EngineChoice
     chat: EngineChoice
     run: RunOptions
@@ -141,7 +143,7 @@ def _override(table: dict[str, Any], text: str) -> None:
 
 
 def compose(table: dict[str, Any]) -> Profile:
-    known = ("name", *_MODELS, *engines.KINDS, *_ASK, "run", "pools")
+    known = ("name", *_MODELS, *engines.KINDS, *_ASK, "search", "run", "pools")
     for section, value in table.items():
         if section not in known:
             raise OptionError(f"profile: unknown section '{section}'; known: {', '.join(known[1:])}")
@@ -159,8 +161,9 @@ def compose(table: dict[str, Any]) -> Profile:
         strict=run.strict,
     )
     ask = AskOptions(**{s: engines.parse_options(type(getattr(AskOptions(), s)), table.get(s, {}), s) for s in _ASK})
+    search = engines.parse_options(SearchOptions, table.get("search", {}), "search")
     name = str(table.get("name", "?"))
-    return Profile(name, ingest, ask, choice["detector"], choice["chat"], run, _pools(table.get("pools", {})))
+    return Profile(name, ingest, ask, search, choice["detector"], choice["chat"], run, _pools(table.get("pools", {})))
 
 
 def _pools(table: Mapping[str, Any]) -> dict[str, PoolOptions]:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import RLock
 
 from . import manifest as manifests
 from . import names
@@ -44,6 +45,8 @@ class Archive:
         self.backend, self.location = backend, backend.location
         self._open: OrderedDict[str, Shard] = OrderedDict()
         self._keep_open, self._named = keep_open, named
+        self._numbers: dict[str, tuple[tuple[int, ...], list[int]]] = {}
+        self._lock = RLock()
 
     @classmethod
     def open(cls, location: str | Path) -> Archive:
@@ -76,7 +79,7 @@ class Archive:
         backend = open_backend(location)
         if backend.size("archive.json") is None:
             backend.check_root(empty=True)
-            head = {"format": FORMAT, "names": 1, "created_by": f"vidrag {version()}", "created": _now()}
+            head = {"format": FORMAT, "names": 1, "created_by": f"vidrag {version()}", "created": now()}
             backend.put_if_absent("archive.json", json.dumps(head).encode())
         archive = cls.open(location)
         backend.check_writable()
@@ -99,8 +102,20 @@ class Archive:
 
     def versions(self, video: str) -> list[int]:
         """Version numbers of the manifests of ``video``, newest first."""
-        names = self.backend.list(f"videos/{video}", "manifest-")
-        return sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
+        folder = f"videos/{video}"
+        stamp = self.backend.stamp(folder)
+        if stamp is not None and (known := self._numbers.get(video)) and known[0] == stamp:
+            return list(known[1])
+        names = self.backend.list(folder, "manifest-")
+        found = sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
+        if stamp is not None:
+            self._numbers[video] = stamp, list(found)
+        return found
+
+    def newest_numbers(self) -> dict[str, int]:
+        """For each video folder the highest version number in use: equal answers mean that nothing has changed."""
+        found = ((v, self.versions(v)) for v in self.backend.list("videos") if _VIDEO_ID.fullmatch(v))
+        return {v: numbers[0] for v, numbers in found if numbers}
 
     def manifest(self, video: str) -> Manifest | None:
         """The newest valid manifest of ``video``; None where it has none, or was taken out.
@@ -144,7 +159,11 @@ class Archive:
         return found
 
     def shard(self, video: str) -> Shard:
-        """The newest version of ``video``, kept open among the last used."""
+        """The newest version of ``video``, kept open among the last used.  Safe to use from several threads."""
+        with self._lock:
+            return self._shard(video)
+
+    def _shard(self, video: str) -> Shard:
         have = self._open.get(video)
         if have is None or have.manifest.version != next(iter(self.versions(video)), None):
             found = self.manifest(video)
@@ -184,7 +203,8 @@ class Archive:
             base = None
         if base is not None and not base.deleted:
             self._advance(video, lambda m: dataclasses.replace(m, cells=(), current={}, deleted=True))
-        self._open.pop(video, None)
+        with self._lock:
+            self._open.pop(video, None)
         kept = 0 if base is None else 1  # the version that says so keeps the numbers going up
         for name in [*files, *(manifests.manifest_name(v) for v in reversed(self.versions(video)[kept:]))]:
             self.backend.delete(f"{folder}/{name}")
@@ -210,11 +230,12 @@ class Archive:
         """
         if base.version and dataclasses.replace(new, version=base.version) == base:
             return base
-        new = dataclasses.replace(new, version=highest + 1, created=_now(), written_by=f"vidrag {version()}")
+        new = dataclasses.replace(new, version=highest + 1, created=now(), written_by=f"vidrag {version()}")
         key = f"videos/{base.video}/{manifests.manifest_name(new.version)}"
         if not self.backend.put_if_absent(key, new.encode()):
             return None
-        self._open.pop(base.video, None)
+        with self._lock:
+            self._open.pop(base.video, None)
         return new
 
     def _outrun(self, video: str, attempts: int) -> StorageError:
@@ -284,7 +305,7 @@ class Archive:
         video = source.sha256[:16]
         folder = f"videos/{video}"
         for name, path in staged.items():
-            self._place(f"{folder}/{name}", path)
+            self.place(f"{folder}/{name}", path)
         for _ in range(attempts):
             base, highest, _ = self._latest(video, build=True)
             if fresh := base is None or base.deleted:
@@ -300,7 +321,7 @@ class Archive:
                 self.backend.put_file(f"{folder}/{name}", path)
         return made
 
-    def _place(self, key: str, path: Path) -> None:
+    def place(self, key: str, path: Path) -> None:
         """Makes the bytes of ``path`` appear as ``key``, whose name holds their hash."""
         if self.backend.put_file(key, path):
             return
@@ -322,7 +343,7 @@ class Archive:
         return self.backend.cache_folder() / name
 
 
-def _now() -> str:
+def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 

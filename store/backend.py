@@ -99,6 +99,13 @@ class Backend(Protocol):
         """
         ...
 
+    def stamp(self, prefix: str) -> tuple[int, ...] | None:
+        """Equal to what it was before only where nothing was put below the folder ``prefix`` or taken from it since.
+
+        None where that cannot be told without listing it, as just after a change.
+        """
+        ...
+
     def entries(self, prefix: str) -> Sequence[Entry]:
         """What lies directly below ``prefix``, leftovers of dead writers included."""
         ...

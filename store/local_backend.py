@@ -15,6 +15,8 @@ from pathlib import Path
 from .backend import TEMPORARY, Entry, Journal, machine_errors, storage_errors
 from .errors import NotAnArchive
 
+_TICK_NS = 2_000_000_000
+
 
 def fsync_dir(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -157,6 +159,16 @@ class LocalBackend:
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(n for n in found if n.startswith(begins) and not n.startswith(TEMPORARY))
+
+    def stamp(self, prefix: str) -> tuple[int, ...] | None:
+        """As :meth:`.Backend.stamp`; times of the last two seconds say nothing, as a disk's clock has coarse ticks."""
+        try:
+            st = os.stat(self._path(prefix))
+        except OSError:
+            return None
+        if time.time_ns() - max(st.st_mtime_ns, st.st_ctime_ns) < _TICK_NS:
+            return None
+        return st.st_ino, st.st_mtime_ns, st.st_ctime_ns
 
     def entries(self, prefix: str) -> Sequence[Entry]:
         now, out = self._now(), []

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -71,14 +72,14 @@ def _check(archive: Archive, video: str) -> Checked:
         return Checked(video, "?", 0, 0, tuple(damage))
     files = {f.name: (c, f) for c in newest.cells for f in c.files}
     for cell, file in files.values():
-        if problem := _problem(archive, f"{folder}/{file.name}", cell, file):
+        if problem := problem_of(archive, f"{folder}/{file.name}", file, partial(_header, cell=cell, file=file)):
             damage.append(Damage(video, f"{folder}/{file.name}", problem))
     size = sum(f.bytes for _, f in files.values())
     return Checked(video, newest.name, len(files), size, tuple(damage))
 
 
-def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
-    """What is wrong with a stored file; empty where it is as its manifest says."""
+def problem_of(archive: Archive, key: str, file: StoredFile, header: Callable[[Path], object]) -> str:
+    """What is wrong with a stored file; empty where it is as its manifest says and ``header`` lets its path pass."""
     try:
         path = archive.backend.local_path(key, fresh=True)
         digest, size = hashlib.sha256(), 0
@@ -90,7 +91,7 @@ def _problem(archive: Archive, key: str, cell: Cell, file: StoredFile) -> str:
             return f"has {size} bytes, its manifest says {file.bytes}"
         if digest.hexdigest() != file.sha256:
             return "its SHA-256 is not the one in its manifest"
-        _header(path, cell, file)
+        header(path)
     except StorageError:
         raise
     except FileNotFoundError:

@@ -124,7 +124,7 @@ def decode(data: bytes, where: str) -> Manifest:
         cells = tuple(_cell(c) for c in body.pop("cells"))
         if not all(isinstance(fp, str) for fp in body["current"].values()):
             raise ValueError("'current' names no fingerprints")
-        return _fitting(Manifest(source=source, cells=cells, **body))
+        return fitting(Manifest(source=source, cells=cells, **body))
     except NotAnArchive:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
@@ -136,15 +136,12 @@ def _source(body: dict[str, Any]) -> Source:
     paths = tuple(source["paths"])
     if not paths or not all(isinstance(p, str) for p in paths):
         raise ValueError("it names no paths")
-    return _fitting(Source(source["sha256"], source["bytes"], paths))
+    return fitting(Source(source["sha256"], source["bytes"], paths))
 
 
 def _cell(raw: Mapping[str, Any]) -> Cell:
-    files = tuple(_fitting(StoredFile(**f)) for f in raw["files"])
-    for f in files:
-        if not _FILE_NAME.fullmatch(f.name) or f.name.startswith("."):
-            raise ValueError(f"file name {f.name!r}")
-    cell = _fitting(Cell(**{**raw, "files": files}))
+    files = tuple(stored_file(f) for f in raw["files"])
+    cell = fitting(Cell(**{**raw, "files": files}))
     if cell.status not in get_args(Status):
         raise ValueError(f"status {cell.status!r}")
     if cell.stage == "media" and cell.status == "ok":
@@ -154,14 +151,22 @@ def _cell(raw: Mapping[str, Any]) -> Cell:
     return cell
 
 
+def stored_file(raw: Mapping[str, Any]) -> StoredFile:
+    """A file that a manifest names; ValueError where it could lead elsewhere."""
+    file = fitting(StoredFile(**raw))
+    if not _FILE_NAME.fullmatch(file.name) or file.name.startswith("."):
+        raise ValueError(f"file name {file.name!r}")
+    return file
+
+
 def _media(data: Mapping[str, Any]) -> None:
     """Refuses what the probe cannot have said."""
-    info = _fitting(MediaInfo.of(data))
+    info = fitting(MediaInfo.of(data))
     for track in info.subtitles:
-        _fitting(track)
+        fitting(track)
 
 
-def _fitting(made: T) -> T:
+def fitting(made: T) -> T:
     """A record of a manifest whose fields hold what they are declared to hold; ValueError where they do not.
 
     An archive may come from anywhere, and a checksum only says that it is as it was written.

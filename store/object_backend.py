@@ -167,6 +167,9 @@ class ObjectBackend:
         found = self.objects.below(folder, before, past)
         return {o.key[len(head) :].partition("/")[0] for o in found}
 
+    def stamp(self, prefix: str) -> tuple[int, ...] | None:
+        return None  # folders have no times here; a listing of all videos is remembered instead
+
     def entries(self, prefix: str) -> Sequence[Entry]:
         """As :meth:`.Backend.entries`; folders do not exist by themselves here, and have the age 0."""
         self._listed = None  # who asks for ages is about to delete, and must see what has come meanwhile

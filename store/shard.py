@@ -24,6 +24,32 @@ _verified: set[tuple[str, int, int, str]] = set()
 """Files whose hash this process has checked: path, inode, mtime, SHA-256.  Adding to a set is atomic."""
 
 
+def verified_path(backend: Backend, folder: str, file: StoredFile, named_by: str, mend: str) -> Path:
+    """The local file behind ``file`` of ``folder``, size and SHA-256 checked once per process.
+
+    Raises :class:`ArchiveDamaged` where they do not hold; ``named_by`` and ``mend`` go into its message.
+    """
+    where = f"{backend.location}/{folder}/{file.name}"
+    for fresh in (False, True):  # a copy of a remote file may have gone bad, not the file itself
+        try:
+            path = backend.local_path(f"{folder}/{file.name}", fresh)
+            st = path.stat()
+            key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
+            if key in _verified:
+                return path
+            with machine_errors(path), path.open("rb") as f:
+                found = hashlib.file_digest(f, "sha256").hexdigest()
+        except StorageError:
+            raise
+        except OSError as e:
+            why = e.strerror or one_line(e)
+            raise ArchiveDamaged(f"{where}: named by {named_by} but unreadable ({why})") from e
+        if st.st_size == file.bytes and found == file.sha256:
+            _verified.add(key)
+            return path
+    raise ArchiveDamaged(f"{where}: size or SHA-256 differ from {named_by}; {mend}")
+
+
 class Shard:
     """Lazy, read-only view of one version of one video.  Each file's hash is checked once per process."""
 
@@ -41,25 +67,7 @@ class Shard:
 
     def path(self, file: StoredFile) -> Path:
         """The local file behind ``file``, size and SHA-256 checked; :class:`ArchiveDamaged` where they do not hold."""
-        where = f"{self.backend.location}/{self.folder}/{file.name}"
-        for fresh in (False, True):  # a copy of a remote file may have gone bad, not the file itself
-            try:
-                path = self.backend.local_path(f"{self.folder}/{file.name}", fresh)
-                st = path.stat()
-                key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
-                if key in _verified:
-                    return path
-                with machine_errors(path), path.open("rb") as f:
-                    found = hashlib.file_digest(f, "sha256").hexdigest()
-            except StorageError:
-                raise
-            except OSError as e:
-                why = e.strerror or one_line(e)
-                raise ArchiveDamaged(f"{where}: named by {self.video}'s manifest but unreadable ({why})") from e
-            if st.st_size == file.bytes and found == file.sha256:
-                _verified.add(key)
-                return path
-        raise ArchiveDamaged(f"{where}: size or SHA-256 differ from {self.video}'s manifest; {MEND}")
+        return verified_path(self.backend, self.folder, file, f"{self.video}'s manifest", MEND)
 
     def _table(self, stage: str, kind: str) -> pq.ParquetFile | None:
         cell = self.manifest.cell(stage)
@@ -89,6 +97,16 @@ class Shard:
     def frames(self) -> list[Frame]:
         """Times of the kept frames, without pictures."""
         return self._records("frames", "frames", [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"])
+
+    def texts(self, kind: str) -> list[tuple[str, bool]]:
+        """Text of every row of ``speech`` or ``text``, and whether it is doubtful; cheaper than the records."""
+        file = self._table(kind, kind)
+        if file is None:
+            return []
+        columns = ["text", "flags"] if kind == "speech" else ["text"]
+        table = schema.read_table(Path(f"{self.backend.location}/{self.folder}/{kind}"), file, columns)
+        flags = table["flags"].to_pylist() if kind == "speech" else [()] * table.num_rows
+        return [(text or "", bool(f)) for text, f in zip(table["text"].to_pylist(), flags, strict=True)]
 
     def pictures(self) -> Iterator[Frame]:
         """Every kept frame with its JPEG, one row group in memory at a time."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import machine_errors, storage_errors
-from .errors import ArchiveDamaged
+from .errors import ArchiveDamaged, StorageError, one_line
 
 Vectors = NDArray[np.float32]
 _MAGIC = b"IxSQ"  # IndexScalarQuantizer
@@ -51,14 +51,26 @@ def write(path: Path, vectors: Vectors) -> None:
         path.write_bytes(faiss.serialize_index(index).data)
 
 
+def head_of(path: Path, size: int) -> bytes:
+    """The first ``size`` bytes of a file; :class:`ArchiveDamaged` where it cannot be read, or StorageError where the
+    machine lacks what it takes.
+    """
+    try:
+        with machine_errors(path), path.open("rb") as f:
+            return f.read(size)
+    except StorageError:
+        raise
+    except OSError as e:
+        raise ArchiveDamaged(f"{path}: cannot be read ({e.strerror or one_line(e)})") from e
+
+
 class VectorFile:
     """A memory-mapped index of ``rows`` vectors of ``dim`` dimensions.  Searching changes nothing in it."""
 
     def __init__(self, path: Path, rows: int, dim: int) -> None:
         """Opens ``path``; its header and size must fit ``rows`` and ``dim``, else :class:`ArchiveDamaged`."""
         self.path, self.rows, self.dim = path, rows, dim
-        with machine_errors(path), path.open("rb") as f:
-            head = f.read(_HEADER.size)
+        head = head_of(path, _HEADER.size)
         try:
             magic, d, n, _, _, _, metric = _HEADER.unpack(head)
         except struct.error as e:
@@ -69,8 +81,14 @@ class VectorFile:
         try:
             self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as e:
-            with machine_errors(path), path.open("rb"):  # its message does not say why it could not open it
-                raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0]})") from e
+            head_of(path, 0)  # its message does not say why it could not open it
+            raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0]})") from e
+        codes = self._index.codes
+        if codes.size() != 2 * rows * dim:
+            raise ArchiveDamaged(f"{path}: holds other than {rows} vectors of {dim} half-precision numbers")
+        mapped = faiss.rev_swig_ptr(codes.data(), codes.size()) if rows else np.zeros(0, np.uint8)
+        self._half = mapped.view("<f2").reshape(rows, dim)
+        self._half.flags.writeable = False
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
         """The ``k`` best rows of each query: scores and row numbers, both ``(n_queries, min(k, rows))``, best first."""
@@ -93,7 +111,7 @@ class VectorFile:
 
     def vector(self, row: int) -> Vectors:
         """One row, float32 ``(dim,)``."""
-        found: Vectors = self._index.reconstruct(row)
+        found: Vectors = self._half[row].astype(np.float32)
         return found
 
     def vectors(self) -> Vectors:

@@ -35,6 +35,8 @@ def test_named_switches_exist() -> None:
         ["ask"],
         ["batch"],
         ["rerun"],
+        ["search"],
+        ["index"],
         ["show"],
         ["eval", "corpus"],
         ["eval", "study"],

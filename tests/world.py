@@ -32,7 +32,9 @@ class World:
         return cls(root, {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))})
 
     def command(self, *arguments: str | Path, fake: bool = True) -> list[str | Path]:
-        more = ["--profile", "fake.toml"] if fake and arguments[0] in ("ask", "batch", "ingest") else []
+        more = (
+            ["--profile", "fake.toml"] if fake and arguments[0] in ("ask", "batch", "index", "ingest", "search") else []
+        )
         return [VIDRAG, "--offline", *arguments, *more]
 
     def start(self, *arguments: str | Path, **env: str) -> subprocess.Popen[str]:

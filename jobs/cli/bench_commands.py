@@ -106,6 +106,51 @@ def opening(
     print(json.dumps(found, indent=1))
 
 
+@group.command("search")
+def search(
+    archive: Annotated[
+        str | None, typer.Argument(metavar="[ARCHIVE]", help="Vectors near those of its rows; default: made-up ones.")
+    ] = None,
+    vectors: Annotated[int, typer.Option("--vectors", min=1000, help="How many.")] = 300_000,
+    queries: Annotated[int, typer.Option("--queries", min=10, help="How many searches.")] = 500,
+    videos: Annotated[int, typer.Option("--videos", min=1, help="Videos that the rows are spread over.")] = 300,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+) -> None:
+    """CPU of a flat search over that of the archive's index, exact re-rank included, and the index's recall."""
+    from ...store.archive import Archive
+    from ..bench import search as bench
+
+    options = profile_of(profile, settings).search.model_copy(update={"index_rows": 0})
+    real = bench.rows_of(Archive.open(archive)) if archive else None
+    print(json.dumps(bench.run(vectors, 384, queries, videos, options, real), indent=1))
+
+
+@group.command("query")
+def query(
+    archive: Annotated[
+        str | None,
+        typer.Argument(metavar="[ARCHIVE]", help="Its rows are the documents; default: made-up ones."),
+    ] = None,
+    documents: Annotated[
+        list[int] | None, typer.Option("--documents", min=1, help="Archive sizes in rows; may be repeated.")
+    ] = None,
+    runs: Runs = 3,
+    askers: Annotated[int, typer.Option("--askers", min=1, max=1000, help="Concurrent askers.")] = 50,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+) -> None:
+    """The published algorithm, which encodes every document for every question, over ours; warm and side by side."""
+    from ...store.archive import Archive
+    from .. import build
+    from ..bench import query as bench
+
+    loaded = profile_of(profile, settings)
+    opened = Archive.open(archive) if archive else None
+    found = bench.run(lambda a: build.asker(a, loaded), opened, documents or bench.SIZES, runs, askers)
+    print(json.dumps(found, indent=1))
+
+
 @group.command("crews")
 def crews(
     videos: Videos,

@@ -39,15 +39,17 @@ def verify(
     Without names of videos the stored answers are read, too.
     """
     from ...ingest.stages import readers
-    from ...store import maintenance
+    from ...store import index_upkeep, maintenance
     from ...store.archive import Archive, video_ids
     from ...store.errors import StorageError
 
     opened, began = Archive.open(archive), time.monotonic()
     damage, files, size, count = list[maintenance.Damage](), 0, 0, 0
+    of_all = [found] if videos is None and (found := index_upkeep.verify(opened)) else []
     answers = maintenance.verify_answers(opened) if not videos else iter(())
-    for checked in itertools.chain(maintenance.verify(opened, video_ids(opened, videos), threads), answers):
-        count, files, size = count + bool(checked.video), files + checked.files, size + checked.bytes
+    for checked in itertools.chain(of_all, maintenance.verify(opened, video_ids(opened, videos), threads), answers):
+        count += bool(checked.video) and checked not in of_all
+        files, size = files + checked.files, size + checked.bytes
         damage += checked.damage
         for d in checked.damage:
             if not as_json:
@@ -55,8 +57,11 @@ def verify(
     aside = ""
     if damage and not read_only:
         try:
-            maintenance.quarantine(opened, damage, readers)
+            index_upkeep.set_aside(opened, damage)
+            maintenance.quarantine(opened, [d for d in damage if d.video != index_upkeep.NAME], readers)
             aside = "set aside in quarantine/; 'vidrag ingest' on the sources makes what is missing again"
+            if any(d.video == index_upkeep.NAME for d in damage):
+                aside += " ('vidrag index' the index)"
         except StorageError as e:
             aside = f"not set aside: {e}"
     seconds = time.monotonic() - began
@@ -81,10 +86,12 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove what no version needs: results of earlier options, leftovers of killed runs, removed videos."""
-    from ...store import maintenance
+    from ...store import index_upkeep, maintenance
     from ...store.archive import Archive
 
-    found = maintenance.collect(Archive.open(archive), _seconds(grace), dry_run)
+    opened = Archive.open(archive)
+    found = maintenance.collect(opened, _seconds(grace), dry_run)
+    index_upkeep.collect(opened, _seconds(grace), dry_run, found)
     if as_json:
         print(json.dumps({"removed": found.keys, "bytes": found.bytes, "dry_run": dry_run}))
         return

@@ -19,15 +19,18 @@ from typing import Any
 
 import faiss  # noqa: F401  (here, so that no child opens libraries)
 import pyarrow.parquet  # noqa: F401
-from store_tools import RECORDS, SPEC, publish_all, publish_speech, source, source_with_id
+from store_tools import RECORDS, SPEC, publish_all, publish_speech, rows_of_norm_1, source, source_with_id
 from vidrag.ingest.stages import readers
 from vidrag.jobs.ledger import Ledger
 from vidrag.store import (
+    index,
+    index_build,
+    index_upkeep,
     local_backend,  # noqa: F401
     maintenance,
 )
 from vidrag.store.archive import Archive
-from vidrag.store.errors import NoSuchVideo, VidragError
+from vidrag.store.errors import ArchiveDamaged, NoSuchVideo, VidragError
 
 VIDEO = source()
 OTHER = source_with_id("abcd", "other.mp4")
@@ -60,7 +63,8 @@ def old_and_new(archive: Path) -> None:
 
 
 def collected(archive: Path) -> None:
-    maintenance.collect(Archive.open(archive), 0.0)
+    opened = Archive.open(archive)
+    index_upkeep.collect(opened, 0.0, False, maintenance.collect(opened, 0.0))
 
 
 def damaged(archive: Path) -> None:
@@ -109,6 +113,35 @@ def few_files(archive: Path, job: str, more: str) -> Any:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
+def indexed(archive: Path) -> None:
+    """The index over the whole archive, made or brought up to date."""
+    from vidrag.query.search import TERMS_ID
+    from vidrag.query.words import terms
+
+    opened = Archive.open(archive)
+    made, notes = index_build.update(opened, terms, TERMS_ID), list[str]()
+    if made.damaged or index.coverage(opened, index.newest(opened, notes)).changed or notes:
+        raise ArchiveDamaged(f"not everything is in the index: {made} {notes}")
+
+
+def old_indexed(archive: Path) -> None:
+    old(archive)
+    indexed(archive)
+    whole(archive)
+
+
+def searched(archive: Path) -> list[list[Any]]:
+    """What a search finds: the same, whatever the state of the index."""
+    from vidrag.query.search import Searcher, SearchOptions
+
+    opened = Archive.open(archive)
+    searcher = Searcher(opened, dict.fromkeys(index.KINDS, SPEC), SearchOptions(index_rows=0))
+    asked = dict.fromkeys(index.KINDS, rows_of_norm_1(1, seed=5)[0])
+    view, hits = searcher.rank(asked, ["cue", "locker", "hello"], 100)
+    assert view.notes == []
+    return [[*h.place, round(h.score, 5), round(h.dense or 0, 5), round(h.lexical or 0, 5)] for h in hits]
+
+
 def nothing(archive: Path) -> None:
     pass
 
@@ -137,7 +170,8 @@ def look(archive: Path) -> dict[str, Any]:
 def verified(archive: Path) -> list[str]:
     """What ``verify`` finds damaged."""
     opened = Archive.open(archive)
-    return [f"{d.key}: {d.problem}" for c in maintenance.verify(opened, opened.ids(), 1) for d in c.damage]
+    found = [c for c in (*maintenance.verify(opened, opened.ids(), 1), index_upkeep.verify(opened)) if c]
+    return [f"{d.key}: {d.problem}" for c in found for d in c.damage]
 
 
 def ingest(archive: Path) -> None:
@@ -170,7 +204,7 @@ JOBS: dict[str, Callable[..., Any]] = {
     for f in (
         few_files, nothing, say, take_out,
         other, old, new, whole, removed, old_and_new, collected, damaged, mended, ledger, look, verified,
-        ingest, seen_stages,
+        ingest, seen_stages, indexed, old_indexed, searched,
     )
 }  # fmt: skip
 assert RECORDS and dataclasses

@@ -99,8 +99,10 @@ def committed(archive: Path) -> dict[str, bytes]:
 
 
 def names(archive: Path) -> list[str]:
-    """Files and folders of an archive; versions are not told apart; runs and what was set aside are not counted."""
-    found = [str(p.relative_to(archive)) for p in archive.rglob("*")]
+    """Files and folders of an archive; versions are not told apart, nor files of an index by the way it grew; runs and
+    what was set aside are not counted.
+    """
+    found = [re.sub(r"^(index/[a-z]+-).*\.", r"\1.", str(p.relative_to(archive))) for p in archive.rglob("*")]
     return sorted(
         {re.sub(r"manifest-\d+", "manifest", n) for n in found if not n.startswith(("runs/", "cache", "quarantine"))}
     )

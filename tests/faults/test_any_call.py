@@ -22,6 +22,7 @@ SCENES = {
     "a collection of garbage": Scene("old_and_new", "collected", removes=True),
     "a quarantine": Scene("damaged", "mended", removes=True),
     "a ledger": Scene("old", "ledger"),
+    "an index": Scene("old_indexed", "indexed", looks="searched"),
 }
 HOW = {
     "killed": ("k", 0),
@@ -44,6 +45,9 @@ QUICK = {("a new version", how): 9 for how in HOW} | {
     ("a quarantine", "EIO"): 3,
     ("a quarantine", "too many open files"): 3,
     ("a ledger", "EIO"): 30,
+    ("an index", "killed"): 17,
+    ("an index", "EIO"): 17,
+    ("an index", "full from then on"): 17,
 }
 """Scene and fault -> every how many calls the short run strikes; the long run strikes every one."""
 

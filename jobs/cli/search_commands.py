@@ -1,0 +1,141 @@
+"""``vidrag search`` and ``vidrag index``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
+
+if TYPE_CHECKING:
+    from ...query.found import Results
+
+_SAID = {"speech": "said", "text": "on screen", "frame": "seen"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("search")(search)
+    app.command("index")(index)
+
+
+def search(
+    archive: ArchivePath,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for.")],
+    kind: Annotated[
+        list[str] | None,
+        typer.Option("--kind", "-k", metavar="speech|text|frame", help="Only this; may be repeated. Default: all."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many rows.")] = 10,
+    thumbnails: Annotated[
+        Path | None, typer.Option("--thumbnails", metavar="DIR", help="Write the frame on screen of each row there.")
+    ] = None,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find moments in all videos: by meaning and by words, with their times.  No video is opened."""
+    from ...query import found as work
+    from ...store.archive import Archive
+    from ...store.errors import UsageError
+    from .. import build
+
+    if not 1 <= top <= 1000:
+        raise UsageError(f"--top {top}: give a number from 1 to 1000")
+    asked = {"frame": "frames"}
+    kinds: Any = list(dict.fromkeys(asked.get(k, k) for k in kind or ("speech", "text", "frame")))
+    opened = Archive.open(archive)
+    searcher, texts, pictures = build.searcher(opened, profile_of(profile, settings), kinds)
+    results = work.search(searcher, text, kinds, top, texts, pictures)
+    shown = work.thumbnails(searcher, results.found, thumbnails) if thumbnails else {}
+    if as_json:
+        hits = [{**f.as_json(), "thumbnail": shown.get(f.rank)} for f in results.found]
+        told = {"query": text, "kinds": [k.removesuffix("s") if k == "frames" else k for k in kinds], "hits": hits}
+        counts = {"videos": results.videos, "rows": results.rows, "indexed_rows": results.indexed}
+        print(json.dumps({**told, **counts, "notes": list(results.notes)}, ensure_ascii=False))
+    else:
+        _print(results, shown)
+    return 0
+
+
+def _print(results: Results, shown: Any) -> None:
+    from ...store.records import clock
+    from ..ledger import printable
+    from .ask_commands import open_hint
+
+    for f in results.found:
+        what = _SAID[f.kind] + (" (doubtful)" if f.doubts else "")
+        print(f"{f.rank:>3}. {printable(f.name)} {clock(f.start)}-{clock(f.end)}  {what}: {printable(f.text)}")
+        if f.kind != "frame":
+            for label, near in (("before", f.before), ("after", f.after)):
+                if near:
+                    print(f"     {label}: {printable(near)}")
+        print(f"     open: {open_hint(f.path, f.start)}")
+        if f.rank in shown:
+            print(f"     picture: {printable(shown[f.rank])}")
+    if not results.found:
+        print("nothing found")
+    for note in results.notes:
+        print(f"note: {printable(note)}")
+
+
+def index(
+    archive: ArchivePath,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Lay out everything anew; drops what has gone.")] = False,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=256, help="Threads for laying out.")] = 1,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make or update the index over all videos, which makes searches in large archives fast.  Exit code 4 where videos
+    are damaged and stay outside."""
+    from ...query.search import TERMS_ID
+    from ...query.words import terms
+    from ...store import index_build
+    from ...store.archive import Archive
+    from ...store.index import coverage, versions
+
+    opened, least = Archive.open(archive), profile_of(profile, settings).search.index_rows
+    opened.backend.check_writable()
+    began = time.monotonic()
+    if not rebuild and not versions(opened) and (rows := coverage(opened, None).rows) < least:
+        built = index_build.Built("not needed", rows=rows)
+    else:
+        progress = None if as_json or not sys.stderr.isatty() else _progress
+        built = index_build.update(opened, terms, TERMS_ID, rebuild=rebuild, threads=threads, progress=progress)
+    seconds = time.monotonic() - began
+    if as_json:
+        print(json.dumps({**dataclasses.asdict(built), "seconds": round(seconds, 3)}))
+    else:
+        _tell(built, least, seconds)
+    return 4 if built.damaged else 0
+
+
+def _progress(done: int, total: int) -> None:
+    print(f"\r{done}/{total} videos ", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+def _tell(built: Any, least: int, seconds: float) -> None:
+    from ..ledger import printable
+
+    for note in built.notes:
+        print(f"note: {printable(note)}")
+    for damage in built.damaged:
+        print(f"left out, damaged: {printable(damage)}")
+    if built.how == "not needed":
+        print(
+            f"{built.rows} rows: an archive of fewer than {least} is searched exactly in about a second and needs no "
+            "index ('--rebuild' makes one, '--set search.index_rows=0' uses it)"
+        )
+        return
+    what = {"unchanged": "up to date", "appended": "brought up to date", "built": "built"}[built.how]
+    vectors = sum(built.vectors.values())
+    print(
+        f"index {what} (version {built.version}): {built.videos} videos, {built.rows} rows, {vectors} vectors, "
+        f"{built.bytes / 1e6:.1f} MB; {built.added} videos added, {built.dropped} dropped in {seconds:.1f} s"
+    )

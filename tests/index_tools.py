@@ -1,0 +1,103 @@
+"""Videos of chosen rows for tests of the index over an archive, and searches with and without it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from store_tools import SPEC, rows_of_norm_1
+from vidrag.query.search import TERMS_ID, Hit, Searcher, SearchOptions
+from vidrag.query.view import View
+from vidrag.query.words import terms
+from vidrag.store import index, index_build, vectors
+from vidrag.store.archive import Archive, stored
+from vidrag.store.encoders import EncoderSpec
+from vidrag.store.manifest import Source
+from vidrag.store.records import Cell, Frame, Segment, TextTrack
+from vidrag.store.schema import TableWriter
+
+WORDS = "locker staircase blue rocket cake museum ticket garden bridge 4719".split()
+JPEG = bytes([255, 216, 255, 0]) * 8
+
+
+def source_of(name: str) -> Source:
+    return Source(hashlib.sha256(name.encode()).hexdigest(), 1, (f"/films/{name}",))
+
+
+def sentences(count: int, seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, rng.integers(1, 6))) for _ in range(count)]
+
+
+def put(
+    archive: Archive,
+    name: str,
+    said: Sequence[str] = (),
+    written: Sequence[str] = (),
+    frames: int = 0,
+    seed: int = 0,
+    spec: EncoderSpec = SPEC,
+    doubtful: Sequence[int] = (),
+    version: str = "1",
+) -> str:
+    """Publishes rows with vectors at random as the newest version of the video ``name``; returns its id."""
+    of = source_of(name)
+    video, fingerprint = of.sha256[:16], version * 16
+    rows = {
+        "speech": [
+            Segment(2.0 * i, 2.0 * i + 1.5, t, flags=("low_logprob",) if i in doubtful else ())
+            for i, t in enumerate(said)
+        ],
+        "text": [TextTrack(3.0 * i, 3.0 * i + 3, t, 0.9, (0, 0, 1, 1)) for i, t in enumerate(written)],
+        "frames": [Frame(20.0 * i, 20.0 * i + 20, 16, 9, 0.5, True, JPEG + bytes([i])) for i in range(frames)],
+    }
+    with archive.staging(of) as folder:
+        cells, staged = {}, {}
+        for at, (kind, records) in enumerate(rows.items()):
+            stage = {"speech": "speech_vectors", "text": "text_vectors", "frames": "frame_vectors"}[kind]
+            if not records:
+                cells |= {s: Cell(s, fingerprint, "none") for s in (kind, stage)}
+                continue
+            with TableWriter(folder / kind, kind, video) as writer:
+                writer.write(records)
+            vectors.write(folder / f"{kind}.v", rows_of_norm_1(len(records), spec.dim, 1000 * seed + at))
+            file, own = stored(kind, fingerprint, folder / kind, len(records))
+            found, other = stored(f"{kind}.faiss", fingerprint, folder / f"{kind}.v", len(records))
+            staged |= {own: folder / kind, other: folder / f"{kind}.v"}
+            cells[kind] = Cell(kind, fingerprint, "ok", (file,), extent=9.0)
+            cells[stage] = Cell(stage, fingerprint, "ok", (found,), encoder=spec.as_json())
+        archive.publish(of, cells, staged)
+    return video
+
+
+def build(archive: Archive, rebuild: bool = False) -> index_build.Built:
+    return index_build.update(Archive.open(archive.location), terms, TERMS_ID, rebuild=rebuild)
+
+
+def searcher(archive: Archive, indexed: bool = True, spec: EncoderSpec = SPEC, doubtful: bool = False) -> Searcher:
+    """One that has never seen the archive; it uses the index at any size, or never."""
+    options = SearchOptions(index_rows=0 if indexed else 10**9, doubtful=doubtful)
+    return Searcher(Archive.open(archive.location), dict.fromkeys(index.KINDS, spec), options)
+
+
+def ask(by: Searcher, words: Sequence[str] = (), seed: int = 77, dim: int = SPEC.dim) -> tuple[View, list[Hit]]:
+    return by.rank(dict.fromkeys(index.KINDS, rows_of_norm_1(1, dim, seed)[0]), list(words), 100)
+
+
+def plain(hits: Sequence[Hit]) -> list[tuple[object, ...]]:
+    """Hits in a form that can be compared: scores to five digits."""
+
+    def short(x: float | None) -> float | None:
+        return None if x is None else round(x, 5)
+
+    return [(*h.place, short(h.score), short(h.dense), short(h.lexical)) for h in hits]
+
+
+def same(archive: Archive, words: Sequence[str] = (), seed: int = 77, doubtful: bool = False) -> list[Hit]:
+    """What a search with the index finds, after it was held against one that reads every shard."""
+    view, found = ask(searcher(archive, doubtful=doubtful), words, seed)
+    _, truth = ask(searcher(archive, indexed=False, doubtful=doubtful), words, seed)
+    assert plain(found) == plain(truth)
+    assert view.notes == []
+    return found
