@@ -164,7 +164,9 @@ def _sound_again(archive: Archive, damage: Damage) -> bool:
     except (ArchiveDamaged, OSError):
         return False
     named = [(c, f) for c in manifest.cells for f in c.files if f.name == name] if manifest else []
-    return bool(named) and not any(_problem(archive, damage.key, c, f) for c, f in named)
+    return bool(named) and not any(
+        problem_of(archive, damage.key, f, partial(_header, cell=c, file=f)) for c, f in named
+    )
 
 
 def _lost(manifest: Manifest, bad: set[str], readers: Callable[[str], set[str]]) -> Callable[[Cell], bool]:
