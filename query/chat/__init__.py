@@ -116,7 +116,7 @@ class ModelOptions(EngineOptions):
 
 @runtime_checkable
 class Chat(Protocol):
-    """Answers questions.  The same task gives the same draft."""
+    """Answers questions.  The same task gives the same draft, as far as the engine's arithmetic does."""
 
     looks: bool
     """True where the engine wants pictures of key frames."""

@@ -43,7 +43,9 @@ class LocalOptions(ModelOptions):
 
 
 class LocalChat(LanguageModel):
-    """One model with one slot: requests of several threads wait for each other.  Its last prefix is kept.
+    """One model with one slot: requests of several threads wait for each other.  Its last prefix is kept, which saves
+    reading it; what was computed in other batches is rounded otherwise, so that probabilities may differ by about a
+    hundredth with what was asked before.  Replies that the archive keeps do not.
 
     The model is loaded when it is first asked: where all replies are known it never is.  Only then a file that is no
     model shows itself as :class:`ModelMissing`, apart from one that does not even begin as one.
