@@ -36,7 +36,7 @@ _RELATIVE: tuple[tuple[When, re.Pattern[str]], ...] = (
     ("during", re.compile(rf"\b(?:while|whilst|when|during|the moment|the time) {_EVENT}", re.I)),
 )
 _NO_EVENT = re.compile(
-    r"^(?:and where|this video|the video|all|it|that|was|were|did|do|does|is|are|shown|seen|can|to)\b", re.I
+    r"^(?:\d|and where|this video|the video|all|it|that|was|were|did|do|does|is|are|shown|seen|can|to)\b", re.I
 )
 _WHOLE = re.compile(
     r"\b(?:(?:main|overall|central|primary|general|core) (?:\w+ ){0,2}(?:topic|theme|idea|point|content|purpose|"
@@ -139,7 +139,7 @@ def names(question: str) -> tuple[str, ...]:
     bare = _QUOTED.sub(" , ", text)
     found = [m[0] for m in _NAME.finditer(bare)]
     if opening := _OPENING_NAME.match(bare):
-        found.insert(0, opening[0])
+        found = [opening[0], *(n for n in found if n not in opening[0])]
     return tuple(dict.fromkeys([*quoted, *found]))[:6]
 
 

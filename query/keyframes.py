@@ -71,7 +71,7 @@ def _uniform(total: int, count: int) -> list[int]:
     return [int((i + 0.5) * total / count) for i in range(min(count, total))] if total > count else list(range(total))
 
 
-_PEAK = 0.3
+_PEAK = 2.5
 _DEPTH = 5
 
 
@@ -83,7 +83,7 @@ def _adaptive(scores: NDArray[np.float32], first: int, last: int, count: int, de
         return []
     part = scores[first:last]
     best = np.argsort(-part, kind="stable")[:count]
-    spread = float(scores.max() - scores.min()) or 1.0
+    spread = float(scores.std()) or 1.0
     if last - first <= count or depth == _DEPTH or float(part[best].mean() - part.mean()) / spread >= _PEAK:
         return [first + int(i) for i in best]
     middle, half = (first + last) // 2, (count + 1) // 2
