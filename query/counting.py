@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..store.encoders.label_space import plural
-from ..store.records import Box, Detection, Frame
+from ..store.records import Box, Detection, Frame, iou
 
 _SAME = 0.3
 """Intersection over union from which on boxes of successive frames are one thing."""
@@ -48,8 +48,8 @@ def tracked(found: Sequence[Sequence[Detection]]) -> int:
     for boxes in found:
         left, now = list(live), []
         for d in sorted(boxes, key=lambda d: -d.score):
-            near = max(left, key=lambda t: _overlap(t[0], d.box), default=None)
-            if near is not None and _overlap(near[0], d.box) >= _SAME:
+            near = max(left, key=lambda t: iou(t[0], d.box), default=None)
+            if near is not None and iou(near[0], d.box) >= _SAME:
                 left.remove(near)
                 now.append((d.box, near[1] + 1))
             else:
@@ -78,11 +78,3 @@ def spread(rows: Sequence[int], most: int) -> list[int]:
     if len(rows) <= most:
         return list(rows)
     return [rows[i] for i in np.linspace(0, len(rows) - 1, most).round().astype(int)]
-
-
-def _overlap(a: Box, b: Box) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
