@@ -212,7 +212,7 @@ def _ask(asker: Asker, videos: Videos, question: Question) -> dict[str, Any]:
 
 def served(chat: object) -> dict[str, Any]:
     """What a chat engine that asks a server took from its environment."""
-    return {"chat_model": str(model)} if (model := getattr(chat, "model", None)) else {}
+    return {"chat_model": str(identity)} if (identity := getattr(chat, "identity", None)) else {}
 
 
 @functools.cache

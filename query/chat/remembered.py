@@ -80,7 +80,7 @@ class RememberingModel(LanguageModel):
     def __init__(self, model: LanguageModel, replies: ReplyCache) -> None:
         self.model, self.replies = model, replies
         self.identity, self.looks = model.identity, model.looks
-        self.rotations, self.rows = model.rotations, model.rows
+        self.rotations, self.rows, self.by_rows = model.rotations, model.rows, model.by_rows
 
     def complete(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
