@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# make test-faults: the long fault tests (docs/faults.md): an hour or more.
-.PHONY: demo test test-faults lint types docker-check docker-prove check install clean
+# make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
+.PHONY: demo eval test test-faults lint types docker-check docker-prove check install clean
 
 install: $(STAMP)
 
@@ -19,6 +19,11 @@ $(STAMP):
 
 demo: $(STAMP)
 	@$(BIN)/vidrag --offline demo
+
+# make eval EVAL_DATA=DIR: every table of the folders of videos with a questions.json in DIR; without it of the sample.
+# What was done before is not done again.  EVAL_ARGS: switches of 'vidrag eval study'.
+eval: $(STAMP)
+	@$(BIN)/vidrag --offline eval study build/eval $(if $(EVAL_DATA),--data "$(EVAL_DATA)") $(EVAL_ARGS)
 
 $(STAMP)-dev: $(STAMP)
 	@$(PIP) install --no-deps -r requirements/dev.txt
@@ -52,7 +57,7 @@ test: check
 FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests/test_media_bad.py tests/test_ray.py
 
 test-faults: $(STAMP)-dev
-	@$(BIN)/python -m pytest -q -s -m slow $(FAULTS)
+	@$(BIN)/python -m pytest -q -rs -n 2 -m slow $(FAULTS)
 	@echo "test-faults: all passed"
 
 clean:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ..store.encoders import Picture
 from ..store.engines import Options
-from ..store.records import Box, TextLine
+from ..store.records import Box, TextLine, iou
 from .ocr import Quads, TextRecogniser
 
 _HEIGHT = 16  # of the small grey picture of a line; its width is in proportion, up to 64 times that
@@ -105,13 +105,3 @@ def _pixels(picture: Picture, box: Box) -> NDArray[np.float32]:
     small = cv2.resize(crop, (width, _HEIGHT), interpolation=cv2.INTER_AREA)
     grey: NDArray[np.float32] = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     return grey
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
-    w = min(a[2], b[2]) - max(a[0], b[0])
-    h = min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    both = w * h
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)

@@ -11,8 +11,7 @@ from pydantic import Field
 from rapidfuzz import fuzz
 
 from ..store.engines import Options
-from ..store.records import Box, TextLine, TextTrack
-from .reading import iou
+from ..store.records import Box, TextLine, TextTrack, iou
 
 
 class TrackOptions(Options):

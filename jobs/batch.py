@@ -7,26 +7,27 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..query.asker import Asker
+from ..query.chat import LETTERS
 from ..store.backend import storage_errors
-from ..store.errors import UsageError, VidragError, one_line
+from ..store.errors import UsageError, one_line
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question of a batch; ``problem`` says why it cannot be asked."""
+    """One question of a batch; ``problem`` says why it cannot be asked.  ``right``: the letter of the right option."""
 
     id: Any
     question: str = ""
     options: tuple[str, ...] = ()
     videos: tuple[str, ...] | None = None
     problem: str = ""
+    right: str | None = None
 
 
 def read(path: Path) -> list[Asked]:
@@ -68,30 +69,36 @@ def _asked(row: Any, where: str) -> Asked:
     videos = [video] if isinstance(video, str) else video
     if videos is not None and not (isinstance(videos, list) and videos and all(isinstance(v, str) for v in videos)):
         return Asked(name, question, problem=f"{where}: 'video' must be a name, an id, a list of them, or null")
-    return Asked(name, question, tuple(options or ()), None if videos is None else tuple(videos))
+    found = tuple(options or ())
+    right = _right(row.get("answer"), found)
+    return Asked(name, question, found, None if videos is None else tuple(videos), right=right)
 
 
-def answers(asker: Asker, asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
-    """The JSON object of each answer, with its ``id``; ``error`` in the place of an answer where there is none."""
-    for one in asked:
-        try:
-            if one.problem:
-                raise UsageError(one.problem)
-            found = asker.ask(one.question, one.videos, one.options)
-            yield {"id": one.id, **found.as_json()}
-        except VidragError as e:
-            yield {"id": one.id, "question": one.question, "error": {"type": type(e).__name__, "message": one_line(e)}}
+def _right(answer: Any, options: Sequence[str]) -> str | None:
+    """The letter of the right option, which may be given as a letter or as a text; None where none fits."""
+    if not isinstance(answer, str):
+        return None
+    same = [i for i, o in enumerate(options) if o.strip() == answer.strip()]
+    at = same[0] if same else LETTERS[: len(options)].find(answer.strip() or "?")
+    return LETTERS[at] if at >= 0 and (same or len(answer.strip()) == 1) else None
 
 
-def answer_all(asker: Asker, asked: Sequence[Asked], output: Path, progress: Callable[[int, float], None]) -> int:
-    """Writes one line an answer to ``output`` (which appears when it is complete); returns how many failed."""
-    failed, began = 0, time.monotonic()
-    with _whole(output) as out:
-        for done, row in enumerate(answers(asker, asked), 1):
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
-            failed += "error" in row
-            progress(done, (time.monotonic() - began) / done * (len(asked) - done))
-    return failed
+def answer_all(
+    told: Iterable[dict[str, Any]], count: int, output: Path | None, progress: Callable[[int, float], None]
+) -> None:
+    """Writes one line an answer to ``output`` (which appears when it is complete; None: nowhere)."""
+    began = time.monotonic()
+    with _whole(output) if output else nullcontext() as out:
+        for done, row in enumerate(told, 1):
+            if out:
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            progress(done, (time.monotonic() - began) / done * (count - done))
+
+
+def check_output(path: Path | None) -> None:
+    """Raises :class:`UsageError` where answers could not be written, before any is asked for."""
+    if path is not None and path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file for the answers")
 
 
 @contextmanager
@@ -100,8 +107,6 @@ def _whole(path: Path) -> Iterator[IO[str]]:
     if str(path) == "-":
         yield sys.stdout
         return
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name a file for the answers")
     temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with storage_errors(path):
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from ..ingest.stages import EngineChoice
 from ..query.asker import Asker
+from ..query.chat.remembered import remembering
 from ..query.detections import DetectionCache
 from ..query.search import Searcher
 from ..store import engines, models
@@ -14,6 +16,13 @@ from ..store.encoders import EncoderSpec, ImageTextEncoder, TextEncoder
 from ..store.errors import EngineMissing
 from ..store.index import Kind
 from .profile import Profile
+
+
+class Load(Protocol):
+    """Makes an engine, as :func:`~vidrag.store.engines.load` does; one that keeps them lets several askers share."""
+
+    def __call__(self, kind: engines.Kind, name: str, values: Mapping[str, Any] | None = None) -> Any: ...
+
 
 INGEST_KINDS: tuple[engines.Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder")
 
@@ -42,20 +51,20 @@ def load(profile: Profile, kind: engines.Kind) -> object:
     return engines.load(kind, choice.name, choice.options)
 
 
-def asker(archive: Archive, profile: Profile) -> Asker:
+def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Asker:
     """An Asker with the profile's engines, ready for its first question."""
-    text = engines.load("text_encoder", *_of(profile, "text_encoder"))
-    picture = engines.load("image_text_encoder", *_of(profile, "image_text_encoder"))
-    detector = engines.load("detector", *_of(profile, "detector"))
-    chat = engines.load("chat", *_of(profile, "chat"))
-    fallback = chat if profile.chat.name == "extractive" else engines.load("chat", "extractive")
+    text = load("text_encoder", *_of(profile, "text_encoder"))
+    picture = load("image_text_encoder", *_of(profile, "image_text_encoder"))
+    detector = load("detector", *_of(profile, "detector"))
+    chat = remembering(load("chat", *_of(profile, "chat")), archive.cache_file("replies.sqlite"))
+    fallback = chat if profile.chat.name == "extractive" else load("chat", "extractive")
     cache = DetectionCache(detector, archive.cache_file("detections.sqlite"))
     prints = {
         "profile": profile.fingerprint(),
         "text_encoder": text.spec.space,
         "image_text_encoder": picture.spec.space,
         "detector": detector.identity,
-        "chat": profile.chat.name,
+        "chat": getattr(chat, "identity", "") or profile.chat.name,
     }
     return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints)
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from types import TracebackType
+
+from pydantic import TypeAdapter, ValidationError
 
 from ..ingest.conduct import Conduct
 from ..ingest.pipeline import Outcome
 from ..ingest.stages import STAGES, IngestSettings, fingerprints
 from ..store.archive import Archive
+from ..store.cache_db import CacheFile
 from ..store.fingerprints import digest
 from .plan import Item, stamp
 
@@ -38,18 +41,20 @@ class Known:
     def __init__(self, archive: Archive, settings: IngestSettings, conduct: Conduct) -> None:
         self._archive, self._conduct = archive, conduct
         self._settings = digest([sorted(fingerprints(settings).items()), settings.subtitles.identity()])
-        self._db = _open(archive)
-        self._committed = time.monotonic()
+        self._kept = CacheFile(archive.cache_file("files.sqlite"), _TABLE, "unchanged files", _COMMIT_S)
 
     def kept(self, item: Item) -> list[Outcome] | None:
         """The outcomes of a file that has nothing left to do; None where a worker has to look."""
+        row = self._kept.find(
+            "SELECT video, version, outcomes FROM files WHERE path=? AND stamp=? AND settings=?",
+            (str(item.location), item.stamp, self._settings),
+        )
+        if row is None:
+            return None
         try:
-            row = self._db.execute(
-                "SELECT video, version, outcomes FROM files WHERE path=? AND stamp=? AND settings=?",
-                (str(item.location), item.stamp, self._settings),
-            ).fetchone()
-            told = [Outcome(**{**o, "source": str(item.location)}) for o in json.loads(row[2])] if row else []
-        except (sqlite3.Error, ValueError, TypeError):  # also a path that SQLite cannot hold
+            told = [replace(o, source=str(item.location)) for o in _outcomes().validate_json(row[2])]
+        except ValidationError as e:
+            log.warning("%s: what was remembered of it is damaged (%s)", item.location, e.errors()[0]["msg"])
             return None
         if not told or (self._conduct.retry_failed and any(o.status == "failed" for o in told)):
             return None
@@ -59,12 +64,7 @@ class Known:
 
     def video(self, item: Item) -> str:
         """The id of an unchanged file under any settings; empty where it has to be read to know."""
-        try:
-            row = self._db.execute(
-                "SELECT video FROM files WHERE path=? AND stamp=?", (str(item.location), item.stamp)
-            ).fetchone()
-        except (sqlite3.Error, UnicodeEncodeError):
-            return ""
+        row = self._kept.find("SELECT video FROM files WHERE path=? AND stamp=?", (str(item.location), item.stamp))
         return str(row[0]) if row else ""
 
     def add(self, item: Item, outcomes: Sequence[Outcome]) -> None:
@@ -77,16 +77,10 @@ class Known:
         video = next((o.video for o in outcomes if o.video), "")
         version = next(iter(self._archive.versions(video)), 0) if video else 0
         told = json.dumps([asdict(_replayed(o)) for o in outcomes])
-        try:
-            self._db.execute(
-                "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?)",
-                (str(item.location), item.stamp, self._settings, video, version, told),
-            )
-            if time.monotonic() - self._committed > _COMMIT_S:
-                self._db.commit()
-                self._committed = time.monotonic()
-        except (sqlite3.Error, UnicodeEncodeError) as e:  # costs speed next time, no more
-            log.info("not remembered: %s", e)
+        self._kept.put(
+            "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?)",
+            (str(item.location), item.stamp, self._settings, video, version, told),
+        )
 
     def __enter__(self) -> Known:
         return self
@@ -94,11 +88,7 @@ class Known:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        try:
-            self._db.commit()
-            self._db.close()
-        except sqlite3.Error as e:
-            log.info("not remembered: %s", e)
+        self._kept.close()
 
 
 def _replayed(outcome: Outcome) -> Outcome:
@@ -107,16 +97,6 @@ def _replayed(outcome: Outcome) -> Outcome:
     return replace(outcome, status=status, seconds=0.0, cpu_seconds=0.0, bytes=0, host=None)
 
 
-def _open(archive: Archive) -> sqlite3.Connection:
-    path = archive.cache_file("files.sqlite")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, timeout=10)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=OFF")
-        db.execute(_TABLE)
-    except (OSError, sqlite3.Error) as e:
-        log.info("files are not remembered: %s", e)
-        db = sqlite3.connect(":memory:")
-        db.execute(_TABLE)
-    return db
+@cache
+def _outcomes() -> TypeAdapter[list[Outcome]]:
+    return TypeAdapter(list[Outcome])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -80,10 +81,20 @@ def load(name: str = "embedded", overrides: Sequence[str] = ()) -> Profile:
 
     What a file leaves out is as in the embedded profile.  :class:`OptionError` names what does not fit.
     """
-    table = _read(name)
+    return compose(table(name, overrides))
+
+
+def table(name: str = "embedded", overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What :func:`load` composes: the options as they stand in the file and in the overrides, section by section."""
+    return changed(_read(name), overrides)
+
+
+def changed(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of ``table`` with overrides laid over it."""
+    table = copy.deepcopy(table)
     for text in overrides:
         _override(table, text)
-    return _compose(table)
+    return table
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -131,7 +142,7 @@ def _override(table: dict[str, Any], text: str) -> None:
     inner[last] = value
 
 
-def _compose(table: dict[str, Any]) -> Profile:
+def compose(table: dict[str, Any]) -> Profile:
     known = ("name", *_MODELS, *engines.KINDS, *_ASK, "search", "run", "pools")
     for section, value in table.items():
         if section not in known:

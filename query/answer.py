@@ -7,14 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..store.records import Evidence
+from .chat import Usage
 from .context import as_json
-from .decouple import Request
+from .request import Request
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``choice`` is the letter of the chosen option (None without options, or where none was chosen); ``citations`` are
     ids of ``evidence``, which is in time order; ``timings`` are seconds a step.
+
+    ``confidence``, ``scores`` and ``usage`` are those of the :class:`~.chat.Draft`; ``degraded``: a language model
+    failed and the answer is what could be done without it.
     """
 
     question: str
@@ -28,6 +32,10 @@ class Answer:
     timings: Mapping[str, float] = field(default_factory=dict)
     profile: str = ""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    confidence: float | None = None
+    scores: tuple[float, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    degraded: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``vidrag ask --json`` prints."""
@@ -36,6 +44,8 @@ class Answer:
             "answer": self.text,
             "choice": self.choice,
             "abstained": self.abstained,
+            "confidence": None if self.confidence is None else round(self.confidence, 4),
+            "scores": [round(s, 4) for s in self.scores],
             "citations": list(self.citations),
             "evidence": [as_json(e) for e in self.evidence],
             "request": self.request.as_json(),

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
-from ..store.errors import NoSuchVideo, UsageError, VidragError, one_line
+from ..store.errors import EngineMissing, ModelMissing, NoSuchVideo, UsageError, VidragError, one_line
 from ..store.records import Evidence
 from ..store.shard import Shard
 from ..store.vectors import Vectors
@@ -24,15 +24,24 @@ from . import decouple
 from .answer import Answer
 from .chat import LETTERS, Chat, Draft, LanguageModel, Task
 from .context import Candidate, ContextOptions, interleaved, merge
-from .decouple import DecoupleOptions, Request
+from .decouple import DecoupleOptions
 from .detections import DetectionCache
+from .gather import Found, Joined, found_rows
+from .hops import HopOptions
 from .keyframes import KeyframeOptions
-from .retrieve import Hit, RetrieveOptions, query_vectors, retrieve
+from .looking import Looker
+from .ordering import ordered
+from .passages import Passage
+from .request import Request
+from .retrieve import RetrieveOptions, query_vectors
 from .rows import RowKind, RowSet
+from .support import covered
 from .visual import VisualIndex
 from .words import sought, terms
 
 LONGEST_QUESTION = 10_000
+_SAYS = 0.5
+"""Share of a question from which on its best row says what it asks."""
 _FILE = re.compile(r"[^\s\"“”'(),;?]+\.[A-Za-z0-9]{2,5}\b")
 
 
@@ -41,6 +50,7 @@ class AskOptions(Options):
 
     decouple: DecoupleOptions = DecoupleOptions()
     retrieve: RetrieveOptions = RetrieveOptions()
+    hops: HopOptions = HopOptions()
     keyframes: KeyframeOptions = KeyframeOptions()
     context: ContextOptions = ContextOptions()
 
@@ -70,6 +80,7 @@ class _Steps:
 
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    degraded: bool = False
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -78,6 +89,16 @@ class _Steps:
             yield
         finally:
             self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question with its evidence, ready to be answered."""
+
+    question: str
+    request: Request
+    task: Task
+    steps: _Steps
 
 
 class Asker:
@@ -104,15 +125,54 @@ class Asker:
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._opened: OrderedDict[tuple[tuple[str, int], ...], _Opened] = OrderedDict()
 
-    def ask(self, question: str, videos: Sequence[str] | None = None, options: Sequence[str] = ()) -> Answer:
-        """Asks about ``videos`` (ids, prefixes or names; None: all).
+    def ask(
+        self,
+        question: str,
+        videos: Sequence[str] | None = None,
+        options: Sequence[str] = (),
+        tell: Callable[[str], object] | None = None,
+    ) -> Answer:
+        """Asks about ``videos`` (ids, prefixes or names; None: all).  ``tell``: see :class:`.Task`.
 
         Raises :class:`~vidrag.store.errors.UsageError` for an empty or overlong question, repeated options and unknown
-        videos; a failing language model is no error but a note and an answer from evidence alone.
+        videos; a failing language model is no error but a note and an answer from evidence alone, one that is not there
+        is :class:`~vidrag.store.errors.ModelMissing`.
         """
-        began, steps = time.perf_counter(), _Steps()
+        began = time.perf_counter()
+        ready = self.prepare(question, videos, options, tell)
+        task, steps = ready.task, ready.steps
+        with steps.step("answer"):
+            draft = self._answer(task, steps)
+        steps.timings["total"] = time.perf_counter() - began
+        return Answer(
+            ready.question,
+            _spoken(draft, task.options),
+            LETTERS[draft.choice] if draft.choice is not None else None,
+            draft.abstained,
+            draft.citations,
+            task.evidence,
+            ready.request,
+            (*steps.notes, *draft.notes),
+            steps.timings,
+            self.profile,
+            self.fingerprints,
+            draft.confidence,
+            draft.scores,
+            draft.usage,
+            steps.degraded,
+        )
+
+    def prepare(
+        self,
+        question: str,
+        videos: Sequence[str] | None = None,
+        options: Sequence[str] = (),
+        tell: Callable[[str], object] | None = None,
+    ) -> Prepared:
+        """All of :meth:`ask` but the answer: the task that a chat engine gets, with the same errors."""
+        steps = _Steps()
         question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
-        choices = _checked(question, options)
+        choices = _checked(question, [o.encode("utf-8", "replace").decode() for o in options])
         with steps.step("open"):
             asked, opened = self._open(question, videos, steps)
         with steps.step("decouple"):
@@ -120,35 +180,44 @@ class Asker:
         with steps.step("encode"):
             vectors = self._encode(asked, request, choices)
         with steps.step("retrieve"):
-            hits = retrieve(opened.rows, vectors.queries, sought(asked), self.options.retrieve, request.anchor)
-            found = [self._row(opened.rows, h, vectors.options) for h in hits]
-        pictures = self._pictures(opened, request, found, vectors, steps)
+            found = found_rows(
+                opened.rows,
+                asked,
+                request,
+                vectors.queries,
+                choices,
+                vectors.options,
+                self.options.retrieve,
+                self.options.hops,
+            )
+        found.keep(self.options.context.kinds)
+        if self._looks(request):
+            with steps.step("look"):
+                looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)
+                looker.look(asked, request, found, vectors.captions, vectors.pictures)
+        weight = {t: opened.rows.rarity(t) for text in (asked, *choices) for t in terms(text)}
         with steps.step("merge"):
-            first, second = (pictures, found) if request.visual and not request.asr else (found, pictures)
             merged = merge(
-                interleaved(first, second),
+                _ranked(found, request, asked, weight),
                 [s.video for s in opened.shards],
                 self.text_encoder.count_tokens,
                 self.options.context,
             )
         steps.notes += [f"[{e.id}] is doubtful speech: {', '.join(e.doubts)}" for e, _ in merged if e.doubts]
-        with steps.step("answer"):
-            draft = self._answer(asked, choices, merged, opened, request, steps)
-        steps.timings["total"] = time.perf_counter() - began
-        letter = LETTERS[draft.choice] if draft.choice is not None else None
-        return Answer(
-            question,
-            _spoken(draft, choices),
-            letter,
-            draft.abstained,
-            draft.citations,
+        task = Task(
+            asked,
+            tuple(choices),
             tuple(e for e, _ in merged),
-            request,
-            (*steps.notes, *draft.notes),
-            steps.timings,
-            self.profile,
-            self.fingerprints,
+            _passages(merged, found.joined),
+            weight,
+            request.subjects,
+            _shown_pictures(opened, merged) if self.chat.looks else (),
+            request.visual,
+            request.order,
+            request.anchor,
+            tell,
         )
+        return Prepared(question, request, task, steps)
 
     def _open(self, question: str, videos: Sequence[str] | None, steps: _Steps) -> tuple[str, _Opened]:
         """The videos that are asked about, and the question without the file names that say so."""
@@ -206,9 +275,13 @@ class Asker:
                 request, note = decouple.by_model(question, self.chat)
                 if note:
                     steps.notes.append(note)
+                    steps.degraded = True
                 return request
             steps.notes.append("no language model is configured; the question was decoupled by rules")
         return decouple.by_rules(question)
+
+    def _looks(self, request: Request) -> bool:
+        return request.visual or bool(request.det) or self.options.keyframes.method == "uniform"
 
     def _encode(self, question: str, request: Request, choices: Sequence[str]) -> _Vectors:
         """Every text of a question in one batch of each encoder."""
@@ -216,7 +289,7 @@ class Asker:
         found = self.text_encoder.queries(texts)
         things = len(request.det)
         looks = [*request.captions, *(f"a photo of {c}" for c in choices)]
-        seen = self.image_text_encoder.queries(looks) if request.visual or request.det else found[:0]
+        seen = self.image_text_encoder.queries(looks) if self._looks(request) else found[:0]
         cut = len(request.captions)
         return _Vectors(
             query_vectors(found[0], found[1] if request.asr else None, list(found[2 : 2 + things])),
@@ -225,90 +298,61 @@ class Asker:
             seen[cut:],
         )
 
-    def _row(self, rows: RowSet, hit: Hit, options: Vectors) -> Candidate:
-        row = rows.rows[hit.at]
-        shard = rows.shards[row.shard]
-        return Candidate(
-            row.kind,
-            shard.video,
-            shard.name,
-            row.start,
-            row.end,
-            row.text,
-            hit.score,
-            affinity=tuple(rows.affinity(hit.at, options)),
-            doubts=row.doubts,
-        )
-
-    def _pictures(
-        self, opened: _Opened, request: Request, found: Sequence[Candidate], vectors: _Vectors, steps: _Steps
-    ) -> list[Candidate]:
-        """Key frames and what is detected in them, best first: where the question is about what is seen."""
-        if not (request.visual or request.det):
-            return []
-        visual, out = opened.visual, list[Candidate]()
-        with steps.step("keyframes"):
-            best = visual.best(vectors.captions, self.options.keyframes)
-            if request.asr or not best:  # what is on screen while it is said or written
-                landmarks = sorted(found[:6], key=lambda c: c.kind != request.anchor) if request.anchor else found
-                joined = [
-                    (s, row, 1.0)
-                    for c in landmarks[:2]
-                    if (at := visual.at(c.video, (c.start + c.end) / 2))
-                    for s, row in [at]
-                ]
-                best = [*joined, *(b for b in best if all(b[0] != j[0] for j in joined))]
-        known = self._known(request, steps)
-        with steps.step("detect"):
-            for shot, row, score in best[: self.options.keyframes.count]:
-                if known and (seen := visual.detected(shot, row, score, known, request.type, self.detections)):
-                    out.append(seen)
-                out.append(visual.seen(shot, row, score, vectors.pictures))
-        return out
-
-    def _known(self, request: Request, steps: _Steps) -> list[str]:
-        known = []
-        for entity in request.det:
-            name = self.detections.detector.knows(entity)
-            if name:
-                known.append(name)
-            elif request.visual or request.type:
-                steps.notes.append(f"the detector does not know '{entity}'")
-        return list(dict.fromkeys(known))
-
-    def _answer(
-        self,
-        question: str,
-        choices: Sequence[str],
-        merged: Sequence[tuple[Evidence, Candidate]],
-        opened: _Opened,
-        request: Request,
-        steps: _Steps,
-    ) -> Draft:
-        evidence = tuple(e for e, _ in merged)
-        asked = {t for text in (question, *choices) for t in terms(text)}
-        task = Task(
-            question,
-            tuple(choices),
-            evidence,
-            {e.id: c.affinity for e, c in merged if c.affinity},
-            {t: opened.rows.rarity(t) for t in asked},
-            self._shown(opened, merged) if self.chat.looks else (),
-            request.visual,
-        )
+    def _answer(self, task: Task, steps: _Steps) -> Draft:
+        if draft := ordered(task):
+            return draft
         try:
             draft = self.chat.answer(task)
+        except (EngineMissing, ModelMissing):
+            raise
         except VidragError as e:
             steps.notes.append(f"answered from evidence alone: {one_line(e, 200)}")
+            steps.degraded = True
             return self.fallback.answer(task)
-        if draft.citations or draft.abstained or not evidence:
+        if draft.citations or draft.abstained or not task.evidence:
             return draft
-        return Draft(draft.text, draft.choice, (), draft.abstained, (*draft.notes, "the answer cites no evidence"))
+        return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
 
-    def _shown(self, opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
-        """The pictures of the frame rows, for engines that look."""
-        shards = {s.video: s for s in opened.shards}
-        return tuple((e.id, shards[c.video].jpeg(c.frame)) for e, c in merged if c.frame is not None)
+
+def _shown_pictures(opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
+    """The pictures of the frame rows, for engines that look."""
+    shards = {s.video: s for s in opened.shards}
+    return tuple((e.id, shards[c.video].jpeg(c.frame)) for e, c in merged if c.frame is not None)
+
+
+def _ranked(found: Found, request: Request, question: str, weight: Mapping[str, float]) -> list[Candidate]:
+    """Rows and pictures as one ranking.
+
+    Taken in turns where the question is about what is seen, unless rows say most of what it asks; else rows first.
+    """
+    asked = sought(question)
+    best = max((covered(asked, terms(c.text), weight) for c in found.rows[:4]), default=0.0)
+    if not request.visual or (best >= _SAYS and not found.joined):
+        return [*found.rows[:4], *interleaved(found.rows[4:], found.pictures)]
+    first, second = (found.rows, found.pictures) if request.asr else (found.pictures, found.rows)
+    return interleaved(first, second)
+
+
+def _passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joined]) -> tuple[Passage, ...]:
+    """Each row of the evidence, and the pairs that belong together."""
+    of = {id(c): e for e, c in merged}
+    out = [
+        Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank, c.dense, _shown(c))
+        for e, c in merged
+    ]
+    for j in joined:
+        a, b = of.get(id(j.first)), of.get(id(j.second))
+        if a and b:
+            about = a.text if b.kind == "frame" else f"{a.text} {b.text}"
+            rank, dense = min(a.rank, b.rank), max(j.first.dense, j.second.dense)
+            out.append(
+                Passage((a.id, b.id), j.link, b.kind, b.video, b.start, about, b.text, rank, dense, _shown(j.second))
+            )
+    return tuple(sorted(out, key=lambda p: p.rank))
+
+
+def _shown(candidate: Candidate) -> tuple[float, ...]:
+    return candidate.affinity if candidate.kind in ("frame", "detection") else ()
 
 
 def _checked(question: str, options: Sequence[str]) -> list[str]:

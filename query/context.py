@@ -13,10 +13,11 @@ from ..store.records import Evidence, EvidenceKind
 
 
 class ContextOptions(Options):
-    """``tokens``: budget of all rows together; ``rows``: the most rows."""
+    """``tokens``: budget of all rows together; ``rows``: the most rows; ``kinds``: which kinds of rows may be used."""
 
     tokens: int = Field(1900, ge=50)
     rows: int = Field(16, ge=1, le=500)
+    kinds: tuple[EvidenceKind, ...] = ("speech", "text", "detection", "frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Candidate:
     frame: int | None = None
     affinity: tuple[float, ...] = field(default=())
     doubts: tuple[str, ...] = ()
+    dense: float = 0.0
 
 
 def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
@@ -52,7 +54,7 @@ def merge(
     """
     taken: list[tuple[int, Candidate]] = []
     left = options.tokens
-    for candidate in dict.fromkeys(ranked):
+    for candidate in {id(c): c for c in ranked if c.kind in options.kinds}.values():
         cost = count_tokens(candidate.text) + 24  # id, name, times and kind of the row
         if cost <= left and len(taken) < options.rows:
             taken.append((len(taken) + 1, candidate))

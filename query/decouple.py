@@ -10,20 +10,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..store.encoders.coco import NAMES
 from ..store.engines import Options
 from ..store.errors import VidragError, one_line
-from . import prompts
+from . import cues, prompts
 from .chat import LanguageModel
+from .request import MOST_THINGS, Relation, Request, Scope, TimeHint, When
 from .words import STOP
-
-Relation = Literal["location", "number", "relation"]
-MOST_THINGS = 5
 
 
 class DecoupleOptions(Options):
@@ -32,26 +30,11 @@ class DecoupleOptions(Options):
     engine: Literal["rules", "llm"] = "rules"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to look for.  ``asr``: a sentence to find in speech, or None; ``det``: up to five physical things; ``type``:
-    what to say of them; ``captions``: statements that a matching picture would bear out; ``visual``: the question is
-    about what is seen; ``anchor``: the kind of row that the question names as its landmark ("while the speaker says").
-    """
-
-    asr: str | None = None
-    det: tuple[str, ...] = ()
-    type: tuple[Relation, ...] = ()
-    captions: tuple[str, ...] = ()
-    visual: bool = False
-    anchor: Literal["speech", "text"] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        told = asdict(self)
-        return {k: told[k] for k in ("asr", "det", "type", "captions")}
-
-
-_NUMBER = re.compile(r"\b(how many|how much|count|number of|amount of|most|fewest|least|smallest number|total)\b", re.I)
+_NUMBER = re.compile(
+    r"\b(?:how many|how much|count|(?:the|what|which|exact|total|smallest|largest|right|correct|whole|same) "
+    r"(?:number|amount) of|fewest|(?:the|with|has|have|of) (?:most|least)|total)\b",
+    re.I,
+)
 _PLACE = re.compile(r"\b(where|which side|left|right|corner|cent(?:er|re)|middle|top|bottom|position|located)\b", re.I)
 _RELATION = re.compile(
     r"\b(next to|beside|behind|in front of|above|below|under|underneath|on top of|between|near|close to|hold(?:s|ing)?|"
@@ -73,6 +56,7 @@ _WRITTEN = re.compile(
     r"\b(written|printed|titled?|headed|heading|caption(?:ed)?|slides?|text|sign|label(?:led)?|reads?|spelled|address)\b",
     re.I,
 )
+_WHY = re.compile(r"\b(why|reason\w*|purpose|theme|mean(?:s|ing)?|because|opinion|believe\w*|think\w*)\b", re.I)
 _DETERMINER = re.compile(r"^(the|a|an|this|that|these|those|his|her|their|its|any|some|two|three|four|five|old|many)$")
 _ABSTRACT = frozenset(
     "video videos clip film movie speaker narrator question answer time times moment beginning start end part name "
@@ -80,7 +64,14 @@ _ABSTRACT = frozenset(
     "years month months week hour hours minute minutes second seconds place places thing things title titles text "
     "code order side left right top bottom middle screen picture pictures photo photos image images frame frames "
     "scene scenes slide slides first last next main following password remark mistake statement story event "
-    "password page line lines subtitle".split()
+    "password page line lines subtitle object objects content contents topic theme idea point focus message summary "
+    "option options event events following method methods step steps attempt attempts evaluation opinion attitude "
+    "performance relationship background profession job concept segment section element attention feature features "
+    "height length size weight distance speed location whereabouts setting style mood tone genre emotion feeling "
+    "irregularities irregularity anomaly instance instances activity activities action actions behavior behaviour "
+    "skill skills power powers result results outcome effect cause meaning explanation difference similarity change "
+    "changes problem problems information fact facts detail details process role character's protagonist process "
+    "breath sound voice music correctly initially".split()
 )
 _BREAK = STOP | frozenset(
     "say says said show shows shown appear appears stand stands hold holds wear wears do does doing make makes made "
@@ -101,10 +92,24 @@ def by_rules(question: str) -> Request:
         kinds.append("location")
     if _RELATION.search(text):
         kinds.append("relation")
+    seen = seen or bool(kinds and any(n in t for t in things for n in NAMES))
     statement = declarative(text)
     captions = tuple(dict.fromkeys([*(f"a photo of {t}" for t in things), statement])) if seen or things else ()
-    asr = None if (seen and not said and not quoted(text)) else statement
-    return Request(asr, tuple(things), tuple(kinds) if things else (), captions[: MOST_THINGS + 1], seen, _anchor(text))
+    asr = None if (seen and not said and not quoted(text) and not _WHY.search(text)) else statement
+    return Request(
+        asr,
+        tuple(things),
+        tuple(kinds) if things else (),
+        captions[: MOST_THINGS + 1],
+        cues.times(text),
+        cues.scope(text),
+        cues.negations(text),
+        cues.order(text),
+        cues.subjects(text),
+        cues.names(text),
+        seen,
+        _anchor(text),
+    )
 
 
 def _anchor(text: str) -> Literal["speech", "text"] | None:
@@ -143,11 +148,19 @@ def _things(question: str) -> list[str]:
                 if word in _BREAK or (phrase and word.endswith("ing")) or len(phrase) == 3:
                     break
                 phrase.append(word)
-            if phrase and phrase[-1] not in _ABSTRACT and not (set(phrase) <= _ABSTRACT) and len(phrase[-1]) > 2:
+            while phrase and phrase[0] in _ABSTRACT and len(phrase) > 1:
+                phrase.pop(0)
+            if phrase and phrase[-1] not in _ABSTRACT and len(phrase[-1]) > 2:
                 found.append(" ".join(phrase))
     known = [n for n in NAMES if re.search(rf"\b{re.escape(n)}(?:e?s)?\b", question.lower())]
     found += [n for n in known if not any(n in f for f in found)]
     return list(dict.fromkeys(found))[:MOST_THINGS]
+
+
+class _Time(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    kind: When
+    text: str | None = Field(None, max_length=300)
 
 
 class _Reply(BaseModel):
@@ -158,22 +171,38 @@ class _Reply(BaseModel):
     det: list[str] = Field(default_factory=list, max_length=20)
     type: list[Relation] = Field(default_factory=list)
     captions: list[str] = Field(default_factory=list, max_length=20)
+    time: list[_Time] = Field(default_factory=list, max_length=8)
+    scope: Scope = "moment"
+    negations: list[str] = Field(default_factory=list, max_length=8)
 
 
 def by_model(question: str, model: LanguageModel) -> tuple[Request, str | None]:
-    """The request as a language model sees it, and a note where it failed and the rules stepped in."""
+    """The request as a language model sees it, and a note where it failed and the rules stepped in.
+
+    What rules read off the very words of a question (clock times, the order of options, quoted names) stays theirs.
+    """
     ruled = by_rules(question)
     try:
-        reply = model.complete(prompts.decouple(question), schema=_Reply.model_json_schema(), max_tokens=300)
+        reply = model.complete(prompts.decouple(question), schema=_Reply.model_json_schema(), max_tokens=400)
         told = _Reply.model_validate(json.loads(reply.text))
     except (ValidationError, ValueError, RecursionError) as e:
         return ruled, f"the model's request was not usable ({type(e).__name__}); rules were used"
     except VidragError as e:
         return ruled, f"the model did not decouple the question ({one_line(e, 120)}); rules were used"
     things = _clean(told.det) or ruled.det
-    captions = _clean(told.captions) or tuple(f"a photo of {t}" for t in things)
-    kinds = tuple(dict.fromkeys(told.type)) if things else ()
-    return Request(told.asr or ruled.asr, things, kinds, captions, ruled.visual, ruled.anchor), None
+    hints = [TimeHint(t.kind, (t.text or "").strip() or None) for t in told.time]
+    events = {"after", "before", "next", "previous", "during"}
+    hints = [h for h in hints if h.kind != "at" and (h.text or h.kind not in events)]
+    return replace(
+        ruled,
+        asr=told.asr or ruled.asr,
+        det=things,
+        captions=_clean(told.captions) or tuple(f"a photo of {t}" for t in things),
+        type=tuple(dict.fromkeys(told.type)) if things else (),
+        time=ruled.time or tuple(dict.fromkeys(hints)),
+        scope=told.scope if ruled.scope == "moment" else ruled.scope,
+        negations=_clean(told.negations) or ruled.negations,
+    ), None
 
 
 def _clean(texts: Sequence[str]) -> tuple[str, ...]:

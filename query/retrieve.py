@@ -19,16 +19,21 @@ class RetrieveOptions(Options):
     """``method``: ``dense`` (Video-RAG's: everything above ``threshold``), ``bm25``, or ``hybrid`` (reciprocal rank
     fusion of both).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the nearest below the threshold
     follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
-    kind that the question names.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
+    kind and at the times that the question names.  ``by_options``: look for the options as well, as votes beside the
+    question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
+    ``summary``: rows spread evenly over the videos that a question about the whole gets besides.  ``all`` takes every
+    row, evenly spread, without retrieval.
     """
 
-    method: Literal["hybrid", "dense", "bm25"] = "hybrid"
+    method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
     threshold: float = Field(0.3, ge=-1, le=1)
     top_k: int = Field(12, ge=1, le=1000)
     at_least: int = Field(6, ge=0, le=1000)
     rrf_k: int = Field(60, ge=1)
     prefer: float = Field(1.25, ge=1, le=10)
+    by_options: bool = True
     doubtful: bool = False
+    summary: int = Field(8, ge=0, le=1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,34 +60,72 @@ def _mean(vectors: Sequence[Vectors]) -> Vectors:
     return normalised(np.mean(vectors, axis=0))
 
 
+def may_be_used(rows: RowSet, options: RetrieveOptions) -> NDArray[np.bool_]:
+    """Which rows are not too doubtful, bool ``(len(rows),)``."""
+    return np.array([options.doubtful or not r.doubts for r in rows.rows], bool)
+
+
 def retrieve(
     rows: RowSet,
     queries: dict[RowKind, Vectors],
     words: Sequence[str],
     options: RetrieveOptions,
     anchor: RowKind | None = None,
+    also: Sequence[tuple[Sequence[str], float]] = (),
+    favoured: NDArray[np.bool_] | None = None,
 ) -> list[Hit]:
-    """The rows that matter most, best first; those of kind ``anchor`` get the weight ``options.prefer``."""
+    """The rows that matter most, best first; repetitions of a text come after all others.
+
+    ``anchor``: rows of this kind, and those ``favoured`` (bool ``(len(rows),)``), get the weight ``options.prefer``.
+    ``also``: more terms to look for, each with the weight of its vote.
+    """
     if not rows.rows:
         return []
-    usable = np.array([options.doubtful or not r.doubts for r in rows.rows])
+    usable = may_be_used(rows, options)
     dense = np.where(usable, rows.dense(queries), -1.0)
+    if options.method == "all":
+        return [Hit(at, 0.0, float(dense[at]), 0.0) for at in spread(np.flatnonzero(usable).tolist())]
     lexical = np.where(usable, rows.lexical(words), 0.0)
-    rankings = []
+    rankings: list[tuple[list[int], float]] = []
     if options.method in ("hybrid", "dense"):
-        rankings.append(_ranking(dense, options.threshold))
+        rankings.append((_ranking(dense, options.threshold), 1.0))
     if options.method in ("hybrid", "bm25"):
-        rankings.append(_ranking(lexical, 0.0))
+        rankings.append((_ranking(lexical, 0.0), 1.0))
+        for terms, weight in also:
+            rankings.append((_ranking(np.where(usable, rows.lexical(terms), 0.0), 0.0)[:5], weight))
+    boost = np.ones(len(rows.rows), np.float32)
+    if anchor:
+        boost[[r.kind == anchor for r in rows.rows]] *= options.prefer
+    if favoured is not None:
+        boost[favoured] *= options.prefer
     fused: dict[int, float] = {}
-    for ranking in rankings:
+    for ranking, weight in rankings:
         for rank, at in enumerate(ranking, 1):
-            weight = options.prefer if rows.rows[at].kind == anchor else 1.0
-            fused[at] = fused.get(at, 0.0) + weight / (options.rrf_k + rank)
+            fused[at] = fused.get(at, 0.0) + weight * float(boost[at]) / (options.rrf_k + rank)
     order = sorted(fused, key=lambda at: (-fused[at], -dense[at], at))
     if len(order) < options.at_least:
         near = [at for at in np.argsort(-dense, kind="stable").tolist() if usable[at] and at not in fused]
         order += near[: options.at_least - len(order)]
+    order = _various(rows, order)
     return [Hit(at, fused.get(at, 0.0), float(dense[at]), float(lexical[at])) for at in order[: options.top_k]]
+
+
+def spread(places: Sequence[int]) -> list[int]:
+    """The same places in an order whose every beginning is evenly spread: by the bits of the index, mirrored."""
+    bits = max(1, (len(places) - 1).bit_length())
+    return [places[i] for i in sorted(range(len(places)), key=lambda i: int(f"{i:0{bits}b}"[::-1], 2))]
+
+
+def _various(rows: RowSet, order: Sequence[int]) -> list[int]:
+    """The same rows with those that say again what a better one says put last."""
+    seen: set[tuple[str, ...]] = set()
+    fresh: list[int] = []
+    again: list[int] = []
+    for at in order:
+        told = tuple(rows.terms[at])
+        (again if told in seen else fresh).append(at)
+        seen.add(told)
+    return [*fresh, *again]
 
 
 def _ranking(scores: NDArray[np.floating], above: float) -> list[int]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..store.encoders import EncoderSpec
 from ..store.shard import Shard
 from ..store.vectors import Vectors
+from .likeness import Spelt, spelt
 from .words import terms
 
 RowKind = Literal["speech", "text"]
@@ -82,8 +83,18 @@ class RowSet:
 
         logging.getLogger("bm25s").setLevel(logging.WARNING)
         index = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
-        index.index([terms(r.text) or ["\0"] for r in self.rows], show_progress=False, leave_progress=False)
+        index.index([t or ["\0"] for t in self.terms], show_progress=False, leave_progress=False)
         return index
+
+    @cached_property
+    def terms(self) -> list[list[str]]:
+        """The terms of each row."""
+        return [terms(r.text) for r in self.rows]
+
+    @cached_property
+    def spelt(self) -> list[Spelt]:
+        """Each row as names and phrases are compared with it."""
+        return [spelt(r.text) for r in self.rows]
 
     def lexical(self, query: Sequence[str]) -> NDArray[np.float32]:
         """BM25 of each row for the terms of a query (Robertson & Zaragoza, 2009), float32 ``(len(rows),)``."""
@@ -96,7 +107,7 @@ class RowSet:
     @cached_property
     def frequency(self) -> Counter[str]:
         """In how many rows each term stands."""
-        return Counter(t for r in self.rows for t in set(terms(r.text)))
+        return Counter(t for row in self.terms for t in set(row))
 
     def rarity(self, term: str) -> float:
         """How much a term tells: 1 for one that stands in no or one row, less for common ones."""

@@ -11,7 +11,7 @@ from itertools import combinations
 
 from ..store.encoders.label_space import plural
 from ..store.records import Box, Detection
-from .decouple import Relation
+from .request import Relation
 
 _MOST = 12
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,10 @@ from ..store.shard import Shard
 from ..store.vectors import Vectors
 from . import keyframes, scene_graph
 from .context import Candidate
-from .decouple import Relation
 from .detections import DetectionCache
+from .request import Relation
+
+_SLACK = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,24 @@ class VisualIndex:
         self.shots = [s for shard in shards for s in shots(shard, longest_shot)]
         self._shards = list(shards)
 
-    def best(self, queries: Vectors, options: keyframes.KeyframeOptions) -> list[tuple[Shot, int, float]]:
-        """Shots that fit one of ``queries`` ``(n, dim)`` best, each with the row of its best frame and its score."""
-        if not len(queries):
+    def best(
+        self,
+        queries: Vectors,
+        options: keyframes.KeyframeOptions,
+        favoured: Callable[[Shot], bool] | None = None,
+        votes: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    ) -> list[tuple[Shot, int, float]]:
+        """Shots that fit one of ``queries`` ``(n, dim)`` best, each with the row of its best frame and its score.
+
+        ``favoured`` shots come before the others; ``votes``: for each video the spans of rows found by words.
+        """
+        if not len(queries) and options.method != "uniform":
             return []
         scores = {s.video: self._scores(s, queries) for s in self._shards}
+        for s in self._shards if votes else ():
+            own = scores[s.video]
+            if own is not None and votes and s.video in votes:
+                scores[s.video] = keyframes.voted(s.frames, own, votes[s.video], options)
         per_shot: list[tuple[Shot, int, float]] = []
         for shot in self.shots:
             own = scores[shot.shard.video]
@@ -64,13 +79,16 @@ class VisualIndex:
         values = np.array([v for _, _, v in per_shot], np.float32)
         if len({s.shard.video for s, _, _ in per_shot}) > 1:  # times of different videos are not neighbours
             options = options.model_copy(update={"apart_s": 0.0})
-        return [per_shot[i] for i in keyframes.choose(stand_ins, values, options)]
+        chosen = [per_shot[i] for i in keyframes.choose(stand_ins, values, options)]
+        return sorted(chosen, key=lambda c: not favoured(c[0])) if favoured else chosen
 
     def _scores(self, shard: Shard, queries: Vectors) -> NDArray[np.float32] | None:
         """The best of the queries for each frame, float32 ``(n_frames,)``."""
         file = shard.vectors("frames", self.encoder.spec)
         if file is None or file.rows != len(shard.frames):
             return None
+        if not len(queries):  # uniform, and the question is not about what is seen
+            return np.zeros(file.rows, np.float32)
         best: NDArray[np.float32] = file.scores(queries).max(0)
         return best
 
@@ -81,6 +99,26 @@ class VisualIndex:
                 frames = shot.shard.frames
                 rows = [r for r in range(shot.first, shot.last + 1) if frames[r].start <= time]
                 return shot, (rows[-1] if rows else shot.first)
+        return None
+
+    def after(self, video: str, time: float) -> tuple[Shot, int] | None:
+        """What comes on screen at ``time`` or next, up to the next cut."""
+        for shot in self.shots:
+            if shot.shard.video == video and shot.end > time + _SLACK:
+                frames = shot.shard.frames
+                rows = [r for r in range(shot.first, shot.last + 1) if frames[r].start >= time - _SLACK]
+                if rows:
+                    return replace(shot, first=rows[0], start=frames[rows[0]].start), rows[0]
+        return None
+
+    def before(self, video: str, time: float) -> tuple[Shot, int] | None:
+        """What was on screen until ``time``, from the cut before it."""
+        for shot in reversed(self.shots):
+            if shot.shard.video == video and shot.start < time - _SLACK:
+                frames = shot.shard.frames
+                rows = [r for r in range(shot.first, shot.last + 1) if frames[r].start < time - _SLACK]
+                if rows:
+                    return replace(shot, last=rows[-1], end=frames[rows[-1]].end), rows[-1]
         return None
 
     def seen(self, shot: Shot, row: int, score: float, options: Vectors) -> Candidate:

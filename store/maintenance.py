@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from . import manifest as manifests
 from . import schema
 from .archive import Archive
@@ -26,7 +29,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that is not what it should be; ``key`` is its place in the archive."""
+    """A file that is not what it should be; ``key`` is its place in the archive; ``video`` is empty for answers."""
 
     video: str
     key: str
@@ -107,13 +110,36 @@ def _header(path: Path, cell: Cell, file: StoredFile) -> None:
         schema.open_parquet(path, file.kind, file.rows)
 
 
+def verify_answers(archive: Archive) -> Iterator[Checked]:
+    """Reads every stored batch of answers; :attr:`Checked.video` is empty.  Their pages carry checksums."""
+    for entry in archive.backend.entries("answers"):
+        if not entry.name.endswith(".parquet") or leftover(entry):
+            continue
+        key, problem = f"answers/{entry.name}", ""
+        try:
+            file = pq.ParquetFile(archive.backend.local_path(key, fresh=True), page_checksum_verification=True)
+            if missing := set(schema.SCHEMAS["answers"].names) - set(file.schema_arrow.names):
+                problem = f"has no column '{min(missing)}'"
+            for batch in file.iter_batches(1000):
+                del batch  # reading it checks it
+        except StorageError:
+            raise
+        except FileNotFoundError:
+            continue  # removed since it was listed
+        except (OSError, pa.ArrowException) as e:
+            problem = f"cannot be read ({one_line(e, 100)})"
+        yield Checked("", entry.name, 1, entry.bytes, (Damage("", key, problem),) if problem else ())
+
+
 def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[str], set[str]]) -> None:
     """Moves damaged files to ``quarantine/`` and publishes versions of their videos that do without them.
 
     ``readers`` names the stages that read a stage: what was computed from lost rows goes with them, so that the next
     ingest makes both again.
     """
-    for video in sorted({d.video for d in damage}):
+    for key in (d.key for d in damage if not d.video):  # answers: nothing refers to them
+        archive.backend.move(key, f"quarantine/{key}")
+    for video in sorted({d.video for d in damage if d.video}):
         bad = {d.key for d in damage if d.video == video and not _sound_again(archive, d)}
         for key in bad:  # first, so that none of them is built upon
             if manifests.manifest_version(key.rsplit("/", 1)[1]) is not None:
@@ -125,17 +151,22 @@ def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[st
 
 
 def _sound_again(archive: Archive, damage: Damage) -> bool:
-    """True for a manifest that could not be read only for a moment: with it a whole version would go."""
-    number = manifests.manifest_version(damage.key.rsplit("/", 1)[1])
-    if number is None:
-        return False
+    """True for what could not be read only for a moment: with it a whole version would go, or hours of work."""
+    name = damage.key.rsplit("/", 1)[1]
+    number = manifests.manifest_version(name)
     try:
-        archive.version(damage.video, number)
+        if number is not None:
+            archive.version(damage.video, number)
+            return True
+        manifest = archive.manifest(damage.video)
     except StorageError:
         raise
     except (ArchiveDamaged, OSError):
         return False
-    return True
+    named = [(c, f) for c in manifest.cells for f in c.files if f.name == name] if manifest else []
+    return bool(named) and not any(
+        problem_of(archive, damage.key, f, partial(_header, cell=c, file=f)) for c, f in named
+    )
 
 
 def _lost(manifest: Manifest, bad: set[str], readers: Callable[[str], set[str]]) -> Callable[[Cell], bool]:
@@ -172,7 +203,7 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
             raise
         except (ArchiveDamaged, OSError) as e:
             log.warning("%s; %s is left alone", e, video)
-    for prefix in ("", "runs", "videos", *(f"names/{n}" for n in archive.backend.list("names"))):
+    for prefix in ("", "runs", "answers", "videos", *(f"names/{n}" for n in archive.backend.list("names"))):
         for entry in archive.backend.entries(prefix):
             if leftover(entry) and entry.age_s >= grace_s:
                 out.add(prefix or ".", entry)

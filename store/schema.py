@@ -23,9 +23,20 @@ _BOX = pa.list_(_F32, 4)
 _WORD = pa.struct([("start", _F64), ("end", _F64), ("text", _STR), ("probability", _F32)])
 _LABEL = pa.struct([("name", _STR), ("score", _F32)])
 _DETECTION = pa.struct([("label", _STR), ("score", _F32), ("box", _BOX)])
+_EVIDENCE = pa.struct(
+    [
+        *((n, _STR) for n in ("id", "kind", "video", "name")),
+        ("start", _F64),
+        ("end", _F64),
+        ("text", _STR),
+        ("score", _F64),
+        ("rank", pa.int32()),
+        ("doubts", pa.list_(_STR)),
+    ]
+)
 _HEAD = [("video", pa.dictionary(pa.int32(), _STR)), ("row", pa.int32()), ("start", _F64), ("end", _F64)]
 
-VERSIONS: Mapping[str, int] = {"speech": 1, "text": 1, "frames": 1, "labels": 1, "ledger": 1}
+VERSIONS: Mapping[str, int] = {"speech": 1, "text": 1, "frames": 1, "labels": 1, "ledger": 1, "answers": 1}
 """Raised when a column changes its meaning; part of each fingerprint, so that old cells are computed again."""
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -82,8 +93,39 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("finished", pa.timestamp("ms", tz="UTC")),
         ]
     ),
+    "answers": pa.schema(
+        [
+            ("position", pa.int32()),
+            ("id", _STR),
+            ("question", _STR),
+            ("options", pa.list_(_STR)),
+            ("videos", pa.list_(_STR)),
+            ("right", _STR),
+            ("problem", _STR),
+            ("answer", _STR),
+            ("choice", _STR),
+            ("abstained", pa.bool_()),
+            ("confidence", _F64),
+            ("scores", pa.list_(_F64)),
+            ("citations", pa.list_(_STR)),
+            ("evidence", pa.list_(_EVIDENCE)),
+            ("request", _STR),
+            ("notes", pa.list_(_STR)),
+            ("timings", pa.list_(pa.struct([("step", _STR), ("seconds", _F64)]))),
+            *((n, pa.int64()) for n in ("calls", "cached", "read", "written", "detected", "known")),
+            ("replies", pa.list_(_STR)),
+            ("degraded", pa.bool_()),
+            ("error_type", _STR),
+            ("error", _STR),
+            ("key", _STR),
+            ("kept_from", _STR),
+            ("told", _STR),
+        ]
+    ),
 }
-"""``ledger`` rows end as status ``ok``, ``none``, ``failed`` or ``kept`` (an earlier run had done the cell)."""
+"""In ``answers`` the columns ``id``, ``request`` and ``told`` (the whole answer) are JSON; ``videos`` null: all.
+
+``ledger`` rows end as status ``ok``, ``none``, ``failed`` or ``kept`` (an earlier run had done the cell)."""
 
 _RECORDS: Mapping[str, type] = {"speech": Segment, "text": TextTrack, "frames": Frame, "labels": FrameLabels}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,3 +25,14 @@ def loaded(kind: engines.Kind, name: str, options: Mapping[str, Any] | None = No
         return engines.load(kind, name, options)
     except (ModelMissing, EngineMissing) as e:
         pytest.skip(f"{kind} engine '{name}' cannot be loaded here: {e}")
+
+
+def test_gguf() -> str:
+    """The GGUF model for slow tests; the test is skipped where ``VIDRAG_TEST_GGUF`` names none."""
+    path = os.environ.get("VIDRAG_TEST_GGUF")
+    if not path:
+        pytest.skip("VIDRAG_TEST_GGUF names no GGUF model")
+    return path
+
+
+test_gguf.__test__ = False  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from vidrag.jobs import batch
 from vidrag.jobs.batch import Asked
-from vidrag.store.errors import NoSuchVideo, StorageError, UsageError
+from vidrag.store.errors import StorageError, UsageError
 
 
 def written(tmp_path: Path, text: str | bytes) -> Path:
@@ -101,37 +101,44 @@ def test_questions_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert batch.read(Path("-")) == [Asked(1, "What?")]
 
 
-class Echo:
-    """Answers with the question; knows one video."""
-
-    def ask(self, question: str, videos: tuple[str, ...] | None, options: tuple[str, ...]) -> Echo:
-        if videos and videos != ("v.mp4",):
-            raise NoSuchVideo(f"no video '{videos[0]}'")
-        self.told = {"question": question, "answer": question.upper(), "options": list(options)}
-        return self
-
-    def as_json(self) -> dict[str, object]:
-        return self.told
-
-
-ASKED = [
-    Asked(1, "one"),
-    Asked(2, "two", problem="line 2: bad"),
-    Asked(3, "three", (), ("w.mp4",)),
-    Asked(None, "four"),
+TOLD = [
+    {"id": 1, "answer": "ONE"},
+    {"id": 2, "error": {"type": "UsageError", "message": "line 2: bad"}},
+    {"id": None, "answer": "VIER 飞机"},
 ]
 
 
-def test_answers_come_in_input_order_with_errors_in_place(tmp_path: Path) -> None:
-    target, told = tmp_path / "answers.jsonl", []
-    failed = batch.answer_all(Echo(), ASKED, target, lambda done, eta: told.append(done))  # type: ignore[arg-type]
-    rows = [json.loads(line) for line in target.read_text().splitlines()]
-    assert failed == 2
-    assert [r["id"] for r in rows] == [1, 2, 3, None]
-    assert [r.get("answer") for r in rows] == ["ONE", None, None, "FOUR"]
-    assert rows[1]["error"] == {"type": "UsageError", "message": "line 2: bad"}
-    assert rows[2]["error"] == {"type": "NoSuchVideo", "message": "no video 'w.mp4'"}
-    assert told == [1, 2, 3, 4]
+@pytest.mark.parametrize(
+    ("answer", "options", "right"),
+    [
+        ("B", ("x", "y"), "B"),
+        ("y", ("x", "y"), "B"),
+        (" B ", ("x", "y"), "B"),
+        ("A", ("B", "A"), "B"),
+        ("C", ("x", "y"), None),
+        ("AB", ("x", "y"), None),
+        ("", ("x", "y"), None),
+        ("x", None, None),
+        (1, ("x", "y"), None),
+        (None, ("x", "y"), None),
+    ],
+)
+def test_the_right_answer_is_a_letter_or_a_text(
+    answer: object, options: tuple[str, ...] | None, right: str | None, tmp_path: Path
+) -> None:
+    """What is neither is no right answer, and no reason not to ask."""
+    row = {"question": "What?", "options": options, "answer": answer}
+    (found,) = batch.read(written(tmp_path, json.dumps(row)))
+    assert (found.right, found.problem) == (right, "")
+
+
+def test_answers_come_in_order(tmp_path: Path) -> None:
+    target, done = tmp_path / "answers.jsonl", []
+    batch.answer_all(iter(TOLD), len(TOLD), target, lambda n, eta: done.append(n))
+    assert [json.loads(line) for line in target.read_text("utf-8").splitlines()] == TOLD
+    assert done == [1, 2, 3]
+    batch.answer_all(iter(TOLD), len(TOLD), None, lambda n, eta: done.append(n))
+    assert done == [1, 2, 3, 1, 2, 3]
 
 
 def test_answers_appear_only_when_they_are_complete(tmp_path: Path) -> None:
@@ -145,18 +152,20 @@ def test_answers_appear_only_when_they_are_complete(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        batch.answer_all(Echo(), ASKED, target, stop)  # type: ignore[arg-type]
+        batch.answer_all(iter(TOLD), len(TOLD), target, stop)
     assert target.read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["answers.jsonl"]
 
 
 def test_answers_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    batch.answer_all(Echo(), ASKED[:1], Path("-"), lambda done, eta: None)  # type: ignore[arg-type]
+    batch.answer_all(iter(TOLD[:1]), 1, Path("-"), lambda done, eta: None)
     assert json.loads(capsys.readouterr().out)["answer"] == "ONE"
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    for target, named in ((tmp_path, tmp_path), (tmp_path / "missing" / "answers.jsonl", tmp_path / "missing")):
-        with pytest.raises((UsageError, StorageError), match=str(named)) as caught:
-            batch.answer_all(Echo(), ASKED, target, lambda done, eta: None)  # type: ignore[arg-type]
-        assert "\n" not in str(caught.value)
+    """A folder before anything is asked."""
+    with pytest.raises(UsageError, match=str(tmp_path)):
+        batch.check_output(tmp_path)
+    with pytest.raises(StorageError, match=str(tmp_path / "missing")) as caught:
+        batch.answer_all(iter(TOLD), 1, tmp_path / "missing" / "answers.jsonl", lambda done, eta: None)
+    assert "\n" not in str(caught.value)

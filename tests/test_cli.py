@@ -18,6 +18,8 @@ ASK_KEYS = [
     "answer",
     "choice",
     "abstained",
+    "confidence",
+    "scores",
     "citations",
     "evidence",
     "request",
@@ -191,7 +193,7 @@ def test_ask_json_has_the_documented_keys(world: World) -> None:
     )
     found = json.loads(ran.stdout)
     assert list(found) == ASK_KEYS
-    assert list(found["request"]) == ["asr", "det", "type", "captions"]
+    assert list(found["request"]) == ["asr", "det", "type", "captions", "scope", "negations", "order", "time"]
     assert found["evidence"]
     assert {tuple(e) for e in found["evidence"]} == {tuple(EVIDENCE_KEYS)}
     assert {e["kind"] for e in found["evidence"]} <= {"speech", "text", "detection", "frame"}

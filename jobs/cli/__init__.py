@@ -14,12 +14,21 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Runs the command line; every error is one line on stderr and a documented exit code."""
-    from . import archive_commands, ask_commands, bench_commands, eval_commands, ingest_commands, search_commands
-    from . import system_commands as system
+    from . import (
+        answer_commands,
+        archive_commands,
+        ask_commands,
+        bench_commands,
+        eval_commands,
+        ingest_commands,
+        search_commands,
+        system_commands,
+    )
     from . import upkeep_commands as upkeep
 
     for module in (
-        ingest_commands, ask_commands, search_commands, archive_commands, upkeep, eval_commands, bench_commands, system
+        ingest_commands, ask_commands, answer_commands, search_commands, archive_commands, upkeep, eval_commands,
+        bench_commands, system_commands,
     ):  # fmt: skip
         module.register(app)
     for stream in (sys.stdout, sys.stderr):

@@ -13,6 +13,7 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
     from ...query.answer import Answer
+    from ..batch_run import Ended
 
 Video = Annotated[
     list[str] | None,
@@ -39,9 +40,11 @@ def ask(
     """Ask a question; the answer cites who said or what showed it, from which second to which second."""
     from ...store.archive import Archive
     from .. import build
+    from .streaming import shown
 
     asker = build.asker(Archive.open(archive), profile_of(profile, settings))
-    answer = asker.ask(question, video, option or [])
+    with shown(sys.stdout, not as_json and not option) as tell:
+        answer = asker.ask(question, video, option or [], tell)
     if as_json:
         print(json.dumps(answer.as_json(), ensure_ascii=False))
     else:
@@ -89,18 +92,27 @@ def batch(
     """Answer many questions: one JSON line each, in input order, also where a question failed."""
     from ...store.archive import Archive
     from .. import batch as work
-    from .. import build
+    from .. import batch_run
+    from .. import profile as profiles
 
-    asked = work.read(questions)
-    opened = Archive.open(archive)
-    asker = build.asker(opened, profile_of(profile, settings))
-    failed = work.answer_all(asker, asked, output, _Counter(len(asked)))
+    asked, opened = work.read(questions), Archive.open(archive)
+    ended = batch_run.batch(opened, profiles.table(profile, settings or []), asked, output, Counter(len(asked)))
+    failed = ended.counts.failed
     where = "stdout" if str(output) == "-" else str(output)
     print(f"{len(asked)} questions, {failed} failed; answers in {where}", file=sys.stderr)
+    say_ended(ended)
     return 3 if failed else 0
 
 
-class _Counter:
+def say_ended(ended: Ended) -> None:
+    print(ended.counts.text(), file=sys.stderr)
+    if ended.run:
+        print(f"run {ended.run}", file=sys.stderr)
+    else:
+        print(f"not kept in the archive: {ended.problem}", file=sys.stderr)
+
+
+class Counter:
     """Says how far a batch is: in place on a terminal, every tenth elsewhere."""
 
     def __init__(self, total: int) -> None:

@@ -2,63 +2,211 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
+from .app import ArchivePath, AsJson, ProfileName, Settings
+
+if TYPE_CHECKING:
+    from ..evaluate.arms import Arm
+    from ..evaluate.asking import ArmRun, Report
 
 group = typer.Typer(no_args_is_help=True, help="Measure answers against questions whose answers are known.")
 
+Questions = Annotated[Path, typer.Argument(metavar="QUESTIONS", help="The data set's file of questions.")]
+ArmNames = Annotated[
+    list[str] | None,
+    typer.Option("--arm", "-a", metavar="NAME", help="An arm, 'arms', 'ablations' or 'all'; may be repeated."),
+]
+ArmsFile = Annotated[Path | None, typer.Option("--arms", metavar="FILE", help="TOML of more arms; see 'eval arms'.")]
+Subtitled = Annotated[
+    str | None,
+    typer.Option("--subtitled", metavar="ARCHIVE", help="Archive whose speech came from the official subtitles."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FOLDER", help="Keep traces, tables, chart and submissions; goes on there."),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap intervals.")]
+
 
 def register(app: typer.Typer) -> None:
+    from . import eval_fit_commands
+
+    eval_fit_commands.register(group)
     app.add_typer(group, name="eval")
 
 
 @group.command("corpus")
 def corpus(
     archive: ArchivePath,
-    questions: Annotated[Path, typer.Argument(metavar="QUESTIONS", help="questions.json with answers and evidence.")],
+    questions: Questions,
+    arm: ArmNames = None,
+    subtitled: Subtitled = None,
+    output: Output = None,
+    arms_file: ArmsFile = None,
+    seed: Seed = 0,
     profile: ProfileName = "embedded",
     settings: Settings = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Keep the answers as JSONL.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Answer a corpus and print evidence recall, right options and start errors by kind and modality."""
+    """Questions with proofs (questions.json): right options, evidence recall, start errors, 'not said'."""
+    return _run("corpus", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+
+
+@group.command("videomme")
+def videomme(
+    archive: ArchivePath,
+    questions: Questions,
+    arm: ArmNames = None,
+    subtitled: Subtitled = None,
+    output: Output = None,
+    arms_file: ArmsFile = None,
+    seed: Seed = 0,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """Video-MME: its JSON list of videos, or the Parquet table of its data set page."""
+    return _run("videomme", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+
+
+@group.command("mlvu")
+def mlvu(
+    archive: ArchivePath,
+    questions: Questions,
+    arm: ArmNames = None,
+    subtitled: Subtitled = None,
+    output: Output = None,
+    arms_file: ArmsFile = None,
+    seed: Seed = 0,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """MLVU: the multiple-choice questions of a JSON file, or of a folder of them."""
+    return _run("mlvu", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+
+
+@group.command("longvideobench")
+def longvideobench(
+    archive: ArchivePath,
+    questions: Questions,
+    arm: ArmNames = None,
+    subtitled: Subtitled = None,
+    output: Output = None,
+    arms_file: ArmsFile = None,
+    seed: Seed = 0,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """LongVideoBench: lvb_val.json or lvb_test_wo_gt.json."""
+    name = "longvideobench"
+    return _run(name, archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+
+
+def _run(
+    name: str,
+    archive: str,
+    questions: Path,
+    arm_names: list[str] | None,
+    subtitled: str | None,
+    output: Path | None,
+    arms_file: Path | None,
+    seed: int,
+    profile: str,
+    settings: list[str] | None,
+    as_json: bool,
+) -> int:
     from ...store.archive import Archive
-    from .. import batch, build
-    from ..evaluate import corpus as data
-    from ..evaluate import score
+    from .. import profile as profiles
+    from ..evaluate import arms, asking, benchmarks, results, tables, traces
 
-    known = data.read(questions)
-    asker = build.asker(Archive.open(archive), profile_of(profile, settings))
-    asked = [batch.Asked(q.id, q.question, q.options, q.videos) for q in known]
-    found: list[dict[str, Any]] = []
-    for done, answer in enumerate(batch.answers(asker, asked), 1):
-        found.append(answer)
+    chosen = arms.choose(arms.load(arms_file), arm_names or [arms.BASE])
+    dataset = benchmarks.READERS[name](questions)
+    profiles.load(profile, settings or [])  # what is wrong with it is wrong with every arm
+    first = Archive.open(archive)
+    second = Archive.open(subtitled) if subtitled else None
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(traces.results_folder(output)) if output else None
+        setting = asking.Setting(dataset, first, second, profile, tuple(settings or ()), seed, folder)
+        runs, told = results.measure(setting, chosen, progress())
+        if folder:
+            results.write(folder, setting, runs, told)
+    print(json.dumps(told, ensure_ascii=False) if as_json else tables.text(told), end="\n" if as_json else "")
+    if folder and not as_json:
+        print(f"traces, tables and chart in {folder}")
+    return _code(runs, setting.subtitled is not None, arm_names or [])
+
+
+def _code(runs: list[ArmRun], subtitled: bool, named: list[str]) -> int:
+    """3 where questions failed or an arm did not run, unless that was only for want of subtitles."""
+    excused = {r.arm.name for r in runs if r.arm.options.subtitled and not subtitled} - {*named}
+    return 3 if any(r.failed or (r.error and r.arm.name not in excused) for r in runs) else 0
+
+
+def progress() -> Report:
+    """Says on stderr how far an arm is: in place on a terminal, once an arm elsewhere."""
+
+    def report(arm: str, done: int, of: int) -> None:
         if sys.stderr.isatty():
-            print(f"\r{done}/{len(asked)}", end="\n" if done == len(asked) else "", file=sys.stderr)
-    if output:
-        output.write_text("".join(json.dumps(a, ensure_ascii=False) + "\n" for a in found), "utf-8")
-    rows = score.table([score.score(q, a) for q, a in zip(known, found, strict=True)])
-    if as_json:
-        print(json.dumps({"profile": profile, "settings": settings or [], "table": rows}))
-    else:
-        print(f"{'':44} {'n':>4} {'right':>7} {'any@5':>7} {'all@5':>7} {'start error':>12}")
-        for r in rows:
-            print(
-                f"{r['group'][:44]:44} {r['questions']:>4} {_share(r['right'])} {_share(r['evidence_at_5_any'])} "
-                f"{_share(r['evidence_at_5_all'])} {_seconds(r['median_start_error_s'])}"
-            )
+            print(f"\r{arm}: {done}/{of} ", end="\n" if done == of else "", file=sys.stderr, flush=True)
+        elif done == of:
+            print(f"{arm}: {of} questions", file=sys.stderr, flush=True)
+
+    return report
+
+
+@group.command("study")
+def study(
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Archives, results and report.md go there.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="FOLDER", help="Holds folders of videos with questions.json; else the sample."),
+    ] = None,
+    arm: ArmNames = None,
+    arms_file: ArmsFile = None,
+    seed: Seed = 0,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+) -> int:
+    """Index folders of videos, ask their questions under every arm and ablation, and write every table."""
+    from ..evaluate import arms, tables
+    from ..evaluate import study as work
+
+    chosen = arms.choose(arms.load(arms_file), arm or ["all"])
+    found = work.parts(data)
+    made = work.run(output, found, chosen, profile, settings or [], seed, _say, progress())
+    print(tables.summary(made.results), end="")
+    for line in made.failed:
+        print(f"not indexed: {line}")
+    print(f"every table: {output / 'report.md'}")
+    codes = [_code(runs, bool(made.results[n]["subtitled"]), arm or []) for n, runs in made.runs.items()]
+    return 3 if made.failed or any(codes) else 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@group.command("arms")
+def arms(arms_file: ArmsFile = None) -> int:
+    """List the arms and ablations, and what each sets."""
+    from ..evaluate import arms as known
+
+    def line(arm: Arm) -> str:
+        more = [f"control: {arm.options.control}"] if arm.options.control else []
+        more += ["asks --subtitled"] if arm.options.subtitled else []
+        return f"  {arm.name:20} {arm.title:46} {'; '.join([*arm.options.set, *more])}".rstrip()
+
+    found = known.load(arms_file)
+    for name in known.GROUPS:
+        print(f"{name}:")
+        print("\n".join(line(a) for a in found.values() if a.group == name))
     return 0
-
-
-def _share(value: float | None) -> str:
-    return f"{value:>7.3f}" if value is not None else "      -"
-
-
-def _seconds(value: float | None) -> str:
-    return f"{value:>10.2f} s" if value is not None else "           -"

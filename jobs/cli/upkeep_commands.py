@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 import sys
 import time
-from itertools import chain
 from typing import Annotated
 
 import typer
@@ -34,7 +34,10 @@ def verify(
     threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Files read side by side.")] = 2,
     as_json: AsJson = False,
 ) -> int:
-    """Read every byte and hold it against its hash; set damaged files aside, so that 'ingest' makes them again."""
+    """Read every byte and hold it against its hash; set damaged files aside, so that 'ingest' makes them again.
+
+    Without names of videos the stored answers are read, too.
+    """
     from ...ingest.stages import readers
     from ...store import index_upkeep, maintenance
     from ...store.archive import Archive, video_ids
@@ -43,8 +46,10 @@ def verify(
     opened, began = Archive.open(archive), time.monotonic()
     damage, files, size, count = list[maintenance.Damage](), 0, 0, 0
     of_all = [found] if videos is None and (found := index_upkeep.verify(opened)) else []
-    for checked in chain(of_all, maintenance.verify(opened, video_ids(opened, videos), threads)):
-        count, files, size = count + (checked not in of_all), files + checked.files, size + checked.bytes
+    answers = maintenance.verify_answers(opened) if not videos else iter(())
+    for checked in itertools.chain(of_all, maintenance.verify(opened, video_ids(opened, videos), threads), answers):
+        count += bool(checked.video) and checked not in of_all
+        files, size = files + checked.files, size + checked.bytes
         damage += checked.damage
         for d in checked.damage:
             if not as_json:

@@ -2,71 +2,45 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ...store.errors import UsageError, one_line
 from ...store.records import Span
+from .dataset import Dataset, Fields, Place, Question, letter, parsed, read_rows
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the proof of an answer is: ``modality`` is asr, ocr or vision."""
-
-    video: str
-    modality: str
-    span: Span
+def read(path: Path) -> Dataset:
+    """Questions of a corpus file; :class:`~vidrag.store.errors.UsageError` names the first row that does not fit."""
+    return Dataset("corpus", path, tuple(parsed(read_rows(path), _question)), proofs=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A multiple-choice question with its proof; ``videos`` None means the whole archive."""
-
-    id: str
-    question: str
-    options: tuple[str, ...]
-    answer: str
-    videos: tuple[str, ...] | None
-    kind: str
-    evidence: tuple[Place, ...]
-
-    @property
-    def modality(self) -> str:
-        """The modalities of the proof, joined; ``none`` for questions that no video answers."""
-        return "+".join(sorted({p.modality for p in self.evidence})) or "none"
-
-
-def read(path: Path) -> list[Question]:
-    """Questions of a corpus file; :class:`UsageError` names the first row that does not fit."""
-    try:
-        rows = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as e:
-        raise UsageError(f"{path}: not a corpus of questions: {one_line(e)}") from e
-    if not isinstance(rows, list):
-        raise UsageError(f"{path}: not a JSON list of questions")
-    out = []
-    for i, row in enumerate(rows, 1):
-        try:
-            out.append(_question(row))
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
-            raise UsageError(f"{path}: question {i}: {type(e).__name__}: {one_line(e)}") from e
-    return out
-
-
-def _question(row: dict[str, Any]) -> Question:
-    video = row.get("video")
-    videos = None if video is None else (video,) if isinstance(video, str) else tuple(video)
-    places = tuple(
-        Place(p["video"], p["modality"], Span(float(p["start_s"]), float(p["end_s"]))) for p in row.get("evidence", ())
+def _question(row: Fields) -> Question:
+    video = row.row.get("video")
+    videos = None if video is None else [video] if isinstance(video, str) else video
+    if videos is not None and not (isinstance(videos, list) and videos and all(isinstance(v, str) for v in videos)):
+        raise ValueError("'video' must be a name, a list of names, or null")
+    options = row.options("options")
+    evidence = tuple(_place(Fields(p)) for p in row.items("evidence")) if row.has("evidence") else ()
+    found = Question(
+        row.text("id"),
+        row.text("question"),
+        options,
+        letter(row.text("answer"), options),
+        None if videos is None else tuple((v,) for v in videos),
+        evidence=evidence,
     )
-    return Question(
-        str(row["id"]),
-        row["question"],
-        tuple(row["options"]),
-        row["answer"],
-        videos,
-        row.get("kind") or row.get("task_type") or "",
-        places,
-    )
+    groups = {
+        "kind": row.text("kind", "task_type", default="-"),
+        "modality": found.modality,
+        "scope": "one video" if videos and len(videos) == 1 else "several videos",
+        "duration": row.text("duration_group", default=""),
+    }
+    return replace(found, groups={k: v for k, v in groups.items() if v})
+
+
+def _place(row: Fields) -> Place:
+    start, end = row.number("start_s"), row.number("end_s")
+    if not (math.isfinite(start) and math.isfinite(end) and start < end):
+        raise ValueError(f"evidence from {start} to {end} s is no interval")
+    return Place(row.text("video"), row.text("modality"), Span(start, end))

@@ -1,85 +1,124 @@
-"""Scores of answers against a corpus."""
+"""Scores of traces: what each question gives, and the figures of groups of questions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import median
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from ...query.support import NOT_SAID
 from ...store.records import Span
-from .corpus import Place, Question
+from . import stats
+from .dataset import Dataset, Place, Question
 
 TOP = 5
+FIGURES: Mapping[str, str] = {
+    "right": "right options",
+    "any_at_5": "evidence@5, any place",
+    "all_at_5": "evidence@5, all places",
+    "start_error_s": "median start error, s",
+    "not_said_precision": "'not said' precision",
+    "not_said_recall": "'not said' recall",
+    "videos_cited": "every video of the proof cited",
+    "videos_at_5": "every video of the proof in the top 5",
+}
+"""Every figure: the mean of one value a question, of those for which it means something; start errors: the median."""
+
+Scores = dict[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One answer scored: ``any_place`` and ``all_places`` say whether the five best rows overlap the proof; ``offset``
-    is the distance in seconds from the start of a cited row to that of the proof it overlaps, None where none does.
+def score(question: Question, trace: Mapping[str, Any], proofs: bool) -> Scores:
+    """The figures of one question, None where one means nothing for it.
+
+    Evidence counts where a row overlaps the proof; the top rows are the ``TOP`` best by rank.  ``start_error_s``: of
+    the cited rows that overlap the proof the least distance between the starts.  ``proofs``: see :class:`Dataset`.
     """
-
-    question: Question
-    right: bool
-    chosen: str | None
-    any_place: bool | None
-    all_places: bool | None
-    offset: float | None
-    abstained: bool
-    error: str | None
-
-
-def score(question: Question, answer: dict[str, Any]) -> Scored:
-    if "error" in answer:
-        return Scored(question, False, None, False, False, None, False, answer["error"]["message"])
+    out: Scores = dict.fromkeys(FIGURES)
+    answer = trace.get("answer") or {"choice": None, "abstained": False, "citations": [], "evidence": []}
+    if question.answer:
+        out["right"] = float(answer["choice"] == question.answer)
+    if not proofs:
+        return out
+    told, unanswerable = said_nothing(question, answer), not question.evidence
+    out["not_said_precision"] = float(unanswerable) if told else None
+    out["not_said_recall"] = float(told) if unanswerable else None
+    if trace.get("control") or unanswerable:
+        return out
     rows = answer["evidence"]
     best = sorted(rows, key=lambda e: e["rank"])[:TOP]
-    hit = [any(_meets(p, e) for e in best) for p in question.evidence]
     cited = [e for e in rows if e["id"] in answer["citations"]]
-    offsets = [abs(e["start"] - p.span.start) for e in cited for p in question.evidence if _meets(p, e)]
-    return Scored(
-        question,
-        answer["choice"] == question.answer,
-        answer["choice"],
-        any(hit) if hit else None,
-        all(hit) if hit else None,
-        min(offsets, default=None),
-        answer["abstained"],
-        None,
-    )
+    hit = [any(meets(p, e) for e in best) for p in question.evidence]
+    out["any_at_5"], out["all_at_5"] = float(any(hit)), float(all(hit))
+    offsets = [abs(e["start"] - p.span.start) for e in cited for p in question.evidence if meets(p, e)]
+    out["start_error_s"] = min(offsets, default=None)
+    videos = {p.video for p in question.evidence}
+    if len(videos) > 1:
+        out["videos_cited"] = float(videos <= {e["name"] for e in cited})
+        out["videos_at_5"] = float(videos <= {e["name"] for e in best})
+    return out
 
 
-def _meets(place: Place, row: dict[str, Any]) -> bool:
+def said_nothing(question: Question, answer: Mapping[str, Any]) -> bool:
+    """True where the answer is that the videos do not say: by the option chosen, or without one."""
+    if answer["choice"] is None:
+        return bool(answer["abstained"])
+    return bool(NOT_SAID.search(question.options[ord(answer["choice"]) - ord("A")]))
+
+
+def meets(place: Place, row: Mapping[str, Any]) -> bool:
     return bool(row["name"] == place.video and Span(row["start"], row["end"]).overlaps(place.span))
 
 
-def table(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    """Figures over all questions, then by kind, by modality, and by whether the video was named."""
-    groups: list[tuple[str, list[Scored]]] = [("all", list(scored))]
-    keys: tuple[tuple[str, Callable[[Scored], str]], ...] = (
-        ("kind", lambda s: s.question.kind),
-        ("modality", lambda s: s.question.modality),
-        ("scope", lambda s: "one video" if s.question.videos and len(s.question.videos) == 1 else "several videos"),
-    )
-    for name, key in keys:
-        for value in sorted({key(s) for s in scored}):
-            groups.append((f"{name}: {value}", [s for s in scored if key(s) == value]))
-    return [_figures(name, group) for name, group in groups]
+def table(dataset: Dataset, scored: Mapping[str, Scores], seed: int) -> list[dict[str, Any]]:
+    """Figures over all scored questions, then by each group that tells some of them apart."""
+    asked = [q for q in dataset.questions if q.id in scored]
+    out = [_row("all", asked, scored, seed)]
+    for facet in dict.fromkeys(name for q in asked for name in q.groups):
+        values = {q.groups[facet] for q in asked if facet in q.groups}
+        if len(values) > 1:
+            for value in sorted(values, key=_order):
+                own = [q for q in asked if q.groups.get(facet) == value]
+                out.append(_row(f"{facet}: {value}", own, scored, seed))
+    return out
 
 
-def _figures(name: str, group: Sequence[Scored]) -> dict[str, Any]:
-    placed = [s for s in group if s.any_place is not None]
-    offsets = [s.offset for s in group if s.offset is not None]
-    return {
-        "group": name,
-        "questions": len(group),
-        "right": _share([s.right for s in group]),
-        "evidence_at_5_any": _share([bool(s.any_place) for s in placed]),
-        "evidence_at_5_all": _share([bool(s.all_places) for s in placed]),
-        "median_start_error_s": round(median(offsets), 3) if offsets else None,
-        "errors": sum(s.error is not None for s in group),
-    }
+def _order(value: str) -> tuple[int, float, str]:
+    """Short before long, numbers by size, the rest by name."""
+    named = ("short", "under", "medium", "long", "over")
+    rank = next((i for i, n in enumerate(named) if value.startswith(n)), -1)
+    number = re.match(r"\d+", value)
+    return (2 if number else rank, float(number[0]) if number else 0.0, value)
 
 
-def _share(values: Sequence[bool]) -> float | None:
-    return round(sum(values) / len(values), 4) if values else None
+def _row(name: str, asked: Sequence[Question], scored: Mapping[str, Scores], seed: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"group": name, "questions": len(asked)}
+    for figure in FIGURES:
+        values = [v for q in asked if (v := scored[q.id][figure]) is not None]
+        found = (stats.median if figure == "start_error_s" else stats.mean)(values, seed)
+        row[figure] = _told(found)
+    return row
+
+
+def differences(mine: Mapping[str, Scores], base: Mapping[str, Scores], seed: int) -> dict[str, Any]:
+    """By figure how ``mine`` differs from ``base`` on the questions where both have it; None where none has."""
+    out: dict[str, Any] = {}
+    for figure in ("right", "any_at_5", "all_at_5"):
+        both = [
+            (a, b)
+            for i in base
+            if i in mine and (a := mine[i][figure]) is not None and (b := base[i][figure]) is not None
+        ]
+        out[figure] = _told(stats.paired([a for a, _ in both], [b for _, b in both], seed))
+    return out
+
+
+def _told(found: stats.Estimate | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(found).items()}
+
+
+def chance(questions: Sequence[Question]) -> float:
+    """The share of right options that a die gives."""
+    return sum(1 / len(q.options) for q in questions) / len(questions)

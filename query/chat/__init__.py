@@ -5,15 +5,17 @@ Every engine has ``answer``.  Language models get it from :class:`LanguageModel`
 
 from __future__ import annotations
 
-import json
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+from pydantic import Field
+
+from ...store.engines import EngineOptions
 from ...store.records import Evidence
-from .. import prompts
+from ..passages import Passage
+from ..request import Order
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -22,29 +24,56 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 class Task:
     """A question ready to be answered.
 
-    ``evidence`` is in time order.  ``affinity`` holds, for rows with a stored vector, the inner product of each
-    option with the row; ``weight`` how rare each term is among the rows searched (higher is rarer).  ``pictures`` are
-    JPEGs of key frames, with the id of their row, for engines that look at pictures.
+    ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row stands
+    alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the
+    names and phrases of the question.  ``pictures`` are JPEGs of key frames, with the id of their row, for engines that
+    look at pictures.  ``order``: the question asks which option comes first or last; ``anchor``: the kind of row that
+    it asks for.  ``tell`` is given the answer as far as it is written, again and again, by engines that write word by
+    word; what it was given is not checked.
     """
 
     question: str
     options: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
-    affinity: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    passages: tuple[Passage, ...] = ()
     weight: Mapping[str, float] = field(default_factory=dict)
+    subjects: tuple[str, ...] = ()
     pictures: tuple[tuple[str, bytes], ...] = ()
     visual: bool = False
+    order: Order | None = None
+    anchor: Literal["speech", "text"] | None = None
+    tell: Callable[[str], object] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took of a language model: ``calls``, of which ``cached`` were replies kept from earlier, tokens
+    ``read`` and ``written`` by the others (where the engine tells), and the texts of all ``replies`` in order.
+    """
+
+    calls: int = 0
+    cached: int = 0
+    read: int = 0
+    written: int = 0
+    replies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An engine's answer, not checked yet.  ``choice`` is the index of an option; ``citations`` are evidence ids."""
+    """An engine's answer, not checked yet.  ``choice`` is the index of an option; ``citations`` are evidence ids.
+
+    ``scores``, one an option or empty: how far the engine believes in each, 0..1; ``confidence``: that of the answer
+    given, None where the engine cannot tell.  Scores are probabilities that sum to 1.
+    """
 
     text: str
     choice: int | None = None
     citations: tuple[str, ...] = ()
     abstained: bool = False
     notes: tuple[str, ...] = ()
+    confidence: float | None = None
+    scores: tuple[float, ...] = ()
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +87,36 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model wrote, and how many tokens it read and wrote (None where it does not tell)."""
+    """What a model wrote, and how many tokens it read and wrote (None where it does not tell).
+
+    ``cut``: it ended before the model had done.  ``top``: probabilities of candidates for the first token, where they
+    were asked for.  ``cached``: it was kept from earlier.
+    """
 
     text: str
     read: int | None = None
     written: int | None = None
+    cut: bool = False
+    top: Mapping[str, float] = field(default_factory=dict)
+    cached: bool = False
+
+
+class ModelOptions(EngineOptions):
+    """What all language models have.  ``rotations``: orders in which the options are shown, where their letters have
+    probabilities; ``rows``: most rows of evidence that the model reads, the best ones; ``by_rows``: what the rows say
+    of an option counts beside the model's probability; ``remember``: take replies that the archive has kept.
+    """
+
+    runtime = frozenset({"threads", "remember"})
+    rotations: int = Field(2, ge=1, le=26)
+    rows: int = Field(16, ge=1, le=500)
+    by_rows: bool = True
+    remember: bool = True
 
 
 @runtime_checkable
 class Chat(Protocol):
-    """Answers questions.  The same task gives the same draft."""
+    """Answers questions.  The same task gives the same draft, as far as the engine's arithmetic does."""
 
     looks: bool
     """True where the engine wants pictures of key frames."""
@@ -76,9 +125,17 @@ class Chat(Protocol):
 
 
 class LanguageModel(ABC):
-    """A chat engine that writes text: the prompt and the reading of the reply are shared by all of them."""
+    """A chat engine that writes text: the prompt and the reading of the reply are shared by all of them.
+
+    ``identity`` names the model and every option that changes its replies; where it is empty none are kept.
+    ``rotations``, ``rows`` and ``by_rows``: see :class:`ModelOptions`.
+    """
 
     looks = False
+    identity = ""
+    rotations = 2
+    rows = 16
+    by_rows = True
 
     @abstractmethod
     def complete(
@@ -89,38 +146,24 @@ class LanguageModel(ABC):
         Raises :class:`~vidrag.store.errors.EngineFailed` where the model cannot be reached in time.
         """
 
+    def stream(
+        self,
+        messages: Sequence[Message],
+        tell: Callable[[str], object],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 300,
+    ) -> Reply:
+        """Like :meth:`complete`; ``tell`` gets each piece as it comes."""
+        reply = self.complete(messages, schema=schema, max_tokens=max_tokens)
+        tell(reply.text)
+        return reply
+
+    def first_token(self, messages: Sequence[Message]) -> Reply | None:
+        """A reply of one token with the probabilities of its rivals in ``top``; None where the engine has none."""
+        return None
+
     def answer(self, task: Task) -> Draft:
-        ids = [e.id for e in task.evidence]
-        reply = self.complete(prompts.answer(task), schema=prompts.answer_schema(task), max_tokens=300)
-        return read_reply(reply.text, len(task.options), ids)
+        from .answering import answer
 
-
-def read_reply(text: str, options: int, ids: Sequence[str]) -> Draft:
-    """A model's reply as a draft; whatever it wrote, only ids that exist are cited."""
-    try:
-        told = json.loads(text)
-        if not isinstance(told, dict):
-            raise ValueError("not an object")
-        answer = str(told.get("answer") or "").strip()
-        letter = str(told.get("choice") or "").strip()[:1].upper()
-        raw = told.get("citations")
-        cited = [str(c).strip("[] ") for c in raw] if isinstance(raw, list) else []
-        abstained = told.get("answerable") is False
-    except (ValueError, RecursionError):
-        answer, letter, abstained = text.strip(), "", False
-        cited = re.findall(r"\bE\d+\b", text)
-        if options and (match := re.search(r"\b([A-Z])\b(?=[).:]|\s*$)", text)):
-            letter = match[1]
-    choice = LETTERS.find(letter) if letter else -1
-    notes = []
-    if unknown := [c for c in cited if c not in ids]:
-        notes.append(f"the model cited {', '.join(unknown[:5])}, which do not exist; dropped")
-    if options and not 0 <= choice < options:
-        notes.append("the model chose none of the options")
-    return Draft(
-        answer,
-        choice if 0 <= choice < options else None,
-        tuple(dict.fromkeys(c for c in cited if c in ids)),
-        abstained,
-        tuple(notes),
-    )
+        return answer(self, task)

@@ -1,31 +1,45 @@
-"""Any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp, xllamacpp, Ollama."""
+"""Any server that speaks OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp, xllamacpp, Ollama.
+
+Replies are read as bytes under a limit of size and of time as a whole: a server that drips a byte a second would pass
+every time-out between two bytes.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from ...store.engines import EngineOptions
 from ...store.errors import EngineFailed, EngineMissing, one_line
-from . import LanguageModel, Message, Reply
+from ...store.fingerprints import digest
+from . import LanguageModel, Message, ModelOptions, Reply
+from .wire import Pieces, top_of, whole
+
+MOST_BYTES = 4 << 20
+TOP = 20
+"""Candidates for a token that are asked for; OpenAI gives no more."""
 
 
-class OpenAIOptions(EngineOptions):
+class OpenAIOptions(ModelOptions):
     """``base_url``, ``model``: by default from ``OPENAI_BASE_URL`` and ``OPENAI_MODEL``.  ``api_key_env``: the variable
     that holds the key.  ``images``: send key frames (the model must take pictures).  ``json_schema``: ask the server to
-    enforce the reply's schema.  ``timeout_s``: of one request.
+    enforce the reply's schema.  ``logprobs``: choose options by the probability of their letters where the server gives
+    them.  ``timeout_s``: of one request.
     """
 
-    runtime = frozenset({"threads", "timeout_s", "retries", "api_key_env"})
+    runtime = frozenset({"threads", "remember", "timeout_s", "retries", "api_key_env"})
     base_url: str | None = None
     model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     images: bool = False
     json_schema: bool = True
+    logprobs: bool = True
     temperature: float = Field(0.0, ge=0, le=2)
     timeout_s: float = Field(120.0, gt=0)
     retries: int = Field(1, ge=0, le=10)
@@ -46,6 +60,7 @@ class OpenAIChat(LanguageModel):
         import openai
 
         self.options, self.looks = options, options.images
+        self.rotations, self.rows, self.by_rows = options.rotations, options.rows, options.by_rows
         base = options.base_url or os.environ.get("OPENAI_BASE_URL")
         key = os.environ.get(options.api_key_env)
         self.model = options.model or os.environ.get("OPENAI_MODEL") or ""
@@ -55,38 +70,126 @@ class OpenAIChat(LanguageModel):
             raise EngineMissing(
                 f"chat=openai: neither a key in {options.api_key_env} nor a server in OPENAI_BASE_URL; set one of them"
             )
-        self._errors: Any = (openai.OpenAIError,)
+        self._bad_request: Any = openai.BadRequestError
+        self._errors: Any = (openai.OpenAIError, *_transport_errors())
         self._client = openai.OpenAI(
             base_url=base, api_key=key or "none", timeout=options.timeout_s, max_retries=options.retries
         )
+        told = [str(self._client.base_url), self.model, options.temperature, options.json_schema, options.images]
+        self.identity = f"openai:{self.model}:{digest(told)}"
+        self._letters = options.logprobs
 
     def complete(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
     ) -> Reply:
-        extra: dict[str, Any] = {}
-        if schema is not None and self.options.json_schema:
-            extra["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "reply", "schema": dict(schema), "strict": True},
-            }
+        return self._ask(messages, schema, max_tokens)
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        tell: Callable[[str], object],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 300,
+    ) -> Reply:
+        return self._ask(messages, schema, max_tokens, tell)
+
+    def first_token(self, messages: Sequence[Message]) -> Reply | None:
+        """As :meth:`.LanguageModel.first_token`; a server that has refused once, or gave none, is not asked again."""
+        if not self._letters:
+            return None
         try:
-            done = self._client.chat.completions.create(
-                model=self.model,
-                messages=[_wire(m) for m in messages],  # type: ignore[misc]
-                temperature=self.options.temperature,
-                max_tokens=max_tokens,
-                **extra,
-            )
-            text = done.choices[0].message.content or ""
-            usage = done.usage
-            read, written = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-            if not isinstance(text, str):
-                raise TypeError("not a text")
+            reply = self._ask(messages, None, 1, logprobs=True, top_logprobs=TOP)
+        except EngineFailed as e:
+            if not isinstance(e.__cause__, self._bad_request):
+                raise
+            reply = None
+        self._letters = bool(reply and reply.top)
+        return reply if self._letters else None
+
+    def _ask(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        max_tokens: int,
+        tell: Callable[[str], object] | None = None,
+        **more: Any,
+    ) -> Reply:
+        if schema is not None and self.options.json_schema:
+            form = {"name": "reply", "schema": dict(schema), "strict": True}
+            more["response_format"] = {"type": "json_schema", "json_schema": form}
+        if tell is not None:
+            more["stream"] = True
+        body = {
+            "model": self.model,
+            "messages": [_wire(m) for m in messages],
+            "temperature": self.options.temperature,
+            "max_tokens": max_tokens,
+            **more,
+        }
+        for left in reversed(range(self.options.retries + 1)):
+            try:
+                return self._once(body, tell)
+            except _BrokenOff:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _once(self, body: Mapping[str, Any], tell: Callable[[str], object] | None) -> Reply:
+        who = f"the language model '{self.model}' at {self._client.base_url.host}"
+        began, pieces = False, None
+        try:
+            with self._client.chat.completions.with_streaming_response.create(**body) as response:
+                began = True
+                chunks = self._limited(response.iter_bytes())
+                if tell is not None and "event-stream" in response.headers.get("content-type", ""):
+                    pieces = Pieces(tell)
+                    return pieces.read(chunks)
+                reply = whole(b"".join(chunks), top_of if "logprobs" in body else None)
         except self._errors as e:
-            raise EngineFailed(f"the language model at {self._client.base_url.host} failed: {one_line(e, 200)}") from e
-        except (IndexError, AttributeError, TypeError, ValueError) as e:  # a server that sends something else
-            raise EngineFailed(f"the language model at {self._client.base_url.host} sent no chat completion") from e
-        return Reply(text, read, written)
+            if pieces is not None:  # some of it has been told: half a reply, not a new one
+                return pieces.reply()
+            error = _BrokenOff if began else EngineFailed
+            raise error(f"{who} {'broke off' if began else 'failed'}: {one_line(e, 200)}") from e
+        except (
+            LookupError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ) as e:  # a server that sends what else
+            raise EngineFailed(f"{who} sent no chat completion: {one_line(e, 100)}") from e
+        if tell is not None:
+            tell(reply.text)
+        return reply
+
+    def _limited(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The same, as long as it is in time and not too much."""
+        end, size = time.monotonic() + self.options.timeout_s, 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES >> 20} MB")
+            if time.monotonic() > end:
+                raise EngineFailed(
+                    f"the language model '{self.model}' at {self._client.base_url.host} took more than "
+                    f"{self.options.timeout_s:g} s (time-out) for its reply"
+                )
+            yield chunk
+
+
+class _BrokenOff(EngineFailed):
+    """The server was there and stopped in the middle."""
+
+
+def _transport_errors() -> list[type[Exception]]:
+    """What the HTTP client raises while a reply is read; the package is another one from version to version."""
+    found = []
+    for name in ("httpx2", "httpx"):
+        with contextlib.suppress(ImportError):
+            module: Any = importlib.import_module(name)
+            found += [module.HTTPError, module.StreamError]
+    return found
 
 
 def _wire(message: Message) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chat_server import ChatServer, serving
+from chat_server import SSE, ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
 from vidrag.query.chat import Message, Reply, Task
 from vidrag.store import engines
@@ -155,3 +156,199 @@ def test_the_environment_names_server_and_model(server: ChatServer, monkeypatch:
     monkeypatch.delenv("OPENAI_API_KEY")
     engines.load("chat", "openai", {"retries": 0}).complete([Message("user", "Hi")])
     assert server.requests[0]["model"] == "from-the-environment"
+
+
+def _dripping(_: Any) -> Any:
+    def body() -> Iterator[bytes]:
+        yield b'{"choices": '
+        for _ in range(200):
+            time.sleep(0.05)
+            yield b" "
+
+    return 200, "application/json", body()
+
+
+def test_a_server_that_drips_has_failed(server: ChatServer) -> None:
+    """No pause is longer than the time-out; the whole is."""
+    server.respond, began = _dripping, time.monotonic()
+    with pytest.raises(EngineFailed, match=r"more than 0\.4 s"):
+        client(server, timeout_s=0.4).complete([Message("user", "Hi")])
+    assert time.monotonic() - began < 5
+
+
+def test_a_server_that_sends_without_end_has_failed(server: ChatServer) -> None:
+    server.respond = lambda _: (200, "application/json", (b" " * (1 << 20) for _ in range(64)))
+    with pytest.raises(EngineFailed, match="more than 4 MB"):
+        client(server).complete([Message("user", "Hi")])
+
+
+def test_a_server_that_breaks_off_is_asked_again(server: ChatServer) -> None:
+    """As often as told."""
+    server.missing = 100
+    with pytest.raises(EngineFailed, match="broke off"):
+        client(server, retries=2).complete([Message("user", "Hi")])
+    assert len(server.requests) == 3
+
+
+def test_a_wrong_model_is_named(server: ChatServer) -> None:
+    server.respond = lambda _: (404, "application/json", '{"error": {"message": "model \'m\' not found"}}')
+    with pytest.raises(EngineFailed, match="'m'.*not found"):
+        client(server).complete([Message("user", "Hi")])
+
+
+def test_a_reply_at_its_limit_is_cut(server: ChatServer) -> None:
+    server.respond = lambda _: completion("It goes on and", "length")
+    assert client(server).complete([Message("user", "Hi")]).cut
+
+
+def test_pieces_are_told_as_they_come(server: ChatServer) -> None:
+    """And the reply is the same as without."""
+    server.respond, told = lambda _: streamed("Lockers are downstairs: 飞机."), list[str]()
+    reply = client(server).stream([Message("user", "Hi")], told.append)
+    assert server.requests[0]["stream"] is True
+    assert len(told) > 2 and "".join(told) == reply.text == "Lockers are downstairs: 飞机."
+    assert not reply.cut
+
+
+def test_a_server_that_does_not_stream_is_read_all_the_same(server: ChatServer) -> None:
+    server.respond, told = lambda _: completion("Downstairs."), list[str]()
+    assert client(server).stream([Message("user", "Hi")], told.append).text == "Downstairs."
+    assert told == ["Downstairs."]
+
+
+@pytest.mark.parametrize("end", [b"", b"data: {", b"data: [1]\n", b"data: {}\n\n", b": ping\n\n", b"\xff\n"])
+def test_half_a_stream_is_cut(server: ChatServer, end: bytes) -> None:
+    """What there is of it is told, and known to be no more than that; nothing that is no piece is taken for one."""
+
+    def half(_: Any) -> Any:
+        return 200, SSE, [*streamed("Downstairs, next to", end=False)[2], end]
+
+    server.respond = half
+    try:
+        reply = client(server).stream([Message("user", "Hi")], lambda _: None)
+    except EngineFailed as e:
+        assert end == b"data: [1]\n", e
+    else:
+        assert reply.cut and "Downstairs, next to".startswith(reply.text)
+
+
+@pytest.mark.parametrize(
+    "piece", ['{"error": {"message": "out of memory"}}', '{"choices": [{"delta": {"content": 5}}]}', '{"choices": 5}']
+)
+def test_a_piece_that_is_none_fails(server: ChatServer, piece: str) -> None:
+    server.respond = lambda _: (200, SSE, [f"data: {piece}\n\n".encode()])
+    with pytest.raises(EngineFailed):
+        client(server).stream([Message("user", "Hi")], lambda _: None)
+
+
+OPTIONS = ("upstairs", "downstairs", "outside", "The video does not say")
+CHOICE = Task("Where are the lockers?", OPTIONS, (ROW,))
+
+
+def test_an_option_is_chosen_by_the_probability_of_its_letter(server: ChatServer) -> None:
+    """In two orders, whose average is given; the rows are cited by their words, without another request."""
+    server.respond = knowing("downstairs", 0.7)
+    draft = client(server, by_rows=False).answer(CHOICE)
+    assert (draft.choice, draft.citations, draft.abstained) == (1, ("E1",), False)
+    assert (
+        draft.confidence == pytest.approx(draft.scores[1], abs=1e-3) == pytest.approx(0.7 / (0.7 + 3 * 0.075), abs=1e-3)
+    )
+    assert sum(draft.scores) == pytest.approx(1, abs=1e-3)
+    assert [r["max_tokens"] for r in server.requests] == [1, 1]
+    assert draft.usage.calls == 2 and draft.usage.read == 22
+
+
+def test_the_evidence_comes_first_in_every_order(server: ChatServer) -> None:
+    """So that a server that keeps its prefix reads it once."""
+    server.respond = knowing("downstairs")
+    client(server, rotations=4).answer(CHOICE)
+    prompts = [r["messages"][-1]["content"] for r in server.requests]
+    assert [p[p.index("A. ") :].split("\n")[0] for p in prompts] == [f"A. {o}" for o in OPTIONS]
+    assert len({p[: p.index("A. ")] for p in prompts}) == 1
+
+
+@pytest.mark.parametrize("rotations, right", [(1, False), (4, True)])
+def test_orders_undo_a_liking_for_a_place(server: ChatServer, rotations: int, right: bool) -> None:
+    """A model that likes the letter A is right in the average of all orders, and wrong in one."""
+    server.respond = knowing("outside", 0.4, bias=0.5)
+    assert (client(server, rotations=rotations, by_rows=False).answer(CHOICE).choice == 2) is right
+
+
+def test_the_option_that_nothing_is_said_is_an_abstention(server: ChatServer) -> None:
+    server.respond = knowing(OPTIONS[3])
+    draft = client(server, by_rows=False).answer(CHOICE)
+    assert (draft.choice, draft.abstained, draft.citations) == (3, True, ())
+
+
+def test_rows_are_asked_for_where_none_holds_a_word_of_the_option(server: ChatServer) -> None:
+    server.respond = knowing("outside")
+    draft = client(server, by_rows=False).answer(CHOICE)
+    assert draft.citations == ("E1",)
+    assert len(server.requests) == 3
+    assert list(server.requests[2]["response_format"]["json_schema"]["schema"]["properties"]) == ["citations"]
+
+
+def test_what_the_rows_say_counts_beside_the_model(server: ChatServer) -> None:
+    """A model that is hardly for another option does not outweigh the row that says it."""
+    server.respond = knowing("outside", 0.4)
+    assert [client(server, by_rows=b).answer(CHOICE).choice for b in (True, False)] == [1, 2]
+
+
+def _refusing(request: dict[str, Any]) -> Any:
+    refused = (400, "application/json", '{"error": {"message": "logprobs is not supported"}}')
+    return refused if request.get("logprobs") else obliging(request)
+
+
+def _at_a_loss(request: dict[str, Any]) -> Any:
+    return completion("The", "length", {"The": 0.9, "A": 0.01}) if request.get("logprobs") else obliging(request)
+
+
+@pytest.mark.parametrize(
+    "respond, why",
+    [
+        (obliging, "gives no token probabilities"),
+        (_refusing, "gives no token probabilities"),
+        (_at_a_loss, "does not reply with a letter"),
+    ],
+)
+def test_without_probabilities_a_json_reply_decides(
+    server: ChatServer, respond: Callable[[dict[str, Any]], Any], why: str
+) -> None:
+    """With a note; a server that has none is asked for them once."""
+    server.respond = respond
+    engine = client(server)
+    draft = engine.answer(CHOICE)
+    assert (draft.choice, draft.citations, draft.confidence) == (1, ("E1",), None)
+    assert why in draft.notes[0]
+    assert engine.answer(CHOICE) == draft
+    assert sum("logprobs" in r for r in server.requests) == (2 if respond is _at_a_loss else 1)
+
+
+def test_probabilities_can_be_turned_off(server: ChatServer) -> None:
+    client(server, logprobs=False).answer(CHOICE)
+    assert not any("logprobs" in r for r in server.requests)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [5, {}, {"content": []}, {"content": [{"top_logprobs": [{"token": "A", "logprob": "x"}]}]}, {"content": 1}],
+)
+def test_odd_probabilities_are_none(server: ChatServer, logprobs: Any) -> None:
+    def respond(request: dict[str, Any]) -> Any:
+        if not request.get("logprobs"):
+            return obliging(request)
+        choice = {"finish_reason": "length", "message": {"content": "A"}, "logprobs": logprobs}
+        return 200, "application/json", json.dumps({"choices": [choice]})
+
+    server.respond = respond
+    assert client(server).answer(CHOICE).choice == 1
+
+
+def test_few_rows_are_read(server: ChatServer) -> None:
+    """The best ones, in their order."""
+    rows = tuple(
+        Evidence(f"E{i}", "speech", "0" * 16, "talk.mp4", i, i + 1, f"Row {i}.", 1, 9 - i) for i in range(1, 9)
+    )
+    client(server, rows=2).answer(Task("Where?", (), rows))
+    prompt = server.requests[0]["messages"][-1]["content"]
+    assert "[E6]" not in prompt and prompt.index("[E7]") < prompt.index("[E8]")

@@ -36,9 +36,12 @@ class Ingest:
         hands, stages = self.hands, 0
         for video, (states, sizes) in hands.ask("seen_stages", self.at).items():
             final, all_sizes = self.done[video]
-            assert states.items() <= final.items(), f"{what}: {states}"
+            told = {
+                k: v for k, v in states.items() if v != "failed"
+            }  # a read that failed once is a row; the rerun mends
+            assert told.items() <= final.items(), f"{what}: {states}"
             assert all(a in (0, b) for a, b in zip(sizes, all_sizes, strict=True)), f"{what}: {sizes}"
-            stages += len(states)
+            stages += len(told)
         reply = hands.do("ingest", self.at)
         assert reply.get("error") is None, f"{what}: the rerun: {reply}"
         assert hands.ask("seen_stages", self.at) == self.done, f"{what}: after the rerun"
@@ -55,13 +58,15 @@ class Ingest:
         what = f"{fault.how} at call {fault.nth} of {self.calls}"
         assert "untyped" not in reply or "[]" not in reply["message"], f"{what}: {reply}"
         ended = "killed" if reply["exit"] == -9 else reply.get("error") or "done"
-        assert ended != "done" or fault.how == "f", f"{what}: nobody noticed"
-        return f"{ended} with {self.judge(what)} stages"
+        stages = self.judge(what)
+        complete = all(stages == len(final) for final, _ in self.done.values())
+        assert ended != "done" or fault.how == "f" or (fault.how == "F" and complete), f"{what}: nobody noticed"
+        return f"{ended} with {stages} stages"
 
 
 def strike(hands: Hands, folder: Path, how: str, step: int) -> Counter[str]:
     ingest, came = Ingest(hands, folder), Counter[str]()
-    for nth in range(step // 2, ingest.calls, step):
+    for nth in range(max(1, step // 2), ingest.calls, step):
         came[ingest.strike(Fault(how, nth, errno.ENOSPC if how == "F" else errno.EIO))] += 1
     print(f"whole ingest, {how}: {ingest.calls} calls, struck {sum(came.values())}: {dict(came)}")
     return came

@@ -1,0 +1,81 @@
+"""``vidrag eval fit`` and ``vidrag eval decouple``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import AsJson, ProfileName, Settings, profile_of
+
+
+def register(group: typer.Typer) -> None:
+    group.command("fit")(fit)
+    group.command("decouple")(decouple)
+
+
+def fit(
+    pairs: Annotated[list[str], typer.Argument(metavar="ARCHIVE=QUESTIONS...", help="Archives with their questions.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the weights there.")
+    ] = None,
+    held: Annotated[
+        list[str] | None, typer.Option("--held-out", metavar="ARCHIVE=QUESTIONS", help="Judge by these only.")
+    ] = None,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+) -> int:
+    """Fit what chooses an option, and says that the videos do not say, to questions whose answers are known."""
+    from ...query.chooser import fitted
+    from ..evaluate import fit as work
+
+    chosen = profile_of(profile, settings)
+    data = [e for pair in pairs for e in work.of_pair(pair, chosen)]
+    test = [e for pair in held or [] for e in work.of_pair(pair, chosen)]
+    made = work.fit(data)
+    told = {"fitted": work.report(made, data), "shipped": work.report(fitted(), data)}
+    if test:
+        told |= {"held out": work.report(made, test), "shipped on held out": work.report(fitted(), test)}
+    for name, r in told.items():
+        silence = f"not said precision {r['not_said_precision']:.3f} recall {r['not_said_recall']:.3f}"
+        count, error = r["questions"], r["calibration_error"]
+        print(f"{name:20} {count:4} questions, right {r['right']:.3f}, {silence}, calibration error {error:.3f}")
+    if output:
+        kept = told.get("held out", told["fitted"])
+        output.write_text(json.dumps(work.as_json(made, len(data), kept), indent=1) + "\n", "utf-8")
+        print(f"weights in {output}")
+    return 0
+
+
+def decouple(
+    videomme: Annotated[Path | None, typer.Option("--videomme", metavar="FILE", help="Questions of Video-MME.")] = None,
+    mlvu: Annotated[Path | None, typer.Option("--mlvu", metavar="FILE", help="Questions of MLVU.")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Hand-labelled questions.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Decouple whole data sets by rules: what their questions ask for, and labelled ones scored by field."""
+    from ...query.decouple import by_rules
+    from ...store.errors import UsageError
+    from ..evaluate import benchmarks
+    from ..evaluate import decoupling as work
+
+    texts: dict[str, str] = {}
+    for name, path in (("videomme", videomme), ("mlvu", mlvu)):
+        found = benchmarks.READERS[name](path).questions if path else ()
+        texts |= {f"{name}/{q.id if name == 'videomme' else i}": q.question for i, q in enumerate(found)}
+    if not texts:
+        raise UsageError("no questions given; name a file with --videomme or --mlvu")
+    told = {"distribution": work.distribution([by_rules(t) for t in texts.values()])}
+    if labels:
+        told["labelled"] = work.score(work.read_labels(labels), texts)
+    if as_json:
+        print(json.dumps(told))
+        return 0
+    for part, figures in told.items():
+        print(f"{part}:")
+        for name, value in figures.items():
+            shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+            print(f"  {name:14} {shown}")
+    return 0

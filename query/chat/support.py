@@ -1,0 +1,43 @@
+"""How far a row bears out an option, by the words they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...store.records import Evidence
+from ..support import covered
+from ..words import sought, terms
+from . import Task
+
+TRUST = 0.3
+"""How much of a row's word for an option counts although the row bears out nothing of the question."""
+
+
+def support(task: Task, row: Evidence, asked: Sequence[str], wanted: Sequence[str], trust: float = TRUST) -> float:
+    """How far ``row`` bears out an option with the terms ``wanted``, 0..1.
+
+    What it says of the option is trusted as far as it fits the question with the terms ``asked``.
+    """
+    has = terms(row.text)
+    said = covered(wanted, has, task.weight)
+    if row.kind in ("frame", "detection"):
+        return said if task.visual else trust * said
+    fits = covered(asked, has, task.weight)
+    return said * (trust + (1 - trust) * fits)
+
+
+def claimed(text: str, asked: Sequence[str]) -> list[str]:
+    """What a row must say for an option or an answer: its terms that the question does not hold, else all of them."""
+    found = terms(text)
+    return [t for t in found if t not in asked] or found
+
+
+def supporting(task: Task, text: str, most: int = 3, near: float = 0.6) -> tuple[str, ...]:
+    """Ids of the rows that bear out an option or an answer best, best first: those with at least ``near`` of the best
+    one's support.  Empty where no row holds a word of it.
+    """
+    asked = sought(task.question)
+    wanted = claimed(text, asked)
+    ranked = sorted(((support(task, e, asked, wanted), -e.rank, e.id) for e in task.evidence), reverse=True)
+    best = ranked[0][0] if ranked else 0.0
+    return tuple(i for s, _, i in ranked[:most] if s > 0 and s >= near * best)

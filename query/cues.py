@@ -1,0 +1,160 @@
+"""Words of a question that say where, when and how widely to look: rules for English, harmless in other languages."""
+
+from __future__ import annotations
+
+import re
+
+from .request import Order, Scope, TimeHint, When
+from .words import ABOUT, STOP
+
+_CLOCK = re.compile(r"\b(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d)\b")
+_AMOUNT = re.compile(
+    r"\b(?:at|around|about|after|near|reaches?|in)\s+(?:the\s+)?(?:(\d+)(?:st|nd|rd|th)?\s+minutes?(?:\s+and)?\s*)?"
+    r"(?:(\d+)(?:st|nd|rd|th)?\s+seconds?)?\b(?=[^\w]|$)",
+    re.I,
+)
+_OPENING = re.compile(
+    r"\b(?:(?:at|in|from|near|since) the (?:very )?(?:beginning|start|opening|outset)|(?:opening|first|initial) "
+    r"(?:scene|shot|part|section|segment|minutes?|seconds?|few (?:minutes|seconds)|half)|"
+    r"(?:videos?|films?|movies?|clips?|teams?) (?:starts?|begins?|opens?)|(?:starts?|begins?) (?:the|this) "
+    r"(?:video|film|clip)|how do(?:es)? .{3,60}? (?:start|begin)$)",
+    re.I,
+)
+_CLOSING = re.compile(
+    r"\b(?:(?:at|in|near|towards?|by) the (?:very )?(?:end|ending|close|finish)(?! of the (?:table|room|street|road))|"
+    r"(?:final|last|closing|ending) (?:\w+'s |\w+ )?(?:scene|shot|part|section|segment|minutes?|seconds?|half|story)|"
+    r"(?:video|film|movie|clip) (?:ends?|finish(?:es)?|closes?)|in the end\b|final (?:story|part|scene))",
+    re.I,
+)
+_EVENT = r"([^,?.;]{3,160})"
+_RELATIVE: tuple[tuple[When, re.Pattern[str]], ...] = (
+    ("next", re.compile(rf"\b(?:right|immediately|directly|just|shortly|straight) after {_EVENT}", re.I)),
+    ("next", re.compile(rf"\b(?:that )?(?:comes? next|follows?|is next) (?:after )?{_EVENT}", re.I)),
+    ("previous", re.compile(rf"\b(?:right|immediately|directly|just|shortly) before {_EVENT}", re.I)),
+    ("after", re.compile(rf"\b(?:after|once|as soon as) {_EVENT}", re.I)),
+    ("before", re.compile(rf"\b(?:before|prior to|until) {_EVENT}", re.I)),
+    ("during", re.compile(rf"\b(?:while|whilst|when|during|the moment|the time) {_EVENT}", re.I)),
+)
+_NO_EVENT = re.compile(
+    r"^(?:\d|and where|this video|the video|all|it|that|was|were|did|do|does|is|are|shown|seen|can|to)\b", re.I
+)
+_WHOLE = re.compile(
+    r"\b(?:(?:main|overall|central|primary|general|core) (?:\w+ ){0,2}(?:topic|theme|idea|point|content|purpose|"
+    r"message|subject|focus|"
+    r"character|goal|argument)|"
+    r"what (?:is|does|are) th(?:is|e) (?:video|film|movie|clip|talk|lecture|"
+    r"documentary)s?(?: \w+)? (?:about|convey)|what (?:kind|type|sort|genre|style) of (?:video|film|movie|clip|show|"
+    r"programme|program)|genre|summar\w+|talk(?:s|ing)? about in general|throughout|in total|altogether|overall|whole "
+    r"(?:video|film|movie)|entire (?:video|film|movie)|how many (?:times|instances|different)|following "
+    r"(?:statements?|options?|descriptions?)|statements? (?:is|are) (?:not )?(?:true|correct|false|wrong)|"
+    r"(?:setting|style|mood|tone|atmosphere|theme) (?:does|of) "
+    r"the (?:video|film|movie|clip)|relationship between|infer(?:red)?|purpose of (?:this|the) video|evaluation of|"
+    r"irregularit\w+|anomal\w+|correct order|order of (?:events|the)|chronolog\w+|what order|which order|"
+    r"(?:activity|activities|topics?|themes?) (?:can|is|are|does|do)\b)",
+    re.I,
+)
+_SEVERAL = re.compile(
+    r"\b(?:(?:which|what|all|any|both|these|those|other|another|two|several|across|each|every|between) (?:of the )?"
+    r"(?:\w+ )?(?:videos|clips|films|recordings|lectures)|the videos|in common|another video)\b",
+    re.I,
+)
+_NEGATION = re.compile(
+    r"\b(?:(?:is|are|was|were|does|do|did|has|have|had|can|could|would|will)(?:n['’]t| not)|not|never|no longer|except"
+    r"(?: for)?|other than|besides|apart from|without|excluding|rather than|instead of)\s+((?:\w[\w'’-]*\s*){1,6})",
+    re.I,
+)
+_ORDER_OF = re.compile(
+    r"\b(?:in )?(?:what|which|the|correct|right|chronological|following) (?:\w+ )?(?:order|sequence)\b", re.I
+)
+_AMONG = r"(?:which|what|who)\b(?: one)?(?: of (?:these|the|those|them))?"
+_FIRST = re.compile(
+    rf"^{_AMONG}.*\b(?:first|earliest|at first)\b|\bdo(?:es)? first\b|\bhappens? first\b|\bbegin with\b", re.I
+)
+_LAST = re.compile(
+    rf"^{_AMONG}.*\b(?:last|latest|finally|at last)\b(?! (?:year|month|week|night|time|summer|name))", re.I
+)
+
+
+def times(question: str) -> tuple[TimeHint, ...]:
+    """Where in a video the question says to look."""
+    text = " ".join(question.split()).rstrip(" ?.!")
+    bare = re.sub(r'"[^"]*"|“[^”]*”', " ", text)
+    found: list[TimeHint] = []
+    for hours, minutes, seconds in _CLOCK.findall(bare):
+        found.append(TimeHint("at", None, int(hours or 0) * 3600.0 + int(minutes) * 60 + int(seconds)))
+    for minutes, seconds in _AMOUNT.findall(bare):
+        if minutes or seconds:
+            found.append(TimeHint("at", None, int(minutes or 0) * 60.0 + int(seconds or 0)))
+    if _OPENING.search(bare):
+        found.append(TimeHint("beginning"))
+    if _CLOSING.search(bare):
+        found.append(TimeHint("end"))
+    for kind, pattern in _RELATIVE:
+        match = pattern.search(text)
+        if match and not _NO_EVENT.match(match[1]) and all(t.text is None for t in found):
+            found.append(TimeHint(kind, _event(match[1])))
+    return tuple(found)
+
+
+def _event(text: str) -> str:
+    """An event without what the question goes on to ask of it."""
+    cut = re.split(
+        r"\s(?:what|which|who|where|how|does|do|did|show|shows|in the video|in this video)\b", text, maxsplit=1
+    )
+    return cut[0].strip() or text.strip()
+
+
+def scope(question: str) -> Scope:
+    if _SEVERAL.search(question):
+        return "several"
+    return "whole" if _WHOLE.search(question) else "moment"
+
+
+def negations(question: str) -> tuple[str, ...]:
+    """What the question excludes, in its own words."""
+    bare = re.sub(r'"[^"]*"|“[^”]*”', " ", question)
+    return tuple(dict.fromkeys(m[1].strip() for m in _NEGATION.finditer(bare)))[:3]
+
+
+def order(question: str) -> Order | None:
+    """Whether the options are to be put in order, or the first or last of them is asked for."""
+    if _ORDER_OF.search(question) and re.search(r"\border|sequence|chronolog", question, re.I):
+        return "sequence"
+    if _LAST.search(question) and not _CLOSING.search(question):
+        return "last"
+    return "first" if _FIRST.search(question) and not _OPENING.search(question) else None
+
+
+_NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+(?:of |the |de |van |von )?[A-Z0-9][\w'’-]*)*")
+_OPENING_NAME = re.compile(r"^[A-Z][a-z'’-]+(?: [A-Z][\w'’-]+)+")
+_QUOTED = re.compile(r'"([^"]{2,200})"|“([^”]{2,200})”')
+_PHRASE = re.compile(r"\b(?:the|a|an|his|her|their|its|this|that)\s+((?:[a-z][\w'’-]+\s+){0,2}[a-z][\w'’-]+)")
+_BORING = STOP | ABOUT
+
+
+def names(question: str) -> tuple[str, ...]:
+    """Quoted words and capitalised names within a question."""
+    text = " ".join(question.split())
+    quoted = [a or b for a, b in _QUOTED.findall(text)]
+    bare = _QUOTED.sub(" , ", text)
+    found = [m[0] for m in _NAME.finditer(bare)]
+    if opening := _OPENING_NAME.match(bare):
+        found = [opening[0], *(n for n in found if n not in opening[0])]
+    return tuple(dict.fromkeys([*quoted, *found]))[:6]
+
+
+def subjects(question: str) -> tuple[str, ...]:
+    """Names, quoted words and noun phrases that the question is about, at most six, names first."""
+    bare = _QUOTED.sub(" , ", " ".join(question.split()))
+    things = []
+    for match in _PHRASE.finditer(bare):
+        words = re.split(r"\s+", match[1])
+        while words and words[-1].lower() in _BORING:
+            words.pop()
+        for i, word in enumerate(words):
+            if i and word.lower() in STOP:
+                words = words[:i]
+                break
+        if words and not all(w.lower() in _BORING for w in words):
+            things.append(" ".join(words))
+    return tuple(dict.fromkeys([*names(question), *things]))[:6]

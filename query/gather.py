@@ -1,0 +1,168 @@
+"""Everything that may answer a question: rows found, rows two hops away, pictures joined to them in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..store.records import EvidenceKind
+from ..store.shard import Shard
+from ..store.vectors import Vectors
+from . import hops
+from .context import Candidate
+from .ordering import holders
+from .passages import Link
+from .request import Request
+from .retrieve import Hit, RetrieveOptions, may_be_used, retrieve, spread
+from .rows import RowKind, RowSet
+from .visual import VisualIndex
+from .words import sought, terms
+
+EDGE = 0.15
+"""Share of a video that counts as its beginning or its end; at least ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """``second`` answers what ``first`` is about: by a chain of words, or by when it is shown."""
+
+    first: Candidate
+    second: Candidate
+    link: Link
+
+
+@dataclass(slots=True)
+class Found:
+    """Candidates of each kind, best first, and which of them belong together."""
+
+    rows: list[Candidate] = field(default_factory=list)
+    pictures: list[Candidate] = field(default_factory=list)
+    joined: list[Joined] = field(default_factory=list)
+
+    def keep(self, kinds: Sequence[EvidenceKind]) -> None:
+        """Drops rows of other kinds, before they lead to anything else."""
+        self.rows = [c for c in self.rows if c.kind in kinds]
+        self.joined = [j for j in self.joined if j.first.kind in kinds and j.second.kind in kinds]
+
+
+def found_rows(
+    rows: RowSet,
+    question: str,
+    request: Request,
+    queries: dict[RowKind, Vectors],
+    choices: Sequence[str],
+    statements: Vectors,
+    options: RetrieveOptions,
+    hop: hops.HopOptions,
+) -> Found:
+    """Speech and text rows of a question, and chains of two; ``statements``: the question with each option, encoded."""
+    asked = sought(question)
+    also = [(t, 1.0 if request.order else 0.5) for c in choices if (t := terms(c))] if options.by_options else []
+    hits = retrieve(rows, queries, asked, options, request.anchor, also, _favoured(rows, request))
+    slides = _Slides()
+    for hit in hits:
+        slides.add(hit.at, _candidate(rows, hit, statements))
+    out = Found()
+    usable = may_be_used(rows, options)
+    whole = spread(np.flatnonzero(usable).tolist()) if request.scope == "whole" else []
+    even = [at for at in whole if len(rows.terms[at]) > 3][: options.summary]
+    named = [at for _, at, _ in holders(choices, rows.spelt) if usable[at]] if request.order else []
+    pairs = hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable)
+    for at in (
+        at for at in [*named, *even, *(p for c in pairs for p in (c.first, c.second))] if at not in slides.place
+    ):
+        slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0), statements))
+    out.joined = [Joined(slides.of(c.first), slides.of(c.second), "chain") for c in pairs]
+    front = {id(c): c for c in [*map(slides.of, named), *(c for j in out.joined for c in (j.first, j.second))]}
+    ahead = list(front.values())[: max(4, len(named))]
+    out.rows = [*ahead, *(c for c in slides.rows if all(c is not a for a in ahead))]
+    return out
+
+
+def _favoured(rows: RowSet, request: Request) -> NDArray[np.bool_] | None:
+    """The rows at the times that the question names; None where it names none."""
+    if not any(t.kind in ("beginning", "end", "at") for t in request.time) or not rows.rows:
+        return None
+    return np.array([in_time(request, rows.shards[r.shard], r.start, r.end) for r in rows.rows])
+
+
+def in_time(request: Request, shard: Shard, start: float, end: float) -> bool:
+    """Whether ``[start, end)`` meets one of the times that the question names by themselves."""
+    whole = shard.manifest.duration
+    edge = max(10.0, EDGE * whole)
+    for hint in request.time:
+        if hint.kind == "beginning" and start < edge:
+            return True
+        if hint.kind == "end" and end > whole - edge:
+            return True
+        if hint.kind == "at" and hint.seconds is not None and start - 3 <= hint.seconds < end + 3:
+            return True
+    return False
+
+
+def _candidate(rows: RowSet, hit: Hit, statements: Vectors) -> Candidate:
+    row = rows.rows[hit.at]
+    shard = rows.shards[row.shard]
+    return Candidate(
+        row.kind,
+        shard.video,
+        shard.name,
+        row.start,
+        row.end,
+        row.text,
+        hit.score,
+        affinity=tuple(rows.affinity(hit.at, statements)),
+        doubts=row.doubts,
+        dense=hit.dense,
+    )
+
+
+class _Slides:
+    """Candidates in the order they come; text rows of one video that share their time become one."""
+
+    def __init__(self) -> None:
+        self.rows: list[Candidate] = []
+        self.place: dict[int, int] = {}
+        """Where the row at a place of the row set went."""
+
+    def add(self, at: int, candidate: Candidate) -> None:
+        same = next((i for i, c in enumerate(self.rows) if _same_slide(c, candidate)), None)
+        if same is None:
+            self.place[at] = len(self.rows)
+            self.rows.append(candidate)
+        else:
+            self.place[at] = same
+            self.rows[same] = replace(self.rows[same], text=f"{self.rows[same].text} / {candidate.text}")
+
+    def of(self, at: int) -> Candidate:
+        return self.rows[self.place[at]]
+
+
+def _same_slide(a: Candidate, b: Candidate) -> bool:
+    if a.kind != "text" or b.kind != "text" or a.video != b.video:
+        return False
+    shared = min(a.end, b.end) - max(a.start, b.start)
+    return shared > 0.8 * max(a.end - a.start, b.end - b.start, 1e-6)
+
+
+def joined_pictures(
+    visual: VisualIndex, request: Request, rows: Sequence[Candidate], pictures: Vectors
+) -> list[Joined]:
+    """What is on screen with, right after or right before the rows that the question names as its landmark."""
+    hint = request.hint("next", "previous", "after", "before", "during")
+    named = sorted(rows[:6], key=lambda c: c.kind != request.anchor) if request.anchor else list(rows)
+    out = []
+    for c in named[:2]:
+        if hint and hint.kind in ("next", "after"):
+            seen, link = visual.after(c.video, c.end), "next"
+        elif hint and hint.kind in ("previous", "before"):
+            seen, link = visual.before(c.video, c.start), "previous"
+        else:
+            seen, link = visual.at(c.video, (c.start + c.end) / 2), "during"
+        if seen:
+            shot, row = seen
+            out.append(Joined(c, visual.seen(shot, row, 1.0, pictures), link))  # type: ignore[arg-type]
+    return out

@@ -1,0 +1,78 @@
+"""How well a text holds a phrase although it was misheard or misread: by letters and by sound.
+
+Sounds are Metaphone codes (Lawrence Philips, 1990) from jellyfish; windows are compared by rapidfuzz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .words import words
+
+_NOTHING, _SURE = 0.55, 0.95
+_SHORT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Spelt:
+    """A text as it is compared: its words, and their sounds run together."""
+
+    letters: str
+    sounds: str
+
+
+@lru_cache(maxsize=100_000)
+def _sound(word: str) -> str:
+    import jellyfish
+
+    return word if word.isdigit() else jellyfish.metaphone(word)
+
+
+def spelt(text: str) -> Spelt:
+    """``text`` ready to be compared; numbers are digits, English number words too."""
+    found = words(text)
+    return Spelt(" ".join(found), "".join(_sound(w) for w in found))
+
+
+def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt]) -> NDArray[np.float32]:
+    """How surely each of ``texts`` holds each phrase, 0..1, float32 ``(n_phrases, n_texts)``.
+
+    1: letter for letter or nearly so; 0: nothing like it.  Of several words the worst counts half, so that "the glass
+    workshop" is not "the bell workshop".  A number is there or not: one digit off is another number.
+    """
+    if not phrases or not texts:
+        return np.zeros((len(phrases), len(texts)), np.float32)
+    singles = [[spelt(w) for w in p.letters.split()] for p in phrases]
+    flat = [*phrases, *(w for group in singles if len(group) > 1 for w in group)]
+    raw = _windows(flat, texts)
+    out, at = raw[: len(phrases)].copy(), len(phrases)
+    for i, group in enumerate(singles):
+        if len(group) > 1:
+            out[i] = 0.5 * out[i] + 0.5 * np.minimum(out[i], raw[at : at + len(group)].min(0))
+            at += len(group)
+    return out
+
+
+def _windows(phrases: Sequence[Spelt], texts: Sequence[Spelt]) -> NDArray[np.float32]:
+    from rapidfuzz import fuzz, process
+
+    sides = []
+    for side in ("letters", "sounds"):
+        asked, held = [getattr(p, side) for p in phrases], [getattr(t, side) for t in texts]
+        found = process.cdist(asked, held, scorer=fuzz.partial_ratio, dtype=np.float32) / 100
+        size = np.array([max(1, len(a)) for a in asked], np.float32)[:, None]
+        room = np.minimum(1, np.array([len(h) for h in held], np.float32)[None] / (0.7 * size))
+        sides.append(found * room)  # partial_ratio lays the shorter one into the longer
+    letters, sounds = sides
+    audible = np.array([len(p.sounds) >= _SHORT for p in phrases])[:, None]
+    raw = np.maximum(letters, np.where(audible, 0.5 * (letters + sounds), 0.0))
+    raw = np.clip((raw - _NOTHING) / (_SURE - _NOTHING), 0, 1)
+    for i, phrase in enumerate(phrases):
+        if phrase.letters.isdigit() or len(phrase.letters) < _SHORT:
+            raw[i] = [float(f" {phrase.letters} " in f" {t.letters} ") for t in texts]
+    return raw.astype(np.float32)

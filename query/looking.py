@@ -1,0 +1,139 @@
+"""What is seen that bears on a question: key frames, detections in them, counts over time, grids of pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..store.errors import EngineMissing, one_line
+from ..store.pictures import decode_jpeg
+from ..store.shard import Shard
+from ..store.vectors import Vectors
+from . import counting, panels
+from .colours import colours
+from .context import Candidate
+from .detections import DetectionCache
+from .gather import Found, Joined, in_time, joined_pictures
+from .keyframes import KeyframeOptions
+from .request import Request
+from .visual import Shot, VisualIndex
+
+_SHOWN = re.compile(
+    r"\b(?:shows?|showing|depicts?|depicting|contains?|features?|are of|is of)\s+(?:an? |the )?([^?]{2,120})", re.I
+)
+_COLOUR = re.compile(r"\bcolou?r(?:s|ed)?\b", re.I)
+_PANELS = re.compile(r"\b(?:pictures?|photos?|photographs?|images?|panels?|tiles?|thumbnails?|cells?)\b", re.I)
+_MOST_RUNS = 6
+
+
+@dataclass(slots=True)
+class Looker:
+    """Looks at stored frames for one question; ``notes`` are what the user should know."""
+
+    visual: VisualIndex
+    detections: DetectionCache
+    options: KeyframeOptions
+    notes: list[str] = field(default_factory=list)
+
+    def look(self, question: str, request: Request, found: Found, captions: Vectors, pictures: Vectors) -> None:
+        """Adds pictures to ``found``, best first.  ``captions`` and ``pictures``: encoded captions and options."""
+        votes: dict[str, list[tuple[float, float]]] = {}
+        for c in found.rows[:6] if self.options.votes else ():
+            votes.setdefault(c.video, []).append((c.start, c.end))
+        shots = self.visual.best(captions, self.options, lambda s: in_time(request, s.shard, s.start, s.end), votes)
+        joined = list[Joined]()
+        if request.asr or request.anchor or request.time or not shots:  # what is on screen while it is said or written
+            joined = joined_pictures(self.visual, request, found.rows, pictures)
+        found.joined += joined
+        known = self._known(request)
+        if "number" in request.type:
+            joined_counts = self._grids(question, request, joined, shots)
+            found.joined += joined_counts
+            found.pictures += [j.second for j in joined_counts]
+            found.pictures += self._over_time(request, known)
+        found.pictures += [j.second for j in joined]
+        if _COLOUR.search(question):
+            found.pictures += self._colours([*(j.second for j in joined), *(_stand_in(*s) for s in shots[:2])][:2])
+        for shot, row, score in shots[: self.options.count]:
+            if known and (seen := self.visual.detected(shot, row, score, known, request.type, self.detections)):
+                found.pictures.append(seen)
+            found.pictures.append(self.visual.seen(shot, row, score, pictures))
+
+    def _colours(self, pictures: Sequence[Candidate]) -> list[Candidate]:
+        """The colours of some pictures, as evidence."""
+        shards = {s.shard.video: s.shard for s in self.visual.shots}
+        out = []
+        for c in pictures:
+            if c.frame is not None and (names := colours(decode_jpeg(shards[c.video].jpeg(c.frame)))):
+                out.append(replace(c, kind="detection", text=f"colours: {', '.join(names)}", affinity=()))
+        return out
+
+    def _known(self, request: Request) -> list[str]:
+        """The entities as the detector names them; the others become notes."""
+        known = []
+        for entity in request.det:
+            if name := self.detections.detector.knows(entity):
+                known.append(name)
+            elif request.visual or request.type:
+                self.notes.append(f"the detector does not know '{entity}'")
+        return list(dict.fromkeys(known))
+
+    def _over_time(self, request: Request, known: Sequence[str]) -> list[Candidate]:
+        """How many of the first known thing there are from when to when; for questions about one video."""
+        shards = {s.shard.video: s.shard for s in self.visual.shots}
+        if not known or len(shards) != 1 or not self.options.counted:
+            return []
+        shard, name = next(iter(shards.values())), known[0]
+        rows = counting.spread(range(len(shard.frames)), self.options.counted)
+        seen = [[d for d in self.detections.detect(shard, r, [name]) if d.label == name] for r in rows]
+        if not any(seen):
+            return []
+        runs = counting.runs([shard.frames[r] for r in rows], seen)
+        told = [
+            _counted(shard, rows[0], counting.summary(name, runs, counting.tracked(seen)), runs[0].start, runs[-1].end)
+        ]
+        at_that_time = [r for r in runs if in_time(request, shard, r.start, r.end)]
+        best = [*at_that_time, *(r for r in runs if r not in at_that_time)][:_MOST_RUNS]
+        counts = [_counted(shard, rows[0], counting.amount(r.count, name), r.start, r.end) for r in best]
+        return [*counts[: len(at_that_time)], *told, *counts[len(at_that_time) :]]
+
+    def _grids(
+        self, question: str, request: Request, joined: Sequence[Joined], shots: Sequence[tuple[Shot, int, float]]
+    ) -> list[Joined]:
+        """How many pictures of a grid show the thing asked for: of the frames on screen with a landmark."""
+        if not _PANELS.search(question):
+            return []
+        thing = match[1].strip(" .") if (match := _SHOWN.search(question)) else " ".join(request.det)
+        if not thing:
+            return []
+        out = list[Joined]()
+        encoder = self.visual.encoder
+        identity = f"panels-1/{encoder.spec.space}"
+        shards = {s.shard.video: s.shard for s in self.visual.shots}
+        for j in joined:
+            if j.second.frame is None:
+                continue
+            shard = shards[j.second.video]
+            try:
+                seen = self.detections.remembered(
+                    shard, j.second.frame, identity, [thing], lambda p, t: panels.showing(p, t[0], encoder)
+                )
+            except EngineMissing as e:  # a question alone needs no reader of frames
+                self.notes.append(f"pictures within a picture were not counted: {one_line(e, 120)}")
+                return out
+            if seen:
+                count = sum(d.label == thing for d in seen)
+                frame = shard.frames[j.second.frame]
+                text = f"{count} of the pictures show {thing}"
+                counted = _counted(shard, j.second.frame, text, frame.start, frame.end)
+                out.append(Joined(j.first, counted, "during"))
+        return out
+
+
+def _stand_in(shot: Shot, row: int, score: float) -> Candidate:
+    return Candidate("detection", shot.shard.video, shot.shard.name, shot.start, shot.end, "", score, row)
+
+
+def _counted(shard: Shard, row: int, text: str, start: float, end: float) -> Candidate:
+    return Candidate("detection", shard.video, shard.name, start, end, text, 1.0, row)

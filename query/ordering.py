@@ -1,0 +1,42 @@
+"""Which of the options comes first or last: told by the times of rows, as models sort even true rows wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .chat import Draft, Task
+from .likeness import Spelt, likeness, spelt
+from .support import not_said
+
+SURE = 0.6
+"""Likeness from which on a row is taken for the one that an option names."""
+
+
+def holders(options: Sequence[str], texts: Sequence[Spelt]) -> list[tuple[int, int, float]]:
+    """For each option that one of ``texts`` holds: the option, the text that holds it best, and how surely."""
+    like = likeness([spelt(o) for o in options], texts)
+    if not like.size:
+        return []
+    best = like.argmax(1)
+    sure = like[np.arange(len(options)), best]
+    return [(i, int(best[i]), float(sure[i])) for i in range(len(options)) if sure[i] >= SURE]
+
+
+def ordered(task: Task) -> Draft | None:
+    """The first or last of the options by when their rows are shown or said; None where not asked or not known."""
+    if task.order not in ("first", "last") or not task.options:
+        return None
+    silent = not_said(task.options)
+    alone = [p for p in task.passages if p.link == "alone"]
+    found = [h for h in holders(task.options, [spelt(p.answer) for p in alone]) if h[0] != silent]
+    known = len(task.options) - (silent is not None)
+    if len(found) < max(2, known - 1):
+        return None
+    place = {v: i for i, v in enumerate(dict.fromkeys(e.video for e in task.evidence))}
+    found.sort(key=lambda h: (place[alone[h[1]].video], alone[h[1]].start))
+    at, _, _ = found[0 if task.order == "first" else -1]
+    ids = tuple(dict.fromkeys(i for _, j, _ in found for i in alone[j].ids))
+    sure = min(s for _, _, s in found) * len(found) / known
+    return Draft(task.options[at], at, ids, confidence=sure)

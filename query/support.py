@@ -1,0 +1,166 @@
+"""How far evidence bears out each option of a question: numbers that every answering engine can use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .likeness import Spelt, likeness, spelt
+from .passages import Passage, alone
+from .words import sought, terms, words
+
+if TYPE_CHECKING:
+    from .chat import Task
+
+NOT_SAID = re.compile(
+    r"\b(?:do(?:es)? not (?:say|tell|mention|show)|not (?:mentioned|said|shown|stated|given|specified)|"
+    r"(?:cannot|can not|can't|could not) be (?:determined|known|told|answered|inferred)|none of (?:the|these)|unknown|"
+    r"not enough information|no information|nothing (?:is )?said)\b",
+    re.I,
+)
+_AFTER_NOT = re.compile(
+    r"\b(?:not|instead of|rather than|no longer|never)\s+(?:(?:the|a|an|in|at|by|on|of)\s+)*(.{1,60})", re.I
+)
+_CORRECTS = re.compile(
+    r"\b(?:correct(?:ion|ed|ing)?|mistake\w*|sorry|apolog\w+|i meant|misspoke|wrong(?:ly)?|take (?:that|it) back|"
+    r"actually|in fact|revised?|updated?|put (?:it )?right)\b",
+    re.I,
+)
+NAMES = (
+    "said",
+    "heard",
+    "covered",
+    "subject",
+    "dense",
+    "denied",
+    "outdated",
+    "was",
+    "rank",
+    "shown",
+    "pictured",
+    "written",
+    "asked",
+)
+"""What is known of an option and a passage, see :func:`features`."""
+
+
+def not_said(options: Sequence[str]) -> int | None:
+    """Which option says that the videos do not answer; None where none does."""
+    return next((i for i, o in enumerate(options) if NOT_SAID.search(o)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """``values``: float32 ``(n_options, n_passages, len(NAMES))``; ``passages`` in the same order."""
+
+    values: NDArray[np.float32]
+    passages: tuple[Passage, ...]
+
+
+def features(task: Task) -> Features:
+    """What each passage says for each option.
+
+    ``said``: share of the option's own terms that the passage holds, by rarity; ``heard``: likeness of the option to a
+    stretch of it, by letters and sound; ``covered``: share of the question's terms; ``subject``: likeness of the
+    question's names and phrases, the worst counting half; ``dense``: inner product with the question; ``denied``: the
+    passage says "not <option>"; ``outdated``: a later row corrects it; ``was``: it corrects an earlier row that said
+    this option; ``rank``: 1 for the first, falling; ``shown``: how much better the picture fits this option than the
+    others; ``pictured``: 1 where a question about what is seen meets a picture; ``written``: 1 for screen text, which
+    is read better than speech is heard; ``asked``: 1 where the question asks for rows of this very kind.
+    """
+    passages = task.passages or alone(task.evidence)
+    options = task.options or ("",)
+    out = np.zeros((len(options), len(passages), len(NAMES)), np.float32)
+    if not passages:
+        return Features(out, ())
+    asked = sought(task.question)
+    told = [terms(p.answer) for p in passages]
+    about = [set(terms(p.about)) for p in passages]
+    texts = [spelt(p.answer) for p in passages]
+    heard = likeness([spelt(o) for o in options], texts)
+    named = _subject(task.subjects, [spelt(p.about) for p in passages])
+    corrections = _corrections(passages, about)
+    late = {earlier for earlier, _ in corrections}
+    for i, option in enumerate(options):
+        own = [t for t in terms(option) if t not in asked] or terms(option)
+        said = [covered(own, t, task.weight) for t in told]
+        for j, passage in enumerate(passages):
+            shown = passage.shown
+            lead = shown[i] - (sum(shown) - shown[i]) / max(1, len(shown) - 1) if shown else 0.0
+            out[i, j] = (
+                said[j],
+                heard[i, j],
+                covered(asked, about[j], task.weight),
+                named[j],
+                max(0.0, passage.dense),
+                _denied(option, passage.answer),
+                float(j in late),
+                max((said[e] for e, later in corrections if later == j), default=0.0),
+                1 / passage.rank,
+                lead if task.visual else 0.0,
+                float(bool(shown) and task.visual),
+                float(passage.kind == "text"),
+                float(passage.kind == task.anchor),
+            )
+    return Features(out, passages)
+
+
+def covered(wanted: Sequence[str], has: Sequence[str] | set[str], weight: Mapping[str, float]) -> float:
+    """Share of ``wanted`` terms found in ``has``, weighted by rarity; near misses of longer words count in part."""
+    from rapidfuzz import fuzz
+
+    total = found = 0.0
+    for term in wanted:
+        w = weight.get(term, 1.0)
+        total += w
+        if term in has:
+            found += w
+        elif len(term) > 4 and not term.isdigit():
+            like = max((fuzz.ratio(term, h) for h in has if len(h) > 3), default=0.0)
+            found += w * 0.7 if like >= 80 else 0.0
+    return found / total if total else 0.0
+
+
+def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.float32]:
+    """Likeness of the subjects to each text: half their mean, half the worst; 1 where a question names none.
+
+    A subject counts as far as any of the texts holds it: one that none does is said in other words.
+    """
+    if not subjects:
+        return np.ones(len(about), np.float32)
+    found = likeness([spelt(s) for s in subjects], about)
+    known = found.max(1) + 0.05
+    mean = known @ found / known.sum()
+    worst = (1 - known[:, None] * (1 - found)).min(0)
+    out: NDArray[np.float32] = (0.5 * mean + 0.5 * np.maximum(worst, 0)).astype(np.float32)
+    return out
+
+
+def _denied(option: str, text: str) -> float:
+    wanted = words(option)
+    for match in _AFTER_NOT.finditer(text):
+        held = words(match[1])
+        if wanted and held[: len(wanted)] == wanted:
+            return 1.0
+    return 0.0
+
+
+def _corrections(passages: Sequence[Passage], about: Sequence[set[str]]) -> set[tuple[int, int]]:
+    """Pairs of passages of which the later corrects the earlier: it says nearly the same, and that it was wrong."""
+    out = set()
+    for i, p in enumerate(passages):
+        for j, q in enumerate(passages):
+            if q.video != p.video or q.start <= p.start or q.kind != p.kind or not about[i]:
+                continue
+            alike = len(about[i] & about[j]) / len(about[i])
+            if alike < 0.5 or not (about[i] - about[j] or about[j] - about[i]):
+                continue
+            denies = any((held := terms(m[1])[:1]) and set(held) <= about[i] for m in _AFTER_NOT.finditer(q.answer))
+            if denies or _CORRECTS.search(q.answer):
+                out.add((i, j))
+    return out

@@ -1,0 +1,144 @@
+"""SQLite files of an archive's ``cache/``: what can be computed again, shared by threads and processes.
+
+Nothing that goes wrong with such a file is an error.  One that cannot be written is kept in memory, one that is damaged
+is dropped with a log line, and a full or locked disk costs speed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger("vidrag.store")
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""Also ``SQLITE_ERROR``: the statements are ours, so a table that does not take them is not."""
+_ERRORS = (sqlite3.Error, UnicodeError)
+"""A damaged file may also give a message that is no text; a key may be a text that SQLite cannot hold."""
+
+
+class CacheFile:
+    """The table that ``create`` makes, in the file ``path`` (None: in memory); ``what`` names its rows in log lines.
+
+    ``commit_s``: writes of the last so many seconds may be lost when the process is killed; 0: each is committed.
+    """
+
+    def __init__(self, path: Path | None, create: str, what: str, commit_s: float = 0.0) -> None:
+        self._path, self._create, self._what, self._commit_s = path, create, what, commit_s
+        self._lock = threading.Lock()
+        self._committed = time.monotonic()
+        self._db = self._open()
+
+    def find(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+        """The first row, or None; also where the file cannot be read just now."""
+        with self._lock:
+            try:
+                row: tuple[Any, ...] | None = self._db.execute(query, values).fetchone()
+                return row
+            except _ERRORS as e:
+                self._failed(e, "read")
+                return None
+
+    def put(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Runs a statement that writes; one that fails is logged."""
+        with self._lock:
+            try:
+                self._db.execute(statement, values)
+                if time.monotonic() - self._committed >= self._commit_s:
+                    self._db.commit()
+                    self._committed = time.monotonic()
+            except _ERRORS as e:
+                self._failed(e, "kept")
+
+    def close(self) -> None:
+        with self._lock:
+            try:
+                self._db.commit()
+                self._db.close()
+            except _ERRORS as e:
+                log.info("%s are not kept: %s", self._what, e)
+
+    def _failed(self, error: Exception, done: str) -> None:
+        if _damaged(error):
+            self._drop(error)
+            return
+        log.log(logging.WARNING if done == "kept" else logging.INFO, "%s are not %s: %s", self._what, done, error)
+        if isinstance(error, sqlite3.Error):
+            with contextlib.suppress(sqlite3.Error):
+                self._db.rollback()
+
+    def _drop(self, error: Exception) -> None:
+        """Removes the file.  Who has it open goes on with what he sees; the damage is found by each for himself."""
+        log.warning("%s: damaged (%s); dropped, what it held is computed again", self._path, error)
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._remove()
+        self._db = self._open()
+
+    def _remove(self) -> None:
+        if self._path is not None:
+            for ending in ("-wal", "-shm", ""):
+                with contextlib.suppress(OSError):
+                    self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is not None:
+            for again in (False, True):
+                try:
+                    return self._open_file(self._path)
+                except _ERRORS as e:
+                    if not again and _damaged(e):
+                        log.warning("%s: damaged (%s); dropped, what it held is computed again", self._path, e)
+                        self._remove()
+                        continue
+                    reason: Exception = e
+                except OSError as e:
+                    reason = e
+                log.info("%s are kept in memory only: %s", self._what, reason)
+                if kept := self._reading(self._path):
+                    return kept
+                break
+        return self._memory()
+
+    def _open_file(self, path: Path) -> sqlite3.Connection:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=OFF" if self._commit_s else "PRAGMA synchronous=NORMAL")
+            db.execute(self._create)
+            db.commit()
+        except _ERRORS:
+            db.close()
+            raise
+        return db
+
+    def _memory(self) -> sqlite3.Connection:
+        db = sqlite3.connect(":memory:", check_same_thread=False)
+        db.execute(self._create)
+        return db
+
+    def _reading(self, path: Path) -> sqlite3.Connection | None:
+        """What a read-only archive has kept, copied to memory; None where that cannot be read."""
+        db = sqlite3.connect(":memory:", check_same_thread=False)
+        try:
+            there = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            with contextlib.closing(there):
+                there.backup(db)
+            db.execute(self._create)
+            return db
+        except (OSError, *_ERRORS):
+            db.close()
+            return None
+
+
+def _damaged(error: Exception) -> bool:
+    if not isinstance(error, sqlite3.Error):
+        return isinstance(error, UnicodeDecodeError)
+    code = getattr(error, "sqlite_errorcode", None)  # none where a text was no UTF-8
+    return isinstance(error, sqlite3.DatabaseError) and (code is None or code & 0xFF in _DAMAGED)

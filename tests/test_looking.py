@@ -1,0 +1,102 @@
+"""Grids of pictures, colours, counts over time, and key frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vidrag.query import counting, keyframes, panels
+from vidrag.query.colours import colours
+from vidrag.query.keyframes import KeyframeOptions
+from vidrag.store.records import Detection, Frame
+
+RED, GREEN, BLUE = (200, 30, 30), (30, 170, 40), (30, 40, 200)
+
+
+def grid(cells: list[tuple[int, int, int]], columns: int = 4) -> np.ndarray:
+    """Textured cells on a dark ground, with a line of text below."""
+    rng = np.random.default_rng(1)
+    rows = -(-len(cells) // columns)
+    out = np.full((rows * 100 + 60, columns * 150 + 10, 3), 22, np.uint8)
+    for i, colour in enumerate(cells):
+        y, x = (i // columns) * 100 + 10, (i % columns) * 150 + 10
+        noise = rng.integers(-10, 10, (90, 140, 3))
+        out[y : y + 90, x : x + 140] = np.clip(np.array(colour) + noise, 0, 255)
+    out[-30:-20, 20:80] = 250
+    return out
+
+
+def test_panels_are_found_and_alike_ones_grouped() -> None:
+    picture = grid([RED, GREEN, RED, RED, BLUE, RED, GREEN, RED])
+    found = panels.panels(picture)
+    assert len(found) == 8 and all(130 <= p.x1 - p.x0 <= 145 and 85 <= p.y1 - p.y0 <= 92 for p in found)
+    assert [sorted(g) for g in panels.groups(picture, found)] == [[0, 2, 3, 5, 7], [1, 6], [4]]
+
+
+@pytest.mark.parametrize("picture", [np.full((90, 160, 3), 128, np.uint8), grid([RED, GREEN]), grid([RED] * 4)[:60]])
+def test_other_pictures_have_no_panels(picture: np.ndarray) -> None:
+    assert panels.panels(picture) == []
+
+
+def test_noise_has_no_panels() -> None:
+    assert panels.panels(np.random.default_rng(0).integers(0, 255, (180, 320, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize(
+    ("colour", "name"), [(RED, "red"), (GREEN, "green"), (BLUE, "blue"), ((250, 250, 250), "white")]
+)
+def test_what_stands_in_the_middle_has_its_colour(colour: tuple[int, int, int], name: str) -> None:
+    picture = np.full((180, 320, 3), (110, 70, 40), np.uint8)
+    picture[60:120, 120:200] = colour
+    assert colours(picture)[0] == name
+
+
+def frames(times: list[float]) -> list[Frame]:
+    return [Frame(t, t + 1, 640, 360, 0.5, True) for t in times]
+
+
+def box(x: float, score: float = 0.9) -> Detection:
+    return Detection("cup", score, (x, 0.4, x + 0.1, 0.6))
+
+
+def test_things_are_counted_at_once_and_in_all() -> None:
+    found = [[box(0.1), box(0.5)], [box(0.11), box(0.5)], [box(0.12)], [box(0.5), box(0.12)], [box(0.12)], [box(0.12)]]
+    runs = counting.runs(frames([0, 1, 2, 3, 4, 5]), found)
+    assert [(r.count, r.start, r.end) for r in runs] == [(2, 0, 4), (1, 4, 6)]  # one frame alone is a slip
+    assert counting.tracked(found) == 2  # the cup that is seen once again for a frame is no third
+    told = counting.summary("cup", runs, 2)
+    assert told == "smallest number 1 cup, largest number 2 cups at any time; 2 in all"
+
+
+SCORES = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=80)
+
+
+@given(SCORES, st.sampled_from(["topk", "aks", "bolt", "uniform", "paper"]), st.integers(1, 40))
+def test_key_frames_are_rows_once_each(scores: list[float], method: str, count: int) -> None:
+    options = KeyframeOptions(method=method, count=count, apart_s=0)  # type: ignore[arg-type]
+    values = np.array(scores, np.float32)
+    chosen = keyframes.choose(frames([float(i) for i in range(len(scores))]), values, options)
+    assert len(set(chosen)) == len(chosen) <= count and all(0 <= r < len(scores) for r in chosen)
+    if method in ("topk", "uniform", "aks"):
+        assert len(chosen) == min(count, len(scores))
+    if method in ("topk", "bolt", "aks", "uniform"):
+        assert [float(values[r]) for r in chosen] == sorted((float(values[r]) for r in chosen), reverse=True)
+
+
+def test_a_peak_is_taken_and_flat_stretches_are_spread() -> None:
+    times = frames([float(i) for i in range(64)])
+    peaked = np.zeros(64, np.float32)
+    peaked[20:24] = 1
+    assert set(keyframes.choose(times, peaked, KeyframeOptions(method="aks", count=4))) == {20, 21, 22, 23}
+    flat = np.random.default_rng(0).normal(0, 0.01, 64).astype(np.float32)
+    for method in ("aks", "bolt"):
+        rows = keyframes.choose(times, flat, KeyframeOptions(method=method, count=8, sharpness=1))  # type: ignore[arg-type]
+        assert len({r // 16 for r in rows}) == 4  # some in every quarter
+
+
+def test_rows_found_by_words_vote_for_frames() -> None:
+    times, scores = frames([0, 10, 20, 30]), np.array([0.5, 0.4, 0.45, 0.3], np.float32)
+    voted = keyframes.voted(times, scores, [(30.2, 31)], KeyframeOptions(votes=3))
+    assert int(voted.argmax()) == 3
+    assert (keyframes.voted(times, scores, [(30.2, 31)], KeyframeOptions(votes=0)) == scores).all()

@@ -1,0 +1,122 @@
+"""Phrases that were misheard, options that rows bear out, corrections, order, and how sure that is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from vidrag.query.chat import Task
+from vidrag.query.chat.extractive import Extractive, ExtractiveOptions
+from vidrag.query.chooser import fitted, weighed
+from vidrag.query.likeness import likeness, spelt
+from vidrag.query.ordering import ordered
+from vidrag.query.passages import Passage, alone
+from vidrag.query.support import NAMES, features
+from vidrag.store.records import Evidence
+
+NONE = "The videos do not say"
+
+
+def like(phrase: str, text: str) -> float:
+    return float(likeness([spelt(phrase)], [spelt(text)])[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("phrase", "heard", "else_"),
+    [
+        ("boat shed", "At the boat head, they found a hammer.", "At the bell workshop, they found a hammer."),
+        ("rose garden", "The key to the long garden is lost.", "The key to the clock tower is lost."),
+        ("Daniel Reed", "Before leaving, then you'll read hid the map.", "Before leaving, Victor Stone hid the map."),
+        ("silver grey hedgehog", "Remember the world's silvery hedgehog?", "Remember the words dark green otter."),
+    ],
+)
+def test_a_misheard_phrase_is_liker_than_another(phrase: str, heard: str, else_: str) -> None:
+    assert like(phrase, heard) > like(phrase, else_) + 0.05
+
+
+def test_numbers_are_there_or_not() -> None:
+    assert like("seventy two", "She walked it in 72 minutes.") == 1
+    assert like("5559", "Locker 5558") == 0
+    assert like("glass house", "the glass house") == 1
+
+
+def row(i: int, text: str, start: float = 0.0, kind: str = "speech", video: str = "a") -> Evidence:
+    return Evidence(f"E{i}", kind, video, f"{video}.mp4", start, start + 2, text, 1.0, i)  # type: ignore[arg-type]
+
+
+def ask(question: str, options: tuple[str, ...], *rows: Evidence, **more: object) -> Task:
+    return Task(question, options, rows, alone(rows), **more)  # type: ignore[arg-type]
+
+
+def chosen(task: Task) -> int | None:
+    return Extractive(ExtractiveOptions()).answer(task).choice
+
+
+def test_a_later_correction_wins() -> None:
+    question = "How long did Helen Parker need for the ridge path?"
+    rows = (
+        row(1, "Helen Parker walked the ridge path in 31 minutes.", 10),
+        row(2, "A correction: Helen Parker walked the ridge path in 72 minutes, not 31.", 90),
+    )
+    task = ask(question, ("thirty one", "seventy two", "nineteen", NONE), *rows)
+    assert chosen(task) == 1
+    by = features(task).values
+    assert by[0, 1, NAMES.index("denied")] == 1 and by[1, 0, NAMES.index("outdated")] == 1
+    assert by[0, 1, NAMES.index("was")] > 0.9 and by[1, 1, NAMES.index("was")] == 0
+
+
+def test_a_row_about_another_subject_is_no_answer() -> None:
+    options = ("5196", "3818", NONE)
+    other = row(1, "Alarm code for the old mill: 3818", kind="text")
+    own = row(2, "Alarm code for the bell workshop: 5196", kind="text")
+    question, subjects = "What is the alarm code for the bell workshop?", ("alarm code", "bell workshop")
+    assert chosen(ask(question, options, other, own, subjects=subjects)) == 0
+    assert Extractive(ExtractiveOptions()).answer(ask("Where do penguins sleep?", options, other)).abstained
+
+
+def test_what_a_model_believes_counts_beside_the_rows() -> None:
+    task = ask("Who keeps the key?", ("Ann", "Bob", NONE), row(1, "The key is kept by Bob."))
+    alone_, swayed = weighed(task), weighed(task, (0.98, 0.01, 0.01))
+    assert alone_.shares.argmax() == 1 and swayed.shares[0] > alone_.shares[0]
+    assert weighed(task, (0.9, 0.05, 0.05), by_rows=False).shares.argmax() == 0
+    assert alone_.silent == 2 and float(alone_.shares.sum()) == pytest.approx(1)
+
+
+def test_the_shipped_chooser_is_whole() -> None:
+    """Matches count for an option, denials and corrections against it; its curve says how right it is when sure."""
+    chooser = fitted()
+    assert chooser.weights["match x covered"] > 0 > chooser.weights["match x denied"]
+    assert chooser.weights["match x outdated"] < 0 and chooser.silent > 0
+    assert 0 <= chooser.answers(0, 0, 0) < chooser.answers(1, 1, 1) <= 1
+    assert chooser.fitted["curve"] and chooser.fitted["right"] > 0.5
+
+
+def test_the_first_and_last_of_the_options_are_told_by_time() -> None:
+    rows = (
+        row(1, "Plans for the hut", 50, "text"),
+        row(2, "The day of the otter", 5, "text"),
+        row(3, "How we store wire", 90, "text"),
+    )
+    options = ("The day of the otter", "How we store wire", "Plans for the hut", NONE)
+    last, first = (ordered(ask("Which slide comes ...?", options, *rows, order=o)) for o in ("last", "first"))
+    assert last and first and (last.choice, first.choice) == (1, 0)
+    assert last.citations == ("E2", "E1", "E3")
+    assert ordered(ask("Which slide comes last?", options, *rows[:1], order="last")) is None
+    assert ordered(ask("Which slide is blue?", options, *rows)) is None
+
+
+def test_two_rows_that_belong_together_answer_together() -> None:
+    first = row(1, "Helen Parker hid the spare map at the boat shed.", video="a")
+    second = row(2, "Locker number at the boat shed: 6918", kind="text", video="b")
+    decoy = row(3, "Locker number at the glass house: 3880", kind="text", video="b")
+    rows = (first, second, decoy)
+    chain = Passage(("E1", "E2"), "chain", "text", "b", 0.0, f"{first.text} {second.text}", second.text, 1)
+    question = "What is the locker number at the place where Helen Parker hid the spare map?"
+    task = Task(question, ("6918", "3880", NONE), rows, (chain, *alone(rows)))
+    draft = Extractive(ExtractiveOptions()).answer(task)
+    assert (draft.choice, draft.citations) == (0, ("E1", "E2"))
+
+
+def test_nothing_to_go_by_is_no_error() -> None:
+    assert np.isfinite(features(Task("?", ("a", "b"))).values).all()
+    assert Extractive(ExtractiveOptions()).answer(Task("Who?", ("Ann", NONE))).choice == 1
+    assert Extractive(ExtractiveOptions()).answer(Task("Who?", ("", "🎬", "\x00"), (row(1, ""),))).choice is not None
