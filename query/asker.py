@@ -285,15 +285,15 @@ class Asker:
 
     def _encode(self, question: str, request: Request, choices: Sequence[str]) -> _Vectors:
         """Every text of a question in one batch of each encoder."""
-        texts = [question, request.asr or question, *request.det, *(f"{question} {c}" for c in choices)]
-        found = self.text_encoder.queries(texts)
-        things = len(request.det)
+        spoken = [request.asr] if request.asr else []
+        found = self.text_encoder.queries([question, *spoken, *request.det, *(f"{question} {c}" for c in choices)])
+        det, statements = 1 + len(spoken), 1 + len(spoken) + len(request.det)
         looks = [*request.captions, *(f"a photo of {c}" for c in choices)]
         seen = self.image_text_encoder.queries(looks) if self._looks(request) else found[:0]
         cut = len(request.captions)
         return _Vectors(
-            query_vectors(found[0], found[1] if request.asr else None, list(found[2 : 2 + things])),
-            found[2 + things :],
+            query_vectors(found[0], found[1] if spoken else None, list(found[det:statements])),
+            found[statements:],
             seen[:cut],
             seen[cut:],
         )
