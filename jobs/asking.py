@@ -75,11 +75,11 @@ class Keys:
 
 @cache
 def code() -> str:
-    """Changes with the code that answers."""
+    """Changes with the code that answers, and with the weights that were fitted for it."""
     found = hashlib.sha256()
     for name in ("vidrag.query", "vidrag.store"):
         for folder in import_module(name).__path__:
-            for path in sorted(Path(folder).rglob("*.py")):
+            for path in sorted(p for p in Path(folder).rglob("*") if p.suffix in (".py", ".json")):
                 found.update(f"{path.relative_to(folder)}\n".encode())
                 found.update(path.read_bytes())
     return found.hexdigest()[:16]

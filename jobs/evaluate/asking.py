@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from ...store.errors import (
 from ...store.fingerprints import canonical, digest
 from ...store.models import sha256_of
 from .. import build, profile
+from ..asking import code
 from .arms import Arm
 from .controls import FormGuesser, blind
 from .dataset import Dataset, Question
@@ -217,8 +217,5 @@ def served(chat: object) -> dict[str, Any]:
 
 @functools.cache
 def code_fingerprint() -> str:
-    """Changes with the code that answers: every module of the store, of the query phase, and the controls."""
-    package = __name__.rpartition(".jobs.")[0]
-    roots = [Path(str(resources.files(f"{package}.{p}"))) for p in ("store", "query")]
-    files = [f for root in roots for f in sorted(root.rglob("*.py"))]
-    return digest([sha256_of(f) for f in (*files, Path(__file__).with_name("controls.py"))])
+    """Changes with the code that answers, and with the controls."""
+    return digest([code(), sha256_of(Path(__file__).with_name("controls.py"))])
