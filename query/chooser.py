@@ -84,10 +84,7 @@ class Chooser:
 
     def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Float32 ``(n_options + 1,)``, the last for "the videos do not say"."""
-        all_of_them = np.append(scores, np.float32(self.silent))
-        risen = np.exp(all_of_them - all_of_them.max())
-        shares: NDArray[np.float32] = (risen / risen.sum()).astype(np.float32)
-        return shares
+        return _softmax(np.append(scores, np.float32(self.silent)))
 
     def answers(self, covered: float, subject: float, dense: float) -> float:
         """How likely a passage answers a question that has no options, 0..1."""
@@ -128,6 +125,11 @@ def weighed(task: Task, believed: Sequence[float] = (), by_rows: bool = True) ->
         scores = (scores + chooser.model * belief).astype(np.float32)
     if believed and not by_rows:
         scores = belief
-    risen = np.exp(scores - scores.max())
     ids = tuple(found.passages[int(j)].ids for j in which) if found.passages else ()
-    return Weighed((risen / risen.sum()).astype(np.float32), ids, silent)
+    return Weighed(_softmax(scores), ids, silent)
+
+
+def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    risen = np.exp(scores - scores.max())
+    shares: NDArray[np.float32] = (risen / risen.sum()).astype(np.float32)
+    return shares

@@ -132,15 +132,19 @@ _PHRASE = re.compile(r"\b(?:the|a|an|his|her|their|its|this|that)\s+((?:[a-z][\w
 _BORING = STOP | ABOUT
 
 
+def quoted(text: str) -> list[str]:
+    """What stands in quotation marks."""
+    return [a or b for a, b in _QUOTED.findall(text)]
+
+
 def names(question: str) -> tuple[str, ...]:
     """Quoted words and capitalised names within a question."""
     text = " ".join(question.split())
-    quoted = [a or b for a, b in _QUOTED.findall(text)]
     bare = _QUOTED.sub(" , ", text)
     found = [m[0] for m in _NAME.finditer(bare)]
     if opening := _OPENING_NAME.match(bare):
         found = [opening[0], *(n for n in found if n not in opening[0])]
-    return tuple(dict.fromkeys([*quoted, *found]))[:6]
+    return tuple(dict.fromkeys([*quoted(text), *found]))[:6]
 
 
 def subjects(question: str) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def by_rules(question: str) -> Request:
     seen = seen or bool(kinds and any(n in t for t in things for n in NAMES))
     statement = declarative(text)
     captions = tuple(dict.fromkeys([*(f"a photo of {t}" for t in things), statement])) if seen or things else ()
-    asr = None if (seen and not said and not quoted(text) and not _WHY.search(text)) else statement
+    asr = None if (seen and not said and not cues.quoted(text) and not _WHY.search(text)) else statement
     return Request(
         asr,
         tuple(things),
@@ -116,11 +116,6 @@ def _anchor(text: str) -> Literal["speech", "text"] | None:
     if _WRITTEN.search(text):
         return "text"
     return "speech" if _SAID.search(text) else None
-
-
-def quoted(text: str) -> list[str]:
-    """What stands in quotation marks."""
-    return [m for pair in re.findall(r'"([^"]{2,200})"|“([^”]{2,200})”', text) for m in pair if m]
 
 
 def declarative(question: str) -> str:

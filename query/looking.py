@@ -48,7 +48,7 @@ class Looker:
         found.joined += joined
         known = self._known(request)
         if "number" in request.type:
-            joined_counts = self._grids(question, request, joined, shots)
+            joined_counts = self._grids(question, request, joined)
             found.joined += joined_counts
             found.pictures += [j.second for j in joined_counts]
             found.pictures += self._over_time(request, known)
@@ -62,10 +62,9 @@ class Looker:
 
     def _colours(self, pictures: Sequence[Candidate]) -> list[Candidate]:
         """The colours of some pictures, as evidence."""
-        shards = {s.shard.video: s.shard for s in self.visual.shots}
         out = []
         for c in pictures:
-            if c.frame is not None and (names := colours(decode_jpeg(shards[c.video].jpeg(c.frame)))):
+            if c.frame is not None and (names := colours(decode_jpeg(self.visual.shards[c.video].jpeg(c.frame)))):
                 out.append(replace(c, kind="detection", text=f"colours: {', '.join(names)}", affinity=()))
         return out
 
@@ -98,9 +97,7 @@ class Looker:
         counts = [_counted(shard, rows[0], counting.amount(r.count, name), r.start, r.end) for r in best]
         return [*counts[: len(at_that_time)], *told, *counts[len(at_that_time) :]]
 
-    def _grids(
-        self, question: str, request: Request, joined: Sequence[Joined], shots: Sequence[tuple[Shot, int, float]]
-    ) -> list[Joined]:
+    def _grids(self, question: str, request: Request, joined: Sequence[Joined]) -> list[Joined]:
         """How many pictures of a grid show the thing asked for: of the frames on screen with a landmark."""
         if not _PANELS.search(question):
             return []
@@ -110,11 +107,10 @@ class Looker:
         out = list[Joined]()
         encoder = self.visual.encoder
         identity = f"panels-1/{encoder.spec.space}"
-        shards = {s.shard.video: s.shard for s in self.visual.shots}
         for j in joined:
             if j.second.frame is None:
                 continue
-            shard = shards[j.second.video]
+            shard = self.visual.shards[j.second.video]
             try:
                 seen = self.detections.remembered(
                     shard, j.second.frame, identity, [thing], lambda p, t: panels.showing(p, t[0], encoder)

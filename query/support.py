@@ -31,6 +31,8 @@ _CORRECTS = re.compile(
     r"actually|in fact|revised?|updated?|put (?:it )?right)\b",
     re.I,
 )
+NOTHING = "The videos do not say."
+"""What is answered where no row answers."""
 NAMES = (
     "said",
     "heard",
@@ -86,8 +88,9 @@ def features(task: Task) -> Features:
     named = _subject(task.subjects, [spelt(p.about) for p in passages])
     corrections = _corrections(passages, about)
     late = {earlier for earlier, _ in corrections}
+    fits = [covered(asked, t, task.weight) for t in about]
     for i, option in enumerate(options):
-        own = [t for t in terms(option) if t not in asked] or terms(option)
+        own = claimed(option, asked)
         said = [covered(own, t, task.weight) for t in told]
         for j, passage in enumerate(passages):
             shown = passage.shown
@@ -95,7 +98,7 @@ def features(task: Task) -> Features:
             out[i, j] = (
                 said[j],
                 heard[i, j],
-                covered(asked, about[j], task.weight),
+                fits[j],
                 named[j],
                 max(0.0, passage.dense),
                 _denied(option, passage.answer),
@@ -108,6 +111,12 @@ def features(task: Task) -> Features:
                 float(passage.kind == task.anchor),
             )
     return Features(out, passages)
+
+
+def claimed(text: str, asked: Sequence[str]) -> list[str]:
+    """What a row must say for an option or an answer: its terms that the question does not hold, else all of them."""
+    found = terms(text)
+    return [t for t in found if t not in asked] or found
 
 
 def covered(wanted: Sequence[str], has: Sequence[str] | set[str], weight: Mapping[str, float]) -> float:

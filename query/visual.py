@@ -49,7 +49,7 @@ class VisualIndex:
     def __init__(self, shards: Sequence[Shard], encoder: ImageTextEncoder, longest_shot: float = 10.0) -> None:
         self.encoder = encoder
         self.shots = [s for shard in shards for s in shots(shard, longest_shot)]
-        self._shards = list(shards)
+        self.shards = {s.video: s for s in shards}
 
     def best(
         self,
@@ -64,8 +64,8 @@ class VisualIndex:
         """
         if not len(queries) and options.method != "uniform":
             return []
-        scores = {s.video: self._scores(s, queries) for s in self._shards}
-        for s in self._shards if votes else ():
+        scores = {s.video: self._scores(s, queries) for s in self.shards.values()}
+        for s in self.shards.values() if votes else ():
             own = scores[s.video]
             if own is not None and votes and s.video in votes:
                 scores[s.video] = keyframes.voted(s.frames, own, votes[s.video], options)

@@ -19,7 +19,7 @@ from typing import Any
 from ...store.errors import EngineFailed
 from .. import prompts
 from ..chooser import weighed
-from ..support import not_said
+from ..support import NOTHING, not_said
 from . import Draft, LanguageModel, Message, Reply, Task, Usage
 from .replies import letter_mass, read_reply, said_so_far, whole_text
 from .support import supporting
@@ -71,7 +71,7 @@ def answer(model: LanguageModel, task: Task) -> Draft:
     talk = _Talk(model)
     task = _shortened(task, model.rows)
     if not task.options and not task.evidence and not task.pictures:
-        return Draft("The videos do not say.", abstained=True, notes=("no rows were found; the model was not asked",))
+        return Draft(NOTHING, abstained=True, notes=("no rows were found; the model was not asked",))
     notes: tuple[str, ...] = ()
     if task.options:
         scores, why = _scores(talk, task)

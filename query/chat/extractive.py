@@ -9,10 +9,8 @@ from pydantic import Field
 from ...store.engines import EngineOptions
 from ...store.records import Evidence, clock
 from ..chooser import fitted, weighed
-from ..support import NAMES, features
+from ..support import NAMES, NOTHING, features
 from . import Draft, Task
-
-NOTHING = "The videos do not say."
 
 
 class ExtractiveOptions(EngineOptions):

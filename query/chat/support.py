@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...store.records import Evidence
-from ..support import covered
+from ..support import claimed, covered
 from ..words import sought, terms
 from . import Task
 
@@ -13,7 +13,7 @@ TRUST = 0.3
 """How much of a row's word for an option counts although the row bears out nothing of the question."""
 
 
-def support(task: Task, row: Evidence, asked: Sequence[str], wanted: Sequence[str], trust: float = TRUST) -> float:
+def support(task: Task, row: Evidence, asked: Sequence[str], wanted: Sequence[str]) -> float:
     """How far ``row`` bears out an option with the terms ``wanted``, 0..1.
 
     What it says of the option is trusted as far as it fits the question with the terms ``asked``.
@@ -21,15 +21,9 @@ def support(task: Task, row: Evidence, asked: Sequence[str], wanted: Sequence[st
     has = terms(row.text)
     said = covered(wanted, has, task.weight)
     if row.kind in ("frame", "detection"):
-        return said if task.visual else trust * said
+        return said if task.visual else TRUST * said
     fits = covered(asked, has, task.weight)
-    return said * (trust + (1 - trust) * fits)
-
-
-def claimed(text: str, asked: Sequence[str]) -> list[str]:
-    """What a row must say for an option or an answer: its terms that the question does not hold, else all of them."""
-    found = terms(text)
-    return [t for t in found if t not in asked] or found
+    return said * (TRUST + (1 - TRUST) * fits)
 
 
 def supporting(task: Task, text: str, most: int = 3, near: float = 0.6) -> tuple[str, ...]:
