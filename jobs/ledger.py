@@ -30,8 +30,9 @@ _FIELDS = tuple(f.name for f in fields(Outcome))
 
 
 def new_run() -> str:
+    """A name that no other run has.  Names sort by when the runs began: date, time, microsecond in hex."""
     now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}{secrets.token_hex(2)}"
 
 
 class Ledger:

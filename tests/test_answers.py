@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from vidrag.jobs import answer_log, asking, batch_run, compare
 from vidrag.jobs import profile as profiles
 from vidrag.jobs.batch import Asked
+from vidrag.jobs.ledger import new_run
 from vidrag.store import maintenance
 from vidrag.store.archive import Archive
 from vidrag.store.errors import ArchiveDamaged, UsageError
@@ -338,6 +339,12 @@ def test_the_commands(world: World, server: ChatServer) -> None:
     assert ran.returncode == 2 and ran.stderr.count("\n") == 1
     ran = world.run("compare", "archive", "last", "nope", fake=False)
     assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+
+
+def test_runs_sort_by_their_beginning() -> None:
+    """Also those of one second: ``last`` is the one that began last."""
+    names = [new_run() for _ in range(500)]
+    assert names == sorted(names) and len(set(names)) == len(names)
 
 
 def test_a_model_that_is_not_there_ends_a_batch(world: World) -> None:

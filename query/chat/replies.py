@@ -88,9 +88,9 @@ def said_so_far(text: str) -> str:
     match = _ANSWER.search(text[:LONGEST])
     if not match:
         return ""
-    part = re.sub(r"\\(?:u[0-9A-Fa-f]{0,3})?\Z", "", match[1])  # an escape of which only the start is there
+    part = re.match(r"(?:[^\\]|\\u[0-9A-Fa-f]{4}|\\[^u])*", match[1], re.DOTALL)  # without half an escape at the end
     try:
-        said = json.loads(f'"{part}"', strict=False)
+        said = json.loads(f'"{part[0] if part else ""}"', strict=False)
     except ValueError:
         return ""
     return str(said).encode("utf-16", "surrogatepass").decode("utf-16", "ignore")  # half a pair: the other comes next

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from vidrag.query.chat import Draft
 from vidrag.query.chat.replies import letter_mass, read_reply, said_so_far
@@ -107,6 +107,8 @@ def test_whatever_is_written_a_draft_is_sound(text: str, options: int) -> None:
 
 
 @given(st.text())
+@example("\\")
+@example('\\u00e9 is "\\')
 def test_an_answer_is_told_as_it_is_written(answer: str) -> None:
     """Each prefix of the reply gives a prefix of the answer, and the whole one the whole answer."""
     for plain in (True, False):
