@@ -66,13 +66,29 @@ _NEGATION = re.compile(
 _ORDER_OF = re.compile(
     r"\b(?:in )?(?:what|which|the|correct|right|chronological|following) (?:\w+ )?(?:order|sequence)\b", re.I
 )
-_AMONG = r"(?:which|what|who)\b(?: one)?(?: of (?:these|the|those|them))?"
-_FIRST = re.compile(
-    rf"^{_AMONG}.*\b(?:first|earliest|at first)\b|\bdo(?:es)? first\b|\bhappens? first\b|\bbegin with\b", re.I
+_ENDMOST = {"first": r"(?:at )?first|earliest|(?:to )?begin with", "last": r"(?:at )?last|latest|finally"}
+_SHOWN = (
+    r"(?:appear|be (?:shown|seen|heard|named|mentioned)|come|enter|speak|talk|start|happen|occur|sing|play|perform|"
+    r"arrive|leave)\b"
 )
-_LAST = re.compile(
-    rf"^{_AMONG}.*\b(?:last|latest|finally|at last)\b(?! (?:year|month|week|night|time|summer|name))", re.I
-)
+
+
+def _endmost(which: str) -> re.Pattern[str]:
+    """Asks for the first or last of some things: "is shown last", "comes first?", "what is the first thing that".
+
+    Who *first did* a thing, or was *the first to do* it, is a fact that a row tells, whenever it does so.
+    """
+    end = _ENDMOST[which]
+    return re.compile(
+        rf"\b(?:{end})(?: in (?:the|this) (?:video|film|movie|clip|lecture|recording|talk))?$"
+        rf"|\b(?:is|are|was|were|gets?) (?:(?!the\b)\w+ )?(?:{end})\b(?= (?:in|on|by|to|of|during|before|after)\b)"
+        rf"|^(?:what|which|who)(?: \w+)? (?:is|was|are|were) the (?:very )?{which}(?! to (?!{_SHOWN}))"
+        rf"(?! (?:\w+ ){{0,2}}to (?!{_SHOWN})| (?:\w+ ){{0,2}}\w+['’]s\b| (?:\w+ )?of\b)\s",
+        re.I,
+    )
+
+
+_FIRST, _LAST = _endmost("first"), _endmost("last")
 
 
 def times(question: str) -> tuple[TimeHint, ...]:
@@ -120,9 +136,10 @@ def order(question: str) -> Order | None:
     """Whether the options are to be put in order, or the first or last of them is asked for."""
     if _ORDER_OF.search(question) and re.search(r"\border|sequence|chronolog", question, re.I):
         return "sequence"
-    if _LAST.search(question) and not _CLOSING.search(question):
+    bare = " ".join(question.split()).rstrip(" ?.!")
+    if _LAST.search(bare) and not _CLOSING.search(bare):
         return "last"
-    return "first" if _FIRST.search(question) and not _OPENING.search(question) else None
+    return "first" if _FIRST.search(bare) and not _OPENING.search(bare) else None
 
 
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+(?:of |the |de |van |von )?[A-Z0-9][\w'’-]*)*")
