@@ -98,6 +98,6 @@ def simulate(options: ClusterOptions) -> dict[str, Any]:
         "driver_busy": round(options.dispatch_ms / 1000 * tasks / last, 3),
         "store_writes_per_s": round(options.requests * videos / last, 1),
         "store_busy": round(options.requests * videos / last / options.requests_per_s, 3),
-        "ledger_rows": 7 * videos,
+        "ledger_rows": len(CPU) * videos,
         "gap_is": "driver" if dispatch >= gap else "store",
     }
