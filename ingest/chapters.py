@@ -17,27 +17,29 @@ from pydantic import Field
 from ..store.engines import Options
 from ..store.records import Frame, Segment, Span, TextTrack
 from ..store.vectors import Vectors
-from .segment import Reals, boundaries, held
+from .segment import Limits, Reals, boundaries, held
 
 _TOGETHER_S = 1.0
 """Seconds in which a cut, a slide and the first word on it are one beginning."""
 _BLOCKS = 1200
 _PAUSE_S = 2.0
-_LEAST_S = 5.0
+_LEAST_S = 10.0
+_SPARSE_S = 30.0
 _DISCOUNT, _SURCHARGE = 0.6, 0.5
 
 
 class ChapterOptions(Options):
-    """``shortest_s``: the fewest seconds of a chapter; in short videos a ``share`` of their length, but at least five
-    seconds.  ``most``: chapters of a video.  ``penalty``: how much must change for a new chapter; 1 is as much as
-    neighbours differ anyway, higher gives fewer chapters.  ``speech``, ``screen`` and ``picture``: how much it counts
-    that something else is said, read or seen.
+    """``shortest_s``: the fewest seconds of a chapter; in short videos a ``share`` of their length, but at least ten
+    seconds.  ``longest_s``: seconds from which on less need change for the next one.  ``most``: chapters of a video.
+    ``penalty``: how much must change for a new chapter; 1 is as much as neighbours differ anyway, higher gives fewer.
+    ``speech``, ``screen`` and ``picture``: how much it counts that something else is said, read or seen.
     """
 
     shortest_s: float = Field(30.0, ge=1, le=3600)
-    share: float = Field(0.15, gt=0, le=1)
+    share: float = Field(0.2, gt=0, le=1)
+    longest_s: float = Field(180.0, ge=1, le=36_000)
     most: int = Field(40, ge=1, le=1000)
-    penalty: float = Field(0.6, ge=0, le=100)
+    penalty: float = Field(1.0, ge=0, le=100)
     speech: float = Field(1.0, ge=0, le=10)
     screen: float = Field(1.0, ge=0, le=10)
     picture: float = Field(0.5, ge=0, le=10)
@@ -72,7 +74,8 @@ def divided(
     features = np.hstack([np.zeros((len(edges) - 1, 1)), *(math.sqrt(w) * _mixed(s, edges) for w, s in shown)])
     price = np.array([1.0, *(1 - _DISCOUNT * b.reason + _SURCHARGE * b.within for b in beginnings)])
     shortest = max(_LEAST_S, min(options.shortest_s, options.share * seconds))
-    first = boundaries(edges, features, price, shortest, options.most, options.penalty)
+    limits = Limits(shortest, max(options.longest_s, shortest), options.most)
+    first = boundaries(edges, features, price, limits, options.penalty)
     return [Span(float(edges[a]), float(edges[b])) for a, b in zip(first, [*first[1:], len(edges) - 1], strict=True)]
 
 
@@ -102,8 +105,13 @@ def _thinned(beginnings: Sequence[Beginning], seconds: float) -> list[Beginning]
 
 
 def beginnings(speech: Sequence[Segment], text: Sequence[TextTrack], frames: Sequence[Frame]) -> list[Beginning]:
-    """Where chapters might begin, in order of time.  Rows are in order of their starts."""
-    found: list[tuple[float, float, bool]] = [(f.start, 0.3 if f.cut else 0.0, True) for f in frames]
+    """Where chapters might begin, in order of time.  Rows are in order of their starts.
+
+    Frames without a cut count where little else begins.
+    """
+    cuts = sum(f.cut for f in frames)
+    sparse = bool(frames) and (len(speech) + len(text) + cuts) * _SPARSE_S < frames[-1].end
+    found: list[tuple[float, float, bool]] = [(f.start, 0.3 if f.cut else 0.0, True) for f in frames if f.cut or sparse]
     found += [(time, 0.7 * share, True) for time, share in _slides(text)]
     quiet = 0.0
     for row in speech:

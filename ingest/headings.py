@@ -116,8 +116,13 @@ def _heading(span: Span, screen: Sequence[TextTrack]) -> TextTrack | None:
 
 
 def _legible(track: TextTrack) -> bool:
-    letters = sum(c.isalpha() for c in track.text)
-    return letters >= 3 and letters >= 0.5 * len(track.text.replace(" ", "")) and track.confidence >= 0.6
+    """Two words or more, or one that was read surely: a scrap of a label heads nothing."""
+    words, letters = track.text.split(), sum(c.isalpha() for c in track.text)
+    if letters < 0.5 * len("".join(words)):
+        return False
+    return track.confidence >= (0.7 if len(words) > 1 and letters > 5 else 0.9) and (
+        letters > 3 or (letters > 1 and not track.text.isascii())
+    )
 
 
 def _prominence(track: TextTrack, span: Span, window: float) -> float:

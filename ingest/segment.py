@@ -9,6 +9,7 @@ that the same options suit calm and restless material.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,36 +41,49 @@ def held(starts: Reals, ends: Reals, vectors: Vectors, edges: Reals) -> Reals:
     return found
 
 
-def boundaries(edges: Reals, features: Reals, price: Reals, shortest: float, most: int, penalty: float) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``shortest``: the fewest seconds of a part.  ``longest``: seconds from which on a part costs one penalty more for
+    each such length.  ``most`` parts there are.
+    """
+
+    shortest: float
+    longest: float
+    most: int
+
+
+def boundaries(edges: Reals, features: Reals, price: Reals, limits: Limits, penalty: float) -> list[int]:
     """The blocks that begin a part; the first is always 0.
 
     Block ``i`` lies in ``[edges[i], edges[i + 1])`` and has the row ``features[i]``, ``(blocks, dim)``.  ``price``
-    ``(blocks,)`` multiplies the penalty of a boundary before a block.  No part is shorter than ``shortest`` seconds and
-    there are at most ``most``; where there would be more, the penalty is raised until there are not.
+    ``(blocks,)`` multiplies the penalty of a boundary before a block.  Where there would be too many parts, the price
+    is raised until there are not.
     """
     count = len(features)
-    if count < 2 or edges[-1] - edges[0] < 2 * shortest:
+    if count < 2 or edges[-1] - edges[0] < 2 * limits.shortest:
         return [0]
     weight = np.diff(edges)
     scatter = _Scatter(features, weight)
     unrest = 0.5 * float(np.mean(np.sum(np.square(np.diff(features, axis=0)), axis=1)))
     base = penalty * unrest * float(np.mean(weight)) * math.log(count)
-    found = _best(edges, scatter, np.maximum(price, 0.0) * base, shortest)
-    if len(found) <= most:
+    surcharge = base / limits.longest
+    found = _best(edges, scatter, price * base, limits, surcharge)
+    if len(found) <= limits.most:
         return found
+    dear = np.maximum(price, 0.01) * max(base, 1e-9)
     low, high = 1.0, 2.0
-    while len(dearer := _best(edges, scatter, np.maximum(price, 0.01) * max(base, 1e-9) * high, shortest)) > most:
+    while len(found := _best(edges, scatter, dear * high, limits, surcharge)) > limits.most:
         low, high = high, high * 4
     for _ in range(_HALVINGS):
-        if len(dearer) == most:
+        if len(found) == limits.most:
             break
         middle = (low + high) / 2
-        tried = _best(edges, scatter, np.maximum(price, 0.01) * max(base, 1e-9) * middle, shortest)
-        if len(tried) > most:
+        tried = _best(edges, scatter, dear * middle, limits, surcharge)
+        if len(tried) > limits.most:
             low = middle
         else:
-            high, dearer = middle, tried
-    return dearer
+            high, found = middle, tried
+    return found
 
 
 class _Scatter:
@@ -92,8 +106,10 @@ class _Scatter:
         return out
 
 
-def _best(edges: Reals, scatter: _Scatter, price: Reals, shortest: float) -> list[int]:
-    """The division of least scatter and price; the earliest where several are equal."""
+def _best(edges: Reals, scatter: _Scatter, price: Reals, limits: Limits, surcharge: float) -> list[int]:
+    """The division of least scatter and price, the earliest where several are equal.  ``surcharge``: for each second
+    beyond the longest.
+    """
     count = len(price)
     cost = np.full(count + 1, np.inf)
     came = np.zeros(count + 1, np.int64)
@@ -101,10 +117,11 @@ def _best(edges: Reals, scatter: _Scatter, price: Reals, shortest: float) -> lis
     due = price.copy()
     due[0] = 0.0
     # the last block that may begin a part which ends there
-    stops = np.searchsorted(edges, edges - shortest + 1e-9, "right")
+    stops = np.searchsorted(edges, edges - limits.shortest + 1e-9, "right")
     for end in range(1, count + 1):
         if stop := min(int(stops[end]), end):
-            total = cost[:stop] + due[:stop] + scatter.before(end, stop)
+            over = np.maximum(edges[end] - edges[:stop] - limits.longest, 0.0)
+            total = cost[:stop] + due[:stop] + scatter.before(end, stop) + surcharge * over
             came[end] = int(np.argmin(total))
             cost[end] = total[came[end]]
     found, at = list[int](), count
