@@ -52,7 +52,7 @@ def headed(spans: Sequence[Span], material: Material) -> list[Chapter]:
     speech = _shared_out(material.speech, spans)
     screen = _shared_out([t for t in material.text if not standing(t, material.seconds)], spans)
     used = [
-        Counter(w for text in dict.fromkeys(r.text for r in (*said, *read)) for w in telling(text))
+        Counter(w for text in dict.fromkeys([*(s.text for s in said), *(t.text for t in read)]) for w in telling(text))
         for said, read in zip(speech, screen, strict=True)
     ]
     spread = Counter(w for words in used for w in words)

@@ -33,8 +33,11 @@ def outline(rows: RowSet, usable: NDArray[np.bool_], most: int) -> Outline:
     found: list[list[int]] = []
     for shard, places in zip(rows.shards, own, strict=True):
         if places and shard.chapters:
-            known = {(r.kind, r.start, r.end): at for r, at in ((rows.rows[at], at) for at in reversed(places))}
-            found += [at for c in shard.chapters if (at := _standing_for(c, rows, places, known))]
+            known: dict[tuple[str, float, float], int] = {}
+            for at in places:
+                row = rows.rows[at]
+                known.setdefault((row.kind, row.start, row.end), at)
+            found += [there for c in shard.chapters if (there := _standing_for(c, rows, places, known))]
     kept = [found[i] for i in spread(range(len(found)))[:most]]
     return Outline(tuple(at[0] for at in kept), tuple(at[1] for at in kept if len(at) > 1))
 
