@@ -50,7 +50,7 @@ def chapters_of(shard: Shard, options: ChapterOptions) -> list[Chapter]:
         if rows and (vectors := _vectors(shard, kind)) is not None
     ]
     spans = divided(beginnings(speech, slides, frames), shown, seconds, options)
-    return headed(spans, Material(seconds, speech, text, shard.labels))
+    return headed(spans, Material(seconds, speech, text, shard.labels)) if spans else []
 
 
 def _vectors(shard: Shard, kind: str) -> Vectors | None:

@@ -5,6 +5,7 @@ titles are lines from the screen, sentences that were said, or names of what is 
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ TITLE = 80
 """Characters of the longest title."""
 _TERMS = 6
 _EARLY_S = 0.75
+_SHORT_FORM = re.compile(r"\b\w+['’](?:t|re|ve|ll|d|m)\b")
 _WIDE = 16 / 9
 Row = TypeVar("Row", Segment, TextTrack)
 
@@ -34,7 +36,8 @@ class Material:
 
 def telling(text: str) -> list[str]:
     """The words of a text that may tell one chapter from another."""
-    return [w for w in split(plain(text)) if w not in STOP and not w.isdigit() and (len(w) > 2 or not w.isascii())]
+    whole = _SHORT_FORM.sub(" ", plain(text))
+    return [w for w in split(whole) if w not in STOP and not w.isdigit() and (len(w) > 2 or not w.isascii())]
 
 
 def subtitle_like(track: TextTrack) -> bool:
@@ -44,7 +47,7 @@ def subtitle_like(track: TextTrack) -> bool:
 
 def standing(track: TextTrack, seconds: float) -> bool:
     """A logo or a running title: on screen for most of the video, so that it heads no part of it."""
-    return track.end - track.start > 0.5 * seconds > 5
+    return track.end - track.start > 0.7 * seconds
 
 
 def headed(spans: Sequence[Span], material: Material) -> list[Chapter]:
@@ -89,6 +92,8 @@ def _chapter(
         title, source = said.text, "speech"
     elif seen := _seen(span, labels):
         title, source = seen, "picture"
+    elif said:
+        title, source = said.text, "speech"
     else:
         title, source = "", "none"
     moments = [
@@ -116,9 +121,9 @@ def _heading(span: Span, screen: Sequence[TextTrack]) -> TextTrack | None:
 
 
 def _legible(track: TextTrack) -> bool:
-    """Two words or more, or one that was read surely: a scrap of a label heads nothing."""
+    """Two words or more, or one that was read surely: an address or a scrap of a label heads nothing."""
     words, letters = track.text.split(), sum(c.isalpha() for c in track.text)
-    if letters < 0.5 * len("".join(words)):
+    if letters < 0.5 * len("".join(words)) or (len(words) == 1 and not words[0].strip(".:!?").isalpha()):
         return False
     return track.confidence >= (0.7 if len(words) > 1 and letters > 5 else 0.9) and (
         letters > 3 or (letters > 1 and not track.text.isascii())

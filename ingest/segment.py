@@ -9,6 +9,7 @@ that the same options suit calm and restless material.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from ..store.vectors import Vectors
 
 Reals = NDArray[np.float64]
-_HALVINGS = 24
 
 
 def held(starts: Reals, ends: Reals, vectors: Vectors, edges: Reals) -> Reals:
@@ -56,8 +56,7 @@ def boundaries(edges: Reals, features: Reals, price: Reals, limits: Limits, pena
     """The blocks that begin a part; the first is always 0.
 
     Block ``i`` lies in ``[edges[i], edges[i + 1])`` and has the row ``features[i]``, ``(blocks, dim)``.  ``price``
-    ``(blocks,)`` multiplies the penalty of a boundary before a block.  Where there would be too many parts, the price
-    is raised until there are not.
+    ``(blocks,)`` multiplies the penalty of a boundary before a block.
     """
     count = len(features)
     if count < 2 or edges[-1] - edges[0] < 2 * limits.shortest:
@@ -66,23 +65,9 @@ def boundaries(edges: Reals, features: Reals, price: Reals, limits: Limits, pena
     scatter = _Scatter(features, weight)
     unrest = 0.5 * float(np.mean(np.sum(np.square(np.diff(features, axis=0)), axis=1)))
     base = penalty * unrest * float(np.mean(weight)) * math.log(count)
-    surcharge = base / limits.longest
-    found = _best(edges, scatter, price * base, limits, surcharge)
-    if len(found) <= limits.most:
-        return found
-    dear = np.maximum(price, 0.01) * max(base, 1e-9)
-    low, high = 1.0, 2.0
-    while len(found := _best(edges, scatter, dear * high, limits, surcharge)) > limits.most:
-        low, high = high, high * 4
-    for _ in range(_HALVINGS):
-        if len(found) == limits.most:
-            break
-        middle = (low + high) / 2
-        tried = _best(edges, scatter, dear * middle, limits, surcharge)
-        if len(tried) > limits.most:
-            low = middle
-        else:
-            high, found = middle, tried
+    found = _best(edges, scatter, price * base, limits, base / limits.longest)
+    if len(found) > limits.most:
+        found = _best_few(edges, scatter, price * base, limits, base / limits.longest)
     return found
 
 
@@ -111,21 +96,44 @@ def _best(edges: Reals, scatter: _Scatter, price: Reals, limits: Limits, surchar
     beyond the longest.
     """
     count = len(price)
-    cost = np.full(count + 1, np.inf)
-    came = np.zeros(count + 1, np.int64)
+    cost, came = np.full(count + 1, np.inf), np.zeros(count + 1, np.int64)
     cost[0] = 0.0
-    due = price.copy()
-    due[0] = 0.0
-    # the last block that may begin a part which ends there
-    stops = np.searchsorted(edges, edges - limits.shortest + 1e-9, "right")
-    for end in range(1, count + 1):
-        if stop := min(int(stops[end]), end):
-            over = np.maximum(edges[end] - edges[:stop] - limits.longest, 0.0)
-            total = cost[:stop] + due[:stop] + scatter.before(end, stop) + surcharge * over
-            came[end] = int(np.argmin(total))
-            cost[end] = total[came[end]]
+    for end, last in _parts(edges, scatter, price, limits, surcharge):
+        total = cost[: len(last)] + last
+        came[end] = int(np.argmin(total))
+        cost[end] = total[came[end]]
     found, at = list[int](), count
     while at:
         at = int(came[at])
         found.append(at)
     return found[::-1]
+
+
+def _best_few(edges: Reals, scatter: _Scatter, price: Reals, limits: Limits, surcharge: float) -> list[int]:
+    """The same among divisions into at most ``limits.most`` parts."""
+    count, most = len(price), limits.most
+    cost, came = np.full((most + 1, count + 1), np.inf), np.zeros((most + 1, count + 1), np.int64)
+    cost[0, 0] = 0.0
+    for end, last in _parts(edges, scatter, price, limits, surcharge):
+        total = cost[:-1, : len(last)] + last
+        came[1:, end] = np.argmin(total, axis=1)
+        cost[1:, end] = np.min(total, axis=1)
+    found, at, left = list[int](), count, int(np.argmin(cost[:, count]))
+    while at:
+        at, left = int(came[left, at]), left - 1
+        found.append(at)
+    return found[::-1]
+
+
+def _parts(
+    edges: Reals, scatter: _Scatter, price: Reals, limits: Limits, surcharge: float
+) -> Iterator[tuple[int, Reals]]:
+    """For each block that a part may end before: what the part costs if it begins with block 0, 1, ..."""
+    due = price.copy()
+    due[0] = 0.0
+    # how many blocks may begin a part which ends there
+    stops = np.searchsorted(edges, edges - limits.shortest + 1e-9, "right")
+    for end in range(1, len(edges)):
+        if stop := min(int(stops[end]), end):
+            over = np.maximum(edges[end] - edges[:stop] - limits.longest, 0.0)
+            yield end, due[:stop] + scatter.before(end, stop) + surcharge * over

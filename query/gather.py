@@ -89,7 +89,7 @@ def found_rows(
     if heads:
         ahead += [c for c in slides.rows[:FIRST] if all(c is not a for a in ahead)]
         ahead += [c for c in heads if all(c is not a for a in ahead)]
-    out.chapters = len(heads)
+    out.chapters = len({id(slides.of(at)) for at in (*parts.heads, *parts.more)})
     out.rows = [*ahead, *(c for c in slides.rows if all(c is not a for a in ahead))]
     return out
 
