@@ -125,3 +125,10 @@ def _emptied() -> None:
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def quiet() -> None:
+    """No progress bars of transformers on the user's terminal."""
+    from transformers.utils import logging as told
+
+    told.disable_progress_bar()

@@ -121,7 +121,7 @@ def _loaded(options: OpenClipOptions, where: str) -> tuple[Any, Any, Any]:
             arch, pretrained=weights, precision=precision, device=where, require_pretrained=True
         )
         tokenize = open_clip.get_tokenizer(arch)
-    except (RuntimeError, OSError, ValueError, KeyError, SafetensorError) as e:
+    except (RuntimeError, OSError, ValueError, KeyError, AssertionError, SafetensorError) as e:
         what = options.architecture or "what its config says"
         raise ModelMissing(
             f"{options.model}: open_clip cannot load it as {what}: cut short, damaged, or of another architecture "

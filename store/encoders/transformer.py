@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from .. import models
-from ..devices import Batches, TorchOptions, device, dtype, set_threads
+from ..devices import Batches, TorchOptions, device, dtype, quiet, set_threads
 from ..engines import identity
 from ..errors import ModelMissing, one_line
 from ..fingerprints import digest
@@ -110,6 +110,7 @@ def _loaded(folder: Path, options: TransformerOptions, where: str) -> tuple[Any,
     """Model and tokenizer from a folder: no network, no pickle, no foreign code unless asked for."""
     from transformers import AutoModel, AutoTokenizer
 
+    quiet()
     needs_code = "auto_map" in _json(folder / "config.json")
     if needs_code and not options.remote_code:
         raise ModelMissing(
