@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -40,8 +41,13 @@ def terms(text: str) -> list[str]:
     """Stems of the words that carry meaning; of all words where none does."""
     found = words(text)
     kept = [w for w in found if w not in STOP] or found
-    stems: list[str] = _stemmer().stemWords(kept)
-    return stems
+    return stems(kept)
+
+
+def stems(found: Sequence[str]) -> list[str]:
+    """The stem of each word (Snowball English)."""
+    out: list[str] = _stemmer().stemWords(list(found))
+    return out
 
 
 def sought(question: str) -> list[str]:
