@@ -55,29 +55,32 @@ def chains(
     terms = list(dict.fromkeys(asked))
     if not options.most or len(terms) < 3 or len(rows.rows) < 2:
         return []
-    weight = np.array([rows.rarity(t) for t in terms])
-    weight /= weight.sum()
+    total = sum(rows.rarity(t) for t in terms)
+    weight = {t: rows.rarity(t) / total for t in terms}
+
+    def worth(held: set[str]) -> float:
+        return sum(w for t, w in weight.items() if t in held)
+
     firsts = list(ranked[: options.first])
     named = _named(rows, firsts, names)
     found: list[Chain] = []
     for i, at in enumerate(firsts):
-        held = _holds(rows, at, terms)
-        open_terms = [t for t, h in zip(terms, held, strict=True) if not h]
-        added = [t for t in dict.fromkeys(rows.terms[at]) if t not in terms and rows.frequency[t] > 1]
-        if not open_terms or not added or not held.any():
+        held = weight.keys() & rows.terms[at]
+        open_terms = [t for t in terms if t not in held]
+        added = {t: rows.rarity(t) for t in rows.terms[at] if t not in weight and rows.frequency[t] > 1}
+        if not open_terms or not added or not held:
             continue
-        tells = rows.lexical([*open_terms, *added])
-        for other in np.argsort(-tells, kind="stable")[:8].tolist():
-            if other == at or tells[other] <= 0 or not usable[other]:
+        alone, all_added = worth(held), sum(added.values())
+        for other in _best(rows.lexical([*open_terms, *added]), 8):
+            if other == at or not usable[other]:
                 continue
-            theirs = _holds(rows, other, terms)
-            links = [rows.rarity(t) for t in added if t in rows.terms[other]]
-            new = float(weight[theirs & ~held].sum())
-            if not links or new <= 0:
+            theirs = weight.keys() & rows.terms[other]
+            links = added.keys() & rows.terms[other]
+            if not links or theirs <= held:
                 continue
-            both = float(weight[theirs | held].sum())
-            gain = both - max(float(weight[held].sum()), float(weight[theirs].sum()))
-            link = sum(links) / sum(rows.rarity(t) for t in added)
+            both = worth(theirs | held)
+            gain = both - max(alone, worth(theirs))
+            link = sum(w for t, w in added.items() if t in links) / all_added
             if gain >= options.gain and link >= options.link and rows.rows[other].text != rows.rows[at].text:
                 found.append(Chain(at, other, both + float(named[i]) + 0.5 * link))
     found.sort(key=lambda c: -c.score)
@@ -87,14 +90,19 @@ def chains(
     return list(best.values())[: options.most]
 
 
+def _best(scores: NDArray[np.float32], most: int) -> list[int]:
+    """The places of the best scores above 0, best first, of equal ones the first; without sorting all."""
+    at = np.flatnonzero(scores)
+    if len(at) > most:
+        own = scores[at]
+        at = at[own >= np.partition(own, -most)[-most]]
+    best: list[int] = at[np.argsort(-scores[at], kind="stable")][:most].tolist()
+    return best
+
+
 def _named(rows: RowSet, places: Sequence[int], names: Sequence[str]) -> NDArray[np.float32]:
     """Likeness of each row to the names of a question, the mean."""
     if not names:
         return np.zeros(len(places), np.float32)
     found: NDArray[np.float32] = likeness([spelt(n) for n in names], [rows.spelt[p] for p in places]).mean(0)
     return found
-
-
-def _holds(rows: RowSet, at: int, terms: Sequence[str]) -> NDArray[np.bool_]:
-    has = set(rows.terms[at])
-    return np.array([t in has for t in terms])

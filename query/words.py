@@ -23,6 +23,9 @@ ABOUT = frozenset(
 )
 """Words about the video itself: they say where to look, not what for."""
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
+_APOSTROPHE = re.compile(r"['’]s?$|['’]")
+_KEPT = 20_000
+"""Texts whose words are kept: rows come back for question after question, one question is looked at from all sides."""
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 
 
@@ -43,26 +46,38 @@ def digits(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words in order, lower case; scripts without spaces are split into characters."""
+    return list(_words(text))
+
+
+@lru_cache(maxsize=_KEPT)
+def _words(text: str) -> tuple[str, ...]:
     out = []
     for match in _WORD.finditer(digits(unicodedata.normalize("NFKC", text).lower())):
         word = match[0]
         if _CJK.search(word):
             out += list(word)
         else:
-            out.append(re.sub(r"['’]s?$|['’]", "", word))
-    return [w for w in out if w]
+            out.append(_APOSTROPHE.sub("", word))
+    return tuple(w for w in out if w)
 
 
 def terms(text: str) -> list[str]:
     """Stems of the words that carry meaning; of all words where none does."""
-    found = words(text)
-    kept = [w for w in found if w not in STOP] or found
-    stems: list[str] = _stemmer().stemWords(kept)
-    return stems
+    return list(_terms(text))
+
+
+@lru_cache(maxsize=_KEPT)
+def _terms(text: str) -> tuple[str, ...]:
+    found = _words(text)
+    return tuple(_stemmer().stemWords([w for w in found if w not in STOP] or list(found)))
 
 
 def sought(question: str) -> list[str]:
     """The terms of a question that a row which answers it would hold: no words about the video itself."""
-    about = {str(t) for t in _stemmer().stemWords(sorted(ABOUT))}
-    found = terms(question)
-    return [t for t in found if t not in about] or found
+    found = _terms(question)
+    return [t for t in found if t not in _about()] or list(found)
+
+
+@lru_cache(maxsize=1)
+def _about() -> frozenset[str]:
+    return frozenset(str(t) for t in _stemmer().stemWords(sorted(ABOUT)))
