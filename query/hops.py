@@ -58,14 +58,18 @@ def chains(
     total = sum(rows.rarity(t) for t in terms)
     weight = {t: rows.rarity(t) / total for t in terms}
 
-    def worth(held: set[str]) -> float:
-        return sum(w for t, w in weight.items() if t in held)
+    wanted, known = frozenset(terms), dict[frozenset[str], float]()
+
+    def worth(held: frozenset[str]) -> float:
+        if held not in known:
+            known[held] = sum(w for t, w in weight.items() if t in held)
+        return known[held]
 
     firsts = list(ranked[: options.first])
     named = _named(rows, firsts, names)
     found: list[Chain] = []
     for i, at in enumerate(firsts):
-        held = weight.keys() & rows.terms[at]
+        held = wanted & rows.held[at]
         open_terms = [t for t in terms if t not in held]
         added = {t: rows.rarity(t) for t in rows.terms[at] if t not in weight and rows.frequency[t] > 1}
         if not open_terms or not added or not held:
@@ -74,14 +78,15 @@ def chains(
         for other in _best(rows.lexical([*open_terms, *added]), 8):
             if other == at or not usable[other]:
                 continue
-            theirs = weight.keys() & rows.terms[other]
-            links = added.keys() & rows.terms[other]
-            if not links or theirs <= held:
+            theirs = wanted & rows.held[other]
+            if theirs <= held or added.keys().isdisjoint(rows.held[other]):
                 continue
             both = worth(theirs | held)
             gain = both - max(alone, worth(theirs))
-            link = sum(w for t, w in added.items() if t in links) / all_added
-            if gain >= options.gain and link >= options.link and rows.rows[other].text != rows.rows[at].text:
+            if gain < options.gain:
+                continue
+            link = sum(w for t, w in added.items() if t in rows.held[other]) / all_added
+            if link >= options.link and rows.rows[other].text != rows.rows[at].text:
                 found.append(Chain(at, other, both + float(named[i]) + 0.5 * link))
     found.sort(key=lambda c: -c.score)
     best: dict[int, Chain] = {}

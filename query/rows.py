@@ -100,6 +100,11 @@ class RowSet:
         return [terms(r.text) for r in self.rows]
 
     @cached_property
+    def held(self) -> list[frozenset[str]]:
+        """The same, each once."""
+        return [frozenset(t) for t in self.terms]
+
+    @cached_property
     def spelt(self) -> list[Spelt]:
         """Each row as names and phrases are compared with it."""
         return [spelt(r.text) for r in self.rows]
@@ -115,7 +120,7 @@ class RowSet:
     @cached_property
     def frequency(self) -> Counter[str]:
         """In how many rows each term stands."""
-        return Counter(t for row in self.terms for t in set(row))
+        return Counter(t for row in self.held for t in row)
 
     @cached_property
     def _rarity(self) -> dict[str, float]:

@@ -85,32 +85,28 @@ def features(task: Task) -> Features:
     told = [terms(p.answer) for p in passages]
     about = [set(terms(p.about)) for p in passages]
     texts = [spelt(p.answer) for p in passages]
-    heard = likeness([spelt(o) for o in task.options], texts) if task.options else np.zeros((1, len(texts)), np.float32)
-    named = _subject(task.subjects, [spelt(p.about) for p in passages])
     corrections = _corrections(passages, about)
     late = {earlier for earlier, _ in corrections}
-    fits = [covered(asked, t, task.weight) for t in about]
+    of = dict(zip(NAMES, np.moveaxis(out, -1, 0), strict=True))
+    if task.options:
+        of["heard"][:] = likeness([spelt(o) for o in options], texts)
+    of["covered"][:] = [covered(asked, t, task.weight) for t in about]
+    of["subject"][:] = _subject(task.subjects, [spelt(p.about) for p in passages])
+    of["dense"][:] = [max(0.0, p.dense) for p in passages]
+    of["outdated"][:] = [j in late for j in range(len(passages))]
+    of["rank"][:] = [1 / p.rank for p in passages]
+    of["written"][:] = [p.kind == "text" for p in passages]
+    of["asked"][:] = [p.kind == task.anchor for p in passages]
     for i, option in enumerate(options):
-        own = claimed(option, asked)
-        said = [covered(own, t, task.weight) for t in told]
-        for j, passage in enumerate(passages):
-            shown = passage.shown
-            lead = shown[i] - (sum(shown) - shown[i]) / max(1, len(shown) - 1) if shown else 0.0
-            out[i, j] = (
-                said[j],
-                heard[i, j],
-                fits[j],
-                named[j],
-                max(0.0, passage.dense),
-                _denied(option, passage.answer),
-                float(j in late),
-                max((said[e] for e, later in corrections if later == j), default=0.0),
-                1 / passage.rank,
-                lead if task.visual else 0.0,
-                float(bool(shown) and task.visual),
-                float(passage.kind == "text"),
-                float(passage.kind == task.anchor),
-            )
+        own, wanted = claimed(option, asked), words(option)
+        of["said"][i] = said = [covered(own, t, task.weight) for t in told]
+        of["denied"][i] = [_denied(wanted, p.answer) for p in passages]
+        for earlier, later in corrections:
+            of["was"][i, later] = max(of["was"][i, later], said[earlier])
+    for j, shown in enumerate(p.shown for p in passages) if task.visual else ():
+        if shown:
+            of["pictured"][:, j] = 1
+            of["shown"][:, j] = [x - (sum(shown) - x) / max(1, len(shown) - 1) for x in shown]
     return Features(out, passages)
 
 
@@ -155,13 +151,10 @@ def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.floa
     return out
 
 
-def _denied(option: str, text: str) -> float:
-    wanted = words(option)
-    for match in _AFTER_NOT.finditer(text) if wanted else ():
-        held = words(match[1])
-        if held[: len(wanted)] == wanted:
-            return 1.0
-    return 0.0
+def _denied(wanted: Sequence[str], text: str) -> bool:
+    """Whether a text says "not <option>", of which ``wanted`` are the words."""
+    held = (words(m[1]) for m in _AFTER_NOT.finditer(text)) if wanted else ()
+    return any(h[: len(wanted)] == wanted for h in held)
 
 
 @lru_cache(maxsize=20_000)
