@@ -43,6 +43,8 @@ from .words import sought, terms
 LONGEST_QUESTION = 10_000
 _SAYS = 0.5
 """Share of a question from which on its best row says what it asks."""
+_MOST_ROWS = 40_000
+"""Rows that are kept open beside those that are asked about: 60 MB of vectors."""
 _FILE = re.compile(r"[^\s\"“”'(),;?]+\.[A-Za-z0-9]{2,5}\b")
 
 
@@ -251,7 +253,9 @@ class Asker:
             self._opened[key] = _Opened(
                 shards, RowSet(shards, self.text_encoder.spec), VisualIndex(shards, self.image_text_encoder)
             )
-            while len(self._opened) > 16:
+            while len(self._opened) > 1 and (
+                len(self._opened) > 16 or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
+            ):
                 self._opened.popitem(last=False)
         self._opened.move_to_end(key)
         return question.strip(" ,:") or "?", self._opened[key]

@@ -49,8 +49,8 @@ class Hit:
 def query_vectors(question: Vectors, asr: Vectors | None, entities: Sequence[Vectors]) -> dict[RowKind, Vectors]:
     """The query vector of each kind, ``(dim,)``, as in Video-RAG (arXiv 2411.13093).
 
-    Speech: the normalised mean of the question and the speech request; screen text: that of the question and each
-    entity.
+    Speech: the normalised mean of the question and the speech request, where it is not the question's own words;
+    screen text: that of the question and each entity.
     """
     spoken = [question] if asr is None else [question, asr]
     return {"speech": _mean(spoken), "text": _mean([question, *entities])}

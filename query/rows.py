@@ -73,11 +73,19 @@ class RowSet:
         :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
         """
         out = np.full(len(self.rows), -1.0, np.float32)
+        for kind, (places, vectors) in self._vectors.items():
+            out[places] = np.einsum("ij,j->i", vectors, queries[kind])  # a thread of BLAS would cost more than it saves
+        return out
+
+    @cached_property
+    def _vectors(self) -> dict[RowKind, tuple[NDArray[np.int64], Vectors]]:
+        """For each kind the places of the rows that have a vector, and these, ``(n, dim)``."""
+        found: dict[RowKind, list[tuple[NDArray[np.int64], Vectors]]] = {}
         for (i, kind), places in self._places.items():
             file = self.shards[i].vectors(kind, self.spec)
             if file is not None and file.rows == len(places):
-                out[places] = file.scores(queries[kind][None])[0]
-        return out
+                found.setdefault(kind, []).append((places, file.vectors()))
+        return {k: (np.concatenate([p for p, _ in v]), np.concatenate([x for _, x in v])) for k, v in found.items()}
 
     @cached_property
     def _lexical(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]:
