@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ class SamplingOptions(Options):
     """``rate``: samples a second that are compared.  ``tile_change``: mean grey difference (0..1) of one tile that
     makes a frame new.  ``cut_change``: mean difference to the sample before that makes a cut.  ``min_gap``: seconds
     between kept frames without a cut.  ``read_side``: longer side of the pictures that OCR reads.  ``stored_side`` and
-    ``jpeg_quality``: of the stored pictures.
+    ``jpeg_quality``: of the stored pictures.  ``uniform``: keep so many frames at equal steps in time, whatever they
+    show, as video-language models and Video-RAG do; what happens between them is not seen.
     """
 
     rate: float = Field(2.0, gt=0, le=30)
@@ -36,6 +38,20 @@ class SamplingOptions(Options):
     read_side: int = Field(1280, ge=64, le=4096)
     stored_side: int = Field(640, ge=64, le=4096)
     jpeg_quality: int = Field(80, ge=1, le=100)
+    uniform: int | None = Field(None, ge=1, le=10_000)
+
+    def identity(self) -> dict[str, Any]:
+        """Without ``uniform`` where it is not used: archives of before it existed stay as they are."""
+        told = super().identity()
+        if self.uniform is None:
+            del told["uniform"]
+        return told
+
+    def rate_of(self, duration: float) -> float:
+        """Samples a second for a video of so many seconds."""
+        if self.uniform is None or duration <= 0:
+            return self.rate
+        return min(30.0, self.uniform / duration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,10 @@ class Sampler:
             change = tile_change(grey, kept)
             cut = bool(np.abs(grey - before).mean() >= self.options.cut_change)
             before = grey
+            if self.options.uniform is not None:
+                kept = grey
+                yield Kept(sample.time, sample.picture, change, cut)
+                continue
             if change < self.options.tile_change:
                 waiting = None
                 continue

@@ -108,7 +108,8 @@ def visual_pass(
             made.cells[stage] = Cell(stage, prints[stage], "none", data={"reason": "no video stream"})
         return made
     clock, spent = Clock(), 0.0
-    source = media.frames(path, info, settings.media, settings.sampling.rate, settings.sampling.read_side)
+    rate = settings.sampling.rate_of(info.video_end or info.end or 0.0)
+    source = media.frames(path, info, settings.media, rate, settings.sampling.read_side)
     sampler = Sampler(settings.sampling)
     frames = Table(folder, "frames", video, prints["frames"], group_rows=16) if "frames" in stages else None
     text = _TextStage(video, settings, prints["text"], ocr, folder) if "text" in stages else None

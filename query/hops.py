@@ -6,7 +6,7 @@ the second hop asks with what the first row left open and with what it added.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,20 +14,28 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..store.engines import Options
-from .likeness import likeness, spelt
+from .likeness import Spelt, likeness, spelt, spelt_words
 from .rows import RowSet
+from .words import STOP, stems
+
+_SECONDS = 16
+"""Rows tried as the second hop of what was misheard: those that hold most of the question."""
+_AUDIBLE = 6
+"""Letters from which on a phrase is told by its sound."""
 
 
 class HopOptions(Options):
     """``most``: chains kept, 0 for no second hop.  ``gain``: how much more of the question two rows together must bear
     out than the better of them alone (share of its weight).  ``link``: how much of what the first row adds the second
-    must share.  ``first``: rows tried as the first hop.
+    must share.  ``first``: rows tried as the first hop.  ``heard``: likeness, by letters and sound, from which on a
+    phrase that the first row adds is taken for one of the second row; 1 links by the same words only.
     """
 
     most: int = Field(2, ge=0, le=20)
     gain: float = Field(0.05, ge=0, le=1)
     link: float = Field(0.3, ge=0, le=1)
     first: int = Field(12, ge=1, le=100)
+    heard: float = Field(0.5, ge=0, le=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,43 +64,52 @@ def chains(
     if not options.most or len(terms) < 3 or len(rows.rows) < 2:
         return []
     total = sum(rows.rarity(t) for t in terms)
-    weight = {t: rows.rarity(t) / total for t in terms}
-
-    wanted, known = frozenset(terms), dict[frozenset[str], float]()
-
-    def worth(held: frozenset[str]) -> float:
-        if held not in known:
-            known[held] = sum(w for t, w in weight.items() if t in held)
-        return known[held]
-
+    worth = _Worth({t: rows.rarity(t) / total for t in terms})
     firsts = list(ranked[: options.first])
     named = _named(rows, firsts, names)
     found: list[Chain] = []
     for i, at in enumerate(firsts):
-        held = wanted & rows.held[at]
+        held = worth.terms & rows.held[at]
         open_terms = [t for t in terms if t not in held]
-        added = {t: rows.rarity(t) for t in rows.terms[at] if t not in weight and rows.frequency[t] > 1}
+        added = {t: rows.rarity(t) for t in rows.terms[at] if t not in worth.terms and rows.frequency[t] > 1}
         if not open_terms or not added or not held:
             continue
-        alone, all_added = worth(held), sum(added.values())
+        all_added = sum(added.values())
         for other in _best(rows.lexical([*open_terms, *added]), 8):
             if other == at or not usable[other]:
                 continue
-            theirs = wanted & rows.held[other]
+            theirs = worth.terms & rows.held[other]
             if theirs <= held or added.keys().isdisjoint(rows.held[other]):
                 continue
-            both = worth(theirs | held)
-            gain = both - max(alone, worth(theirs))
-            if gain < options.gain:
+            if worth.gain(held, theirs) < options.gain:
                 continue
             link = sum(w for t, w in added.items() if t in rows.held[other]) / all_added
             if link >= options.link and rows.rows[other].text != rows.rows[at].text:
-                found.append(Chain(at, other, both + float(named[i]) + 0.5 * link))
+                found.append(Chain(at, other, worth(held | theirs) + float(named[i]) + 0.5 * link))
+    if options.heard < 1:
+        found += _heard(rows, firsts, terms, worth, named, options, usable)
     found.sort(key=lambda c: -c.score)
     best: dict[int, Chain] = {}
     for chain in found:
         best.setdefault(chain.second, chain)
     return list(best.values())[: options.most]
+
+
+class _Worth:
+    """How much of a question some of its terms are, by rarity; the same ones are added up once."""
+
+    def __init__(self, weight: Mapping[str, float]) -> None:
+        self.terms, self._weight = frozenset(weight), weight
+        self._known: dict[frozenset[str], float] = {}
+
+    def __call__(self, held: frozenset[str]) -> float:
+        if held not in self._known:
+            self._known[held] = sum(w for t, w in self._weight.items() if t in held)
+        return self._known[held]
+
+    def gain(self, one: frozenset[str], other: frozenset[str]) -> float:
+        """How much more both hold together than the better of them."""
+        return self(one | other) - max(self(one), self(other))
 
 
 def _best(scores: NDArray[np.float32], most: int) -> list[int]:
@@ -103,6 +120,56 @@ def _best(scores: NDArray[np.float32], most: int) -> list[int]:
         at = at[own >= np.partition(own, -most)[-most]]
     best: list[int] = at[np.argsort(-scores[at], kind="stable")][:most].tolist()
     return best
+
+
+def _heard(
+    rows: RowSet,
+    firsts: Sequence[int],
+    terms: Sequence[str],
+    worth: _Worth,
+    named: NDArray[np.float32],
+    options: HopOptions,
+    usable: NDArray[np.bool_],
+) -> list[Chain]:
+    """Chains of rows that say the same thing in other letters: what one was misheard to add, the other spells out.
+
+    Only rows that another adds to are compared by sound, which is dear.
+    """
+    seconds = _best(rows.lexical(terms) * usable, _SECONDS)
+    holds = {at: worth.terms & rows.held[at] for at in {*firsts, *seconds}}
+    fit = {
+        (at, other)
+        for at in firsts
+        for other in seconds
+        if holds[at] and holds[other] and other != at and worth.gain(holds[at], holds[other]) >= options.gain
+    }
+    added = [
+        (i, phrase)
+        for i, at in enumerate(firsts)
+        if any((at, other) in fit for other in seconds)
+        for phrase in _phrases(rows.spelt[at].letters, terms)
+    ]
+    like = likeness([phrase for _, phrase in added], [rows.spelt[at] for at in seconds])
+    found = []
+    for (i, _), row in zip(added, like, strict=True):
+        at = firsts[i]
+        for j in np.argsort(-row, kind="stable")[:2].tolist():
+            other, link = seconds[j], float(row[j])
+            if link >= options.heard and (at, other) in fit and rows.rows[other].text != rows.rows[at].text:
+                found.append(Chain(at, other, worth(holds[at] | holds[other]) + float(named[i]) + 0.5 * link))
+    return found
+
+
+def _phrases(text: str, asked: Sequence[str]) -> list[Spelt]:
+    """Runs of the words of a row that the question does not hold, of a length that can be told by its sound."""
+    found = text.split()
+    runs: list[list[str]] = [[]]
+    for word, stem in zip(found, stems(found), strict=True):
+        if word not in STOP and stem not in asked:
+            runs[-1].append(word)
+        elif runs[-1]:
+            runs.append([])
+    return [spelt_words(r) for r in runs if sum(map(len, r)) >= _AUDIBLE]
 
 
 def _named(rows: RowSet, places: Sequence[int], names: Sequence[str]) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ class KeyframeOptions(Options):
     method: Literal["topk", "aks", "bolt", "uniform", "paper"] = "topk"
     count: int = Field(8, ge=1, le=256)
     counted: int = Field(48, ge=0, le=1000)
-    votes: float = Field(0.0, ge=0, le=10)
+    votes: float = Field(1.0, ge=0, le=10)
     apart_s: float = Field(2.0, ge=0)
     sharpness: float = Field(3.0, ge=0, le=20)
 
@@ -42,7 +42,7 @@ def choose(frames: Sequence[Frame], scores: NDArray[np.float32], options: Keyfra
     if options.method == "paper":
         return _paper(scores, options.count)
     if options.method == "uniform":
-        rows = sorted(set(_uniform(len(frames), options.count)))
+        rows = sorted(set(_uniform(frames, options.count)))
     elif options.method == "aks":
         rows = sorted(_adaptive(scores, 0, len(frames), options.count))
     else:
@@ -66,9 +66,19 @@ def voted(
     return raised
 
 
-def _uniform(total: int, count: int) -> list[int]:
-    """The middles of ``count`` equal parts."""
-    return [int((i + 0.5) * total / count) for i in range(min(count, total))] if total > count else list(range(total))
+def _uniform(frames: Sequence[Frame], count: int) -> list[int]:
+    """What is on screen in the middle of ``count`` equal parts of the time; of the frames, where several videos are
+    asked and their times are no one time.
+    """
+    if len(frames) <= count:
+        return list(range(len(frames)))
+    starts = np.array([f.start for f in frames])
+    parts = (np.arange(count) + 0.5) / count
+    if np.any(np.diff(starts) < 0):
+        return [int(p * len(frames)) for p in parts]
+    times = starts[0] + parts * (frames[-1].end - starts[0])
+    found: list[int] = (np.searchsorted(starts, times, "right") - 1).tolist()
+    return found
 
 
 _PEAK = 2.5

@@ -36,7 +36,11 @@ def _sound(word: str) -> str:
 @lru_cache(maxsize=20_000)
 def spelt(text: str) -> Spelt:
     """``text`` ready to be compared; numbers are digits, English number words too."""
-    found = words(text)
+    return spelt_words(words(text))
+
+
+def spelt_words(found: Sequence[str]) -> Spelt:
+    """What :func:`~.words.words` gave, ready to be compared."""
     return Spelt(" ".join(found), "".join(_sound(w) for w in found))
 
 
@@ -48,7 +52,7 @@ def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt]) -> NDArray[np.flo
     """
     if not phrases or not texts:
         return np.zeros((len(phrases), len(texts)), np.float32)
-    singles = [[spelt(w) for w in p.letters.split()] for p in phrases]
+    singles = [[spelt_words([w]) for w in p.letters.split()] for p in phrases]
     flat = [*phrases, *(w for group in singles if len(group) > 1 for w in group)]
     raw = _windows(flat, texts)
     out, at = raw[: len(phrases)].copy(), len(phrases)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -69,7 +70,13 @@ def terms(text: str) -> list[str]:
 @lru_cache(maxsize=_KEPT)
 def _terms(text: str) -> tuple[str, ...]:
     found = _words(text)
-    return tuple(_stemmer().stemWords([w for w in found if w not in STOP] or list(found)))
+    return tuple(stems([w for w in found if w not in STOP] or found))
+
+
+def stems(found: Sequence[str]) -> list[str]:
+    """The stem of each word (Snowball English)."""
+    out: list[str] = _stemmer().stemWords(list(found))
+    return out
 
 
 def sought(question: str) -> list[str]:

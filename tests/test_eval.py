@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from chat_server import Answer, ChatServer, obliging, serving
 from vidrag.jobs import build, profile
-from vidrag.jobs.evaluate import study
+from vidrag.jobs.evaluate import moments, study
 from vidrag.store.archive import Archive
 from vidrag.store.errors import EngineMissing, ModelMissing
 from world import World, until
@@ -308,6 +308,32 @@ def test_two_runs_do_not_write_into_one_folder(world: World, tmp_path: Path) -> 
     with results_folder(tmp_path / "out"):
         ran = world.run("eval", "corpus", ARCHIVE, questions(world), "-o", str(tmp_path / "out"), fake=False)
         assert (ran.returncode, "another run writes there" in ran.stderr) == (2, True)
+
+
+def test_key_frame_methods_are_compared_at_equal_budgets(world: World) -> None:
+    ran = world.run("eval", "keyframes", f"{ARCHIVE}={questions(world)}", "--json", fake=False)
+    assert ran.returncode == 0, ran.stderr
+    rows = [r for r in json.loads(ran.stdout) if r["modality"] == "all"]
+    assert {r["method"] for r in rows} == {*moments.METHODS} and all(0 <= r["recall"]["value"] <= 1 for r in rows)
+    for row in rows:
+        base = next(r for r in rows if r["count"] == row["count"] and r["method"] == "uniform")
+        gain = row["recall"]["value"] - base["recall"]["value"]
+        assert row["recall"]["n"] == base["recall"]["n"] and row["over_uniform"]["value"] == pytest.approx(gain)
+    shown = world.run("eval", "keyframes", f"{ARCHIVE}={questions(world)}", fake=False).stdout
+    assert shown.count("\n") == len(rows) + 1
+    ran = world.run("eval", "keyframes", ARCHIVE, fake=False)
+    assert ran.returncode == 2 and ran.stderr.count("\n") == 1
+
+
+def test_a_budget_counts_videos_that_have_more_frames() -> None:
+    """Where every frame is taken no method is better than another."""
+    long = {(m, c): m == "topk" for m in moments.METHODS for c in (8, 16)}
+    short = dict.fromkeys(long, True)
+    found = [moments.Moment("a", "ocr", 100, long), moments.Moment("b", "asr", 10, short)]
+    rows = {(r["modality"], r["count"], r["method"]): r for r in moments.table(found, (8, 16))}
+    assert rows["all", 8, "topk"]["recall"]["n"] == 2 and rows["all", 8, "uniform"]["recall"]["value"] == 0.5
+    assert rows["all", 16, "topk"]["recall"]["n"] == 1 and rows["all", 16, "topk"]["over_uniform"]["value"] == 1
+    assert ("asr", 16, "topk") not in rows and rows["ocr", 8, "paper"]["over_uniform"]["gained"] == 0
 
 
 def test_the_arms_are_listed(world: World) -> None:

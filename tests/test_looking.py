@@ -95,6 +95,16 @@ def test_a_peak_is_taken_and_flat_stretches_are_spread() -> None:
         assert len({r // 16 for r in rows}) == 4  # some in every quarter
 
 
+def test_uniform_is_even_in_time() -> None:
+    """Not in frames: a slide that stands for a minute is one stored frame.  Of several videos, in frames."""
+    times = frames([0, 1, 2, 3, 60, 120, 180, 240])
+    chosen = keyframes.choose(times, np.zeros(8, np.float32), KeyframeOptions(method="uniform", count=4))
+    assert sorted(chosen) == [3, 4, 5, 6]
+    again = frames([0, 1, 2, 3, 0, 1, 2, 3])
+    chosen = keyframes.choose(again, np.zeros(8, np.float32), KeyframeOptions(method="uniform", count=4))
+    assert sorted(chosen) == [1, 3, 5, 7]
+
+
 def test_rows_found_by_words_vote_for_frames() -> None:
     times, scores = frames([0, 10, 20, 30]), np.array([0.5, 0.4, 0.45, 0.3], np.float32)
     voted = keyframes.voted(times, scores, [(30.2, 31)], KeyframeOptions(votes=3))

@@ -152,3 +152,17 @@ def test_stored_colours_are_those_of_the_picture() -> None:
     picture[:] = (200, 40, 10)
     data, _, _ = jpeg(picture, 640, 90)
     assert decode_jpeg(data)[32, 32].astype(int) == pytest.approx([200, 40, 10], abs=8)
+
+
+def test_uniform_frames_are_kept_whatever_they_show() -> None:
+    """As many as asked for, at equal steps; their number alone decides, so nothing else is part of what they are."""
+    options = SamplingOptions(uniform=8)
+    assert options.rate_of(400.0) == pytest.approx(0.02) and options.rate_of(0.0) == SamplingOptions().rate
+    assert SamplingOptions().rate_of(400.0) == SamplingOptions().rate
+    frames = list(Sampler(options).keep(Sampled(i * 50.0, slide("the same")) for i in range(8)))
+    assert starts(frames) == [i * 50.0 for i in range(8)] and [f.cut for f in frames] == [True] + [False] * 7
+
+
+def test_archives_of_before_keep_their_frames() -> None:
+    """An option that is not used is no part of the fingerprint."""
+    assert "uniform" not in SamplingOptions().identity() and SamplingOptions(uniform=32).identity()["uniform"] == 32

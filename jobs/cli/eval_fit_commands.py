@@ -1,4 +1,4 @@
-"""``vidrag eval fit`` and ``vidrag eval decouple``."""
+"""``vidrag eval fit``, ``vidrag eval decouple`` and ``vidrag eval keyframes``: parts of a question on their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .app import AsJson, ProfileName, Settings, profile_of
 def register(group: typer.Typer) -> None:
     group.command("fit")(fit)
     group.command("decouple")(decouple)
+    group.command("keyframes")(keyframes)
 
 
 def fit(
@@ -78,4 +79,31 @@ def decouple(
         for name, value in figures.items():
             shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
             print(f"  {name:14} {shown}")
+    return 0
+
+
+def keyframes(
+    pairs: Annotated[list[str], typer.Argument(metavar="ARCHIVE=QUESTIONS...", help="Archives with their questions.")],
+    modality: Annotated[str, typer.Option(help="Moments of this modality only: asr, ocr or vision; 'all'.")] = "all",
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare key-frame methods at equal budgets: how often a frame of the labelled moment is among them."""
+    from ..evaluate import fit as pair_reader
+    from ..evaluate import moments as work
+
+    chosen = profile_of(profile, settings)
+    found = [m for pair in pairs for m in work.moments(*pair_reader.opened(pair, chosen))]
+    rows = work.table(found)
+    if as_json:
+        print(json.dumps(rows))
+        return 0
+    print(f"{'moments':8} {'budget':>6} {'n':>4}  {'method':8} recall [95 %]           over uniform [95 %]")
+    for row in rows:
+        if row["modality"] == modality:
+            r, g = row["recall"], row["over_uniform"]
+            gain = "" if row["method"] == "uniform" else f"{g['value']:+.3f} [{g['low']:+.3f}, {g['high']:+.3f}]"
+            share = f"{r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
+            print(f"{modality:8} {row['count']:6} {r['n']:4}  {row['method']:8} {share}   {gain}")
     return 0

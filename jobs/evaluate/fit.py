@@ -135,11 +135,16 @@ def report(chooser: Chooser, data: Sequence[Example]) -> dict[str, Any]:
 
 
 def of_pair(pair: str, profile: Profile) -> list[Example]:
-    """Examples of ``ARCHIVE=QUESTIONS``, a corpus file; :class:`~vidrag.store.errors.UsageError` where it is none."""
+    """Examples of ``ARCHIVE=QUESTIONS``, see :func:`opened`."""
+    return examples(*opened(pair, profile))
+
+
+def opened(pair: str, profile: Profile) -> tuple[Asker, tuple[Question, ...]]:
+    """``ARCHIVE=QUESTIONS``, a corpus file; :class:`~vidrag.store.errors.UsageError` where it is none."""
     archive, equals, questions = pair.rpartition("=")
     if not equals:
         raise UsageError(f"{pair}: expected ARCHIVE=QUESTIONS, for example films=films/questions.json")
-    return examples(build.asker(Archive.open(archive), profile), corpus.read(Path(questions)).questions)
+    return build.asker(Archive.open(archive), profile), corpus.read(Path(questions)).questions
 
 
 def as_json(chooser: Chooser, count: int, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pydantic import Field
 from ...store.errors import EngineFailed, EngineMissing, one_line
 from ...store.fingerprints import digest
 from . import LanguageModel, Message, ModelOptions, Reply
+from .patience import Patience
 from .wire import Pieces, top_of, whole
 
 MOST_BYTES = 4 << 20
@@ -77,7 +78,7 @@ class OpenAIChat(LanguageModel):
         )
         told = [str(self._client.base_url), self.model, options.temperature, options.json_schema, options.images]
         self.identity = f"openai:{self.model}:{digest(told)}"
-        self._letters = options.logprobs
+        self._letters, self._patience = options.logprobs, Patience(min(5.0, options.timeout_s / 2))
 
     def complete(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
@@ -113,6 +114,16 @@ class OpenAIChat(LanguageModel):
         schema: Mapping[str, Any] | None,
         max_tokens: int,
         tell: Callable[[str], object] | None = None,
+        **more: Any,
+    ) -> Reply:
+        return self._patience.call(lambda: self._send(messages, schema, max_tokens, tell, **more))
+
+    def _send(
+        self,
+        messages: Sequence[Message],
+        schema: Mapping[str, Any] | None,
+        max_tokens: int,
+        tell: Callable[[str], object] | None,
         **more: Any,
     ) -> Reply:
         if schema is not None and self.options.json_schema:

@@ -26,6 +26,7 @@ class EncoderSpec:
     """Names a vector space.  Vectors may be compared only where ``space`` is equal.
 
     ``space`` hashes engine, options and weights; ``dim`` is the number of dimensions; rows are always of norm 1.
+    ``preprocessing``: how pictures and texts were prepared, as JSON, to be read by people.
     """
 
     name: str
@@ -33,6 +34,7 @@ class EncoderSpec:
     dim: int
     query_prefix: str = ""
     document_prefix: str = ""
+    preprocessing: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -115,9 +115,15 @@ def test_a_server_that_hangs_has_failed(server: ChatServer) -> None:
         return 200, "text/plain", "too late"
 
     server.respond = hanging
+    asking = client(server, timeout_s=0.3)
     try:
-        with pytest.raises(EngineFailed, match="(?i)time"):
-            client(server, timeout_s=0.3).complete([Message("user", "Hi")])
+        for _ in range(2):
+            with pytest.raises(EngineFailed, match="(?i)time"):
+                asking.complete([Message("user", "Hi")])
+        before = len(server.requests)
+        with pytest.raises(EngineFailed, match="2 times in a row"):
+            asking.complete([Message("user", "Hi")])
+        assert len(server.requests) == before  # it is left alone for a while
     finally:
         let_go.set()
 
