@@ -27,7 +27,7 @@ from .context import Candidate, ContextOptions, interleaved, merge
 from .decouple import DecoupleOptions
 from .detections import DetectionCache
 from .encoding import encode
-from .gather import Found, Joined, found_rows
+from .gather import FIRST, Found, Joined, found_rows
 from .hops import HopOptions
 from .keyframes import KeyframeOptions
 from .looking import Looker
@@ -202,7 +202,7 @@ class Asker:
                 _ranked(found, request, asked, weight),
                 [s.video for s in opened.shards],
                 self._count_tokens,
-                self.options.context,
+                self._room(found),
             )
         steps.notes += [f"[{e.id}] is doubtful speech: {', '.join(e.doubts)}" for e, _ in merged if e.doubts]
         task = Task(
@@ -271,6 +271,11 @@ class Asker:
             steps.notes.append("no language model is configured; the question was decoupled by rules")
         return decouple.by_rules(question)
 
+    def _room(self, found: Found) -> ContextOptions:
+        """The budget of rows: one more for each chapter that a question about the whole gets."""
+        context = self.options.context
+        return context.model_copy(update={"rows": context.rows + found.chapters})
+
     def _looks(self, request: Request) -> bool:
         return request.visual or bool(request.det) or self.options.keyframes.method == "uniform"
 
@@ -302,9 +307,9 @@ def _ranked(found: Found, request: Request, question: str, weight: Mapping[str, 
     Taken in turns where the question is about what is seen, unless rows say most of what it asks; else rows first.
     """
     asked = sought(question)
-    best = max((covered(asked, terms(c.text), weight) for c in found.rows[:4]), default=0.0)
+    best = max((covered(asked, terms(c.text), weight) for c in found.rows[:FIRST]), default=0.0)
     if not request.visual or (best >= _SAYS and not found.joined):
-        return [*found.rows[:4], *interleaved(found.rows[4:], found.pictures)]
+        return [*found.rows[:FIRST], *interleaved(found.rows[FIRST:], found.pictures)]
     first, second = (found.rows, found.pictures) if request.asr else (found.pictures, found.rows)
     return interleaved(first, second)
 

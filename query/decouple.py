@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..store.encoders.coco import NAMES
 from ..store.engines import Options
 from ..store.errors import VidragError, one_line
+from ..store.words import STOP
 from . import cues, prompts
 from .chat import LanguageModel
 from .request import MOST_THINGS, Relation, Request, Scope, TimeHint, When
-from .words import STOP
 
 
 class DecoupleOptions(Options):

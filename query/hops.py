@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..store.engines import Options
+from ..store.words import STOP
 from .likeness import Spelt, likeness, spelt, spelt_words
 from .rows import RowSet
-from .words import STOP, stems
+from .words import stems
 
 _SECONDS = 16
 """Rows tried as the second hop of what was misheard: those that hold most of the question."""

@@ -21,8 +21,8 @@ class RetrieveOptions(Options):
     follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
     kind and at the times that the question names.  ``by_options``: look for the options as well, as votes beside the
     question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
-    ``summary``: rows spread evenly over the videos that a question about the whole gets besides.  ``all`` takes every
-    row, evenly spread, without retrieval.
+    ``chapters``: how many chapters a question about the whole gets rows of; ``summary``: the fewest rows that it gets
+    so, the others being spread evenly over the videos.  ``all`` takes every row, evenly spread, without retrieval.
     """
 
     method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
@@ -33,6 +33,7 @@ class RetrieveOptions(Options):
     prefer: float = Field(1.25, ge=1, le=10)
     by_options: bool = True
     doubtful: bool = False
+    chapters: int = Field(40, ge=0, le=1000)
     summary: int = Field(8, ge=0, le=1000)
 
 

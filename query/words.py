@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-STOP = frozenset(
-    "a an the this that these those and or but if of in on at to from by with for as into onto about over under "
-    "than then is are was were be been being am do does did done has have had having will would shall should can "
-    "could may might must i you he she it we they me him her us them my your his its our their mine yours who whom "
-    "whose which what when where why how there here not no nor so too very just also both each any some such own "
-    "same all most more many much one's s t during while after before between up down out off again once only "
-    "other".split()
-)
+from ..store.words import STOP, plain, split
+
 ABOUT = frozenset(
     "video clip film movie footage recording speaker narrator presenter say says said mention mentions mentioned "
     "talk talks talked tell tells told show shows shown showing see seen appear appears appeared visible screen "
@@ -23,11 +15,8 @@ ABOUT = frozenset(
     "according exactly really happen happens happened kind type".split()
 )
 """Words about the video itself: they say where to look, not what for."""
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
-_APOSTROPHE = re.compile(r"['’]s?$|['’]")
 _KEPT = 20_000
 """Texts whose words are kept: rows come back for question after question, one question is looked at from all sides."""
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 
 
 @lru_cache(maxsize=1)
@@ -52,14 +41,7 @@ def words(text: str) -> list[str]:
 
 @lru_cache(maxsize=_KEPT)
 def _words(text: str) -> tuple[str, ...]:
-    out = []
-    for match in _WORD.finditer(digits(unicodedata.normalize("NFKC", text).lower())):
-        word = match[0]
-        if _CJK.search(word):
-            out += list(word)
-        else:
-            out.append(_APOSTROPHE.sub("", word))
-    return tuple(w for w in out if w)
+    return tuple(split(digits(plain(text))))
 
 
 def terms(text: str) -> list[str]:
