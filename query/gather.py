@@ -61,17 +61,16 @@ def found_rows(
     request: Request,
     queries: dict[RowKind, Vectors],
     choices: Sequence[str],
-    statements: Vectors,
     options: RetrieveOptions,
     hop: hops.HopOptions,
 ) -> Found:
-    """Speech and text rows of a question, and chains of two; ``statements``: the question with each option, encoded."""
+    """Speech and text rows of a question, and chains of two."""
     asked = sought(question)
     also = [(t, 1.0 if request.order else 0.5) for c in choices if (t := terms(c))] if options.by_options else []
     hits = retrieve(rows, queries, asked, options, request.anchor, also, _favoured(rows, request))
     slides = _Slides()
     for hit in hits:
-        slides.add(hit.at, _candidate(rows, hit, statements))
+        slides.add(hit.at, _candidate(rows, hit))
     out = Found()
     usable = may_be_used(rows, options)
     whole = spread(np.flatnonzero(usable).tolist()) if request.scope == "whole" else []
@@ -81,7 +80,7 @@ def found_rows(
     pairs = hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable)
     chained = [p for c in pairs for p in (c.first, c.second)]
     for at in (at for at in [*named, *parts.heads, *parts.more, *even, *chained] if at not in slides.place):
-        slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0), statements))
+        slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0)))
     out.joined = [Joined(slides.of(c.first), slides.of(c.second), "chain") for c in pairs]
     front = {id(c): c for c in [*map(slides.of, named), *(c for j in out.joined for c in (j.first, j.second))]}
     ahead = list(front.values())[: max(4, len(named))]
@@ -115,7 +114,7 @@ def in_time(request: Request, shard: Shard, start: float, end: float) -> bool:
     return False
 
 
-def _candidate(rows: RowSet, hit: Hit, statements: Vectors) -> Candidate:
+def _candidate(rows: RowSet, hit: Hit) -> Candidate:
     row = rows.rows[hit.at]
     shard = rows.shards[row.shard]
     return Candidate(
@@ -126,7 +125,6 @@ def _candidate(rows: RowSet, hit: Hit, statements: Vectors) -> Candidate:
         row.end,
         row.text,
         hit.score,
-        affinity=tuple(rows.affinity(hit.at, statements)),
         doubts=row.doubts,
         dense=hit.dense,
     )

@@ -15,6 +15,8 @@ ABOUT = frozenset(
     "according exactly really happen happens happened kind type".split()
 )
 """Words about the video itself: they say where to look, not what for."""
+_KEPT = 20_000
+"""Texts whose words are kept: rows come back for question after question, one question is looked at from all sides."""
 
 
 @lru_cache(maxsize=1)
@@ -34,14 +36,23 @@ def digits(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words in order, lower case; scripts without spaces are split into characters."""
-    return split(digits(plain(text)))
+    return list(_words(text))
+
+
+@lru_cache(maxsize=_KEPT)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(split(digits(plain(text))))
 
 
 def terms(text: str) -> list[str]:
     """Stems of the words that carry meaning; of all words where none does."""
-    found = words(text)
-    kept = [w for w in found if w not in STOP] or found
-    return stems(kept)
+    return list(_terms(text))
+
+
+@lru_cache(maxsize=_KEPT)
+def _terms(text: str) -> tuple[str, ...]:
+    found = _words(text)
+    return tuple(stems([w for w in found if w not in STOP] or found))
 
 
 def stems(found: Sequence[str]) -> list[str]:
@@ -52,6 +63,10 @@ def stems(found: Sequence[str]) -> list[str]:
 
 def sought(question: str) -> list[str]:
     """The terms of a question that a row which answers it would hold: no words about the video itself."""
-    about = {str(t) for t in _stemmer().stemWords(sorted(ABOUT))}
-    found = terms(question)
-    return [t for t in found if t not in about] or found
+    found = _terms(question)
+    return [t for t in found if t not in _about()] or list(found)
+
+
+@lru_cache(maxsize=1)
+def _about() -> frozenset[str]:
+    return frozenset(str(t) for t in _stemmer().stemWords(sorted(ABOUT)))

@@ -61,7 +61,7 @@ class Shard:
     def video(self) -> str:
         return self.manifest.video
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.manifest.name
 
