@@ -27,6 +27,8 @@ class EasyOptions(EngineOptions):
     its authors' server, once, unless offline.  ``languages``: EasyOCR's codes; which go together is up to its models.
     ``device``: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto`` takes a GPU where there is one.  ``quantize``: int8
     recogniser on a CPU.  ``score``: lines read with less confidence count as unreadable (published Video-RAG: 0.5).
+    ``word_gap``: words further apart than this many heights of a line are lines of their own.
+
     ``detect_side``: text is looked for in a picture whose shorter side is at most this many pixels; it is read at full
     size.
     """
@@ -37,6 +39,7 @@ class EasyOptions(EngineOptions):
     device: str = Field("auto", pattern=r"^(?:auto|cpu|cuda(?::\d+)?|mps)$")
     quantize: bool = True
     score: float = Field(0.0, ge=0, le=1)
+    word_gap: float = Field(1.0, gt=0, le=10)
     detect_side: int = Field(480, ge=32, le=2048)
 
 
@@ -63,7 +66,7 @@ class Easy:
         h, w = small.shape[:2]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            flat, free = self._reader.detect(np.ascontiguousarray(small), min_size=8)
+            flat, free = self._reader.detect(np.ascontiguousarray(small), min_size=8, width_ths=self.options.word_gap)
         quads = [[[x0, y0], [x1, y0], [x1, y1], [x0, y1]] for x0, x1, y0, y1 in flat[0]]
         quads += [[list(p) for p in q] for q in free[0]]
         found = np.array(quads, np.float32).reshape(-1, 4, 2) / np.array([w, h], np.float32)
