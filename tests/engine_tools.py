@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +22,73 @@ def names(kind: engines.Kind) -> list[str]:
     return [info.name for info in engines.available(kind)]
 
 
+@cache
+def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
+    """Options without which an engine finds no weights here: taken from what is installed, empty where nothing is."""
+    if (kind, name) == ("asr", "whisperx"):
+        return {"model": "whisper-base-ct2"}
+    if (kind, name) == ("ocr", "paddleocr") and (folder := paddle_models()):
+        return {"det_model": str(folder / "det"), "rec_model": str(folder / "rec")}
+    return {}
+
+
+@cache
+def paddle_models() -> Path | None:
+    """PaddleOCR folders made of rapidocr-onnxruntime's files (``VIDRAG_TEST_PADDLE`` names ready ones); else None."""
+    if given := os.environ.get("VIDRAG_TEST_PADDLE"):
+        return Path(given)
+    if not (find_spec("rapidocr_onnxruntime") and find_spec("yaml")):
+        return None
+    out = Path(tempfile.mkdtemp(prefix="vidrag-paddle-"))
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    make_paddle_models(out)
+    return out
+
+
+def make_paddle_models(out: Path) -> None:
+    """``out/det`` and ``out/rec`` in PaddleOCR's layout, of the PP-OCRv4 models in rapidocr-onnxruntime."""
+    import onnxruntime
+    import yaml
+
+    spec = find_spec("rapidocr_onnxruntime")
+    assert spec and spec.submodule_search_locations
+    files = Path(next(iter(spec.submodule_search_locations))) / "models"
+    det, rec = files / "ch_PP-OCRv4_det_infer.onnx", files / "ch_PP-OCRv4_rec_infer.onnx"
+    meta = onnxruntime.InferenceSession(str(rec)).get_modelmeta().custom_metadata_map
+    decode: dict[str, Any] = {"DecodeImage": {"channel_first": False, "img_mode": "BGR"}}
+    normal = {"mean": [0.485, 0.456, 0.406], "order": "hwc", "scale": 1 / 255, "std": [0.229, 0.224, 0.225]}
+    configs = {
+        "det": {
+            "Global": {"model_name": "PP-OCRv4_mobile_det"},
+            "PreProcess": {
+                "transform_ops": [
+                    decode,
+                    {"DetResizeForTest": {"resize_long": 960}},
+                    {"NormalizeImage": normal},
+                    {"ToCHWImage": None},
+                ]
+            },
+            "PostProcess": {"name": "DBPostProcess", "thresh": 0.3, "box_thresh": 0.6, "unclip_ratio": 1.5},
+        },
+        "rec": {
+            "Global": {"model_name": "PP-OCRv4_mobile_rec"},
+            "PreProcess": {"transform_ops": [decode, {"RecResizeImg": {"image_shape": [3, 48, 320]}}]},
+            "PostProcess": {"name": "CTCLabelDecode", "character_dict": meta["character"].splitlines()},
+        },
+    }
+    for name, onnx in (("det", det), ("rec", rec)):
+        (out / name).mkdir(parents=True, exist_ok=True)
+        (out / name / "inference.yml").write_text(yaml.safe_dump(configs[name], allow_unicode=True), "utf-8")
+        shutil.copy(onnx, out / name / "inference.onnx")
+
+
 def loaded(kind: engines.Kind, name: str, options: Mapping[str, Any] | None = None) -> Any:
     """A ready engine; the test is skipped where its packages or its weights are not on this machine."""
     missing = engines.missing_modules(engines.find(kind, name))
     if missing:
         pytest.skip(f"{kind} engine '{name}' needs {', '.join(missing)}, which is not installed")
     try:
-        return engines.load(kind, name, options)
+        return engines.load(kind, name, {**needed(kind, name), **(options or {})})
     except (ModelMissing, EngineMissing) as e:
         pytest.skip(f"{kind} engine '{name}' cannot be loaded here: {e}")
 

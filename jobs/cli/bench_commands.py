@@ -185,6 +185,29 @@ def cluster(
     print(json.dumps(simulate(parse_options(ClusterOptions, given, "cluster")), indent=1))
 
 
+@group.command("engines")
+def engines(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video of which it is known what it says.")],
+    truth: Annotated[Path, typer.Argument(metavar="TRUTH.json", help="What is said and written in it, and when.")],
+    asr: Annotated[
+        list[str] | None, typer.Option("--asr", metavar="NAME[:OPTION=VALUE,...]", help="May be repeated.")
+    ] = None,
+    ocr: Annotated[
+        list[str] | None, typer.Option("--ocr", metavar="NAME[:OPTION=VALUE,...]", help="May be repeated.")
+    ] = None,
+    rate: Annotated[float, typer.Option("--rate", min=0.01, help="Pictures read a second of video.")] = 0.5,
+    side: Annotated[int, typer.Option("--side", min=64, help="Longer side of the pictures, pixels.")] = 1280,
+) -> None:
+    """Word error rate, recall and precision of lines, and CPU of engines, on the same sound and the same pictures."""
+    from ...store.errors import UsageError
+    from ..bench import engines as bench
+
+    _there([video, truth])
+    if not asr and not ocr:
+        raise UsageError("name an engine at least: --asr faster-whisper, --ocr rapidocr (see 'vidrag doctor')")
+    print(json.dumps(bench.run(video, truth, asr or [], ocr or [], rate, side), indent=1))
+
+
 def _there(videos: list[Path]) -> list[Path]:
     from ...store.errors import UsageError
 

@@ -15,6 +15,7 @@ RATE = 16_000
 FROM, TO = 8.0, 16.0
 SLACK = 0.25  # seconds that a time may lie outside of its parent
 NEAR = 1.0  # seconds between a word's time and the sentence it belongs to
+COARSE = frozenset({"Whisper30s"})  # their rows have the times of a whole chunk, which is what they are for
 
 
 @pytest.fixture(scope="module", params=names("asr"))
@@ -105,10 +106,11 @@ def test_hears_when_and_what(heard: Transcript, truth: dict[str, Any], engine: A
     spoken = [s for shot in truth["shots"] for s in shot["speech"] if s["start"] >= FROM and s["end"] <= TO]
     assert len(spoken) == 2
     times = [FROM + t for s in heard.segments for t in (s.start, s.end)]
-    for s in spoken:
+    for s in spoken if type(engine).__name__ not in COARSE else ():
         assert any(s["start"] - NEAR <= t <= s["end"] + NEAR for t in times)
-    assert abs(min(times) - spoken[0]["start"]) <= NEAR
-    assert abs(max(times) - spoken[-1]["end"]) <= NEAR
+    near = TO - FROM if type(engine).__name__ in COARSE else NEAR
+    assert abs(min(times) - spoken[0]["start"]) <= near
+    assert abs(max(times) - spoken[-1]["end"]) <= near
     words = set(_letters(" ".join(s.text for s in heard.segments)))
     wanted = (
         {"beep"} if type(engine).__module__ == "vidrag_fakes" else set(_letters(" ".join(s["text"] for s in spoken)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine_tools import names
+from engine_tools import names, needed
 from pydantic.fields import FieldInfo
 from vidrag.store import engines
 from vidrag.store.engines import EngineOptions
@@ -110,12 +110,13 @@ def test_not_a_number_is_no_number(kind: engines.Kind, name: str) -> None:
 def test_the_identity_follows_what_changes_results(kind: engines.Kind, name: str, key: str, value: Any) -> None:
     """Options that change only the speed stay out of it, all others are in it."""
     try:
-        plain = engines.identity(kind, name, {})
+        base = needed(kind, name)
+        plain = engines.identity(kind, name, base)
     except ModelMissing as e:
         pytest.skip(f"{kind} engine '{name}': {e}")
     runs_only = key in engines.find(kind, name).Options.runtime
-    assert (engines.identity(kind, name, {key: value}) == plain) is runs_only
-    assert engines.identity(kind, name, {key: fields_of(kind, name)[key].default}) == plain
+    assert (engines.identity(kind, name, {**base, key: value}) == plain) is runs_only
+    assert engines.identity(kind, name, {**base, key: fields_of(kind, name)[key].default}) == plain
 
 
 @every
