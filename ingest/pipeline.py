@@ -7,7 +7,8 @@ where and how often.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from ..store.archive import Archive
 from ..store.errors import MediaError, SourceChanged, StepTimeout, VidragError, WorkerDied, one_line
 from ..store.manifest import Manifest, Source
 from ..store.records import Cell, MediaInfo
-from . import captions, media, spoken, steps
+from ..store.shard import Shard
+from . import captions, chapter_step, media, spoken, steps
 from .conduct import Conduct, deadly
 from .sources import Location, Opened
-from .stages import GROUPS, READS, EngineChoice, IngestSettings, fingerprints
+from .stages import GROUPS, READS, SHARED, EngineChoice, IngestSettings, fingerprints
 from .steps import Clock, Made
 
 
@@ -171,6 +173,13 @@ class _Job:
                         self._shard(), kind, stage, self.prints[stage], lambda: self.loaded.get("text_encoder"), d
                     ),
                 )
+        if self._ready("chapters"):
+            self._step(
+                ["chapters"],
+                lambda d: chapter_step.chapter_step(
+                    self._shard_of("chapters"), self.prints["chapters"], self.settings.chapters, d
+                ),
+            )
         return [self._outcome(s) for s in self.stages]
 
     def _speech_source(self, info: MediaInfo) -> tuple[captions.SpeechSource, Cell | None]:
@@ -181,6 +190,12 @@ class _Job:
 
     def _shard(self) -> Any:
         return self.archive.shard(self.video)
+
+    def _shard_of(self, stage: str) -> Shard:
+        """The video as ``stage`` reads it: cells under the fingerprints of these settings, whatever is current."""
+        assert self.manifest is not None
+        read = {s: self.prints[s] for s in READS[stage]}
+        return Shard(self.archive.backend, f"videos/{self.video}", replace(self.manifest, current=read))
 
     def _promote(self) -> None:
         """Makes cells current that an earlier run computed, and notes a new name of a known video."""
@@ -205,16 +220,22 @@ class _Job:
         """True where ``stage`` is to be computed and what it reads did not fail."""
         if stage not in self.todo or self.manifest is None:
             return False
-        return all((c := self.manifest.cell(r, self.prints[r])) and c.status != "failed" for r in READS[stage])
+        return all(self._there(r) for r in READS[stage])
+
+    def _there(self, stage: str) -> bool:
+        cell = self.manifest.cell(stage, self.prints[stage]) if self.manifest else None
+        return cell is not None and cell.status != "failed"
 
     def _step(self, stages: Sequence[str], make: Callable[[Path], Made]) -> None:
         """Runs the step that computes ``stages`` in a private folder and publishes it.
 
         A step that takes too long is published as failed and ends its process, if ``conduct.watch`` says so; one whose
-        workers died again and again is published as failed without another try.
+        workers died again and again is published as failed without another try.  A stage of both groups is not
+        counted so: another worker that is at it just now would look like one that died in it.
         """
         first, conduct = stages[0], self.conduct
-        if why := deadly(self.archive, self.video, first, self.prints[first], conduct):
+        counted = first not in SHARED
+        if counted and (why := deadly(self.archive, self.video, first, self.prints[first], conduct)):
             self._publish({s: self._failed(s, WorkerDied(why)) for s in stages}, {})
             return
         limit = conduct.limit_s(self.duration)
@@ -225,7 +246,11 @@ class _Job:
             tries.forget(self.archive.backend, self.video, first, self.prints[first])
 
         begun = tries.trying(self.archive.backend, self.video, first, self.prints[first], conduct.run)
-        with begun, conduct.watch(limit, overdue), self.archive.staging(self.source) as folder:
+        with (
+            begun if counted else nullcontext(),
+            conduct.watch(limit, overdue),
+            self.archive.staging(self.source) as folder,
+        ):
             made = make(folder)
             try:
                 self.opened.check()
@@ -234,7 +259,8 @@ class _Job:
                     self.archive.discard(self.video)
                 raise
             self._publish(made.cells, made.staged)
-        tries.forget(self.archive.backend, self.video, first, self.prints[first])
+        if counted:
+            tries.forget(self.archive.backend, self.video, first, self.prints[first])
 
     def _failed(self, stage: str, error: VidragError) -> Cell:
         return steps.failed(stage, self.prints[stage], error)
@@ -253,7 +279,7 @@ class _Job:
         cell = self.manifest.cell(stage, self.prints[stage]) if self.manifest else None
         head = (self.video, str(self.opened.location), stage, self.prints[stage])
         if cell is None:
-            needs = ", ".join(READS[stage]) or "a readable file"
+            needs = ", ".join(r for r in READS[stage] if not self._there(r)) or "a readable file"
             return Outcome(*head, "skipped", message=f"needs {needs}")
         ran = stage in self.done or stage in self.todo
         status = cell.status if ran or cell.status == "failed" else "kept"

@@ -2,9 +2,9 @@
 
 ::
 
-    media ─┬─ frames ─┬─ frame_vectors
-           │          └─ text ── text_vectors
-           └─ speech ── speech_vectors
+    media ─┬─ frames ─┬─ frame_vectors ────────┐
+           │          └─ text ── text_vectors ─┼─ chapters
+           └─ speech ── speech_vectors ────────┘
 
 A cell is (video, stage, fingerprint).  The fingerprint hashes the stage's code version, its options, its engine with
 weights, and the fingerprints of the stages it reads; so a changed option reaches exactly what depends on it.
@@ -19,6 +19,7 @@ from typing import Any
 from ..store import engines
 from ..store.fingerprints import digest
 from ..store.schema import VERSIONS
+from .chapters import ChapterOptions
 from .media import MediaOptions
 from .reading import ReadingOptions
 from .sampling import SamplingOptions
@@ -34,6 +35,7 @@ READS: Mapping[str, tuple[str, ...]] = {
     "text_vectors": ("text",),
     "speech": ("media",),
     "speech_vectors": ("speech",),
+    "chapters": ("frames", "frame_vectors", "text", "text_vectors", "speech", "speech_vectors"),
 }
 """Every stage, in an order in which each comes after what it reads."""
 
@@ -47,10 +49,13 @@ def readers(stage: str) -> set[str]:
 
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "visual": ("media", "frames", "text", "frame_vectors", "text_vectors"),
-    "sound": ("media", "speech", "speech_vectors"),
+    "visual": ("media", "frames", "text", "frame_vectors", "text_vectors", "chapters"),
+    "sound": ("media", "speech", "speech_vectors", "chapters"),
 }
-"""What a worker does in one go: the two groups of one video can run side by side."""
+"""What a worker does in one go: the two groups of one video can run side by side.  A stage of both reads what both
+make: whichever group is done last computes it, and should both do so, they give the same bytes under one name.
+"""
+SHARED = frozenset(GROUPS["visual"]) & frozenset(GROUPS["sound"])
 
 _CODE: Mapping[str, int] = {**dict.fromkeys(STAGES, 1), "media": 2, "speech": 2}
 """Raised when the code of a stage changes its results."""
@@ -74,6 +79,7 @@ class IngestSettings:
     tracks: TrackOptions
     speech: SpeechOptions
     subtitles: SubtitleOptions
+    chapters: ChapterOptions
     asr: EngineChoice
     ocr: EngineChoice
     text_encoder: EngineChoice
@@ -86,12 +92,25 @@ def fingerprints(settings: IngestSettings) -> dict[str, str]:
 
     Loads no model.
     """
+    own = _own(settings)
+    out: dict[str, str] = {}
+    for stage in STAGES:
+        out[stage] = _print(stage, own[stage], out)
+    return out
+
+
+def _print(stage: str, own: Any, prints: Mapping[str, str]) -> str:
+    return digest([stage, _CODE[stage], own, [prints[r] for r in READS[stage]]])
+
+
+def _own(settings: IngestSettings) -> dict[str, Any]:
+    """What decides the result of each stage besides the stages that it reads."""
 
     def engine(kind: engines.Kind) -> Any:
         choice: EngineChoice = getattr(settings, kind)
         return engines.identity(kind, choice.name, choice.options)
 
-    own: dict[str, Any] = {
+    return {
         "media": [settings.media.identity()],
         "frames": [settings.sampling.identity(), settings.strict, VERSIONS["frames"]],
         "text": [settings.reading.identity(), settings.tracks.identity(), engine("ocr"), VERSIONS["text"]],
@@ -99,11 +118,8 @@ def fingerprints(settings: IngestSettings) -> dict[str, str]:
         "text_vectors": [engine("text_encoder")],
         "speech": [settings.speech.identity(), settings.strict, engine("asr"), VERSIONS["speech"]],
         "speech_vectors": [engine("text_encoder")],
+        "chapters": [settings.chapters.identity(), VERSIONS["chapters"]],
     }
-    out: dict[str, str] = {}
-    for stage, reads in READS.items():
-        out[stage] = digest([stage, _CODE[stage], own[stage], [out[r] for r in reads]])
-    return out
 
 
 def subtitle_print(prints: Mapping[str, str], what: Any) -> str:
@@ -113,7 +129,9 @@ def subtitle_print(prints: Mapping[str, str], what: Any) -> str:
 
 def with_speech(settings: IngestSettings, prints: Mapping[str, str], speech: str) -> dict[str, str]:
     """The map of one video whose speech has the fingerprint ``speech``, from that of its settings."""
-    encoder = settings.text_encoder
-    own = [engines.identity("text_encoder", encoder.name, encoder.options)]
-    vectors = digest(["speech_vectors", _CODE["speech_vectors"], own, [speech]])
-    return {**prints, "speech": speech, "speech_vectors": vectors}
+    if speech == prints["speech"]:
+        return dict(prints)
+    own, out = _own(settings), {**prints, "speech": speech}
+    for stage in (s for s in STAGES if s in readers("speech")):
+        out[stage] = _print(stage, own[stage], out)
+    return out

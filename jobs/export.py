@@ -46,7 +46,8 @@ def _shards(archive: Archive, videos: Sequence[str]) -> list[Shard]:
 
 def _rows(shard: Shard) -> Iterator[dict[str, Any]]:
     """Every row of a video: its kind, times, text, and what else is known of it."""
-    for kind, rows in (("speech", shard.speech), ("text", shard.text), ("frame", shard.labels or shard.frames)):
+    kinds = ("speech", shard.speech), ("text", shard.text), ("frame", shard.labels or shard.frames)
+    for kind, rows in (*kinds, ("chapter", shard.chapters)):
         for row in rows:
             told = {k: v for k, v in asdict(row).items() if k != "jpeg" and v not in (None, (), [])}
             yield {"video": shard.video, "name": shard.name, "kind": kind, **told}

@@ -69,7 +69,9 @@ class Known:
 
     def add(self, item: Item, outcomes: Sequence[Outcome]) -> None:
         """Remembers a file whose stages all ended in a way that another try would not change."""
-        settled = {o.stage for o in outcomes if o.status in ("ok", "none", "kept", "skipped") or o.permanent}
+        given_up = any(o.status == "failed" for o in outcomes)  # without a failure nothing is skipped for good
+        ended = ("ok", "none", "kept", *(("skipped",) if given_up else ()))
+        settled = {o.stage for o in outcomes if o.status in ended or o.permanent}
         if not set(STAGES) <= settled or not item.stamp or time.time_ns() - item.changed_ns < _RACY_NS:
             return
         if stamp(item.location) != (item.stamp, item.changed_ns):

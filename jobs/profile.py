@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from ..ingest.chapters import ChapterOptions
 from ..ingest.media import MediaOptions
 from ..ingest.reading import ReadingOptions
 from ..ingest.sampling import SamplingOptions
@@ -35,6 +36,7 @@ _MODELS: Mapping[str, type[Options]] = {
     "tracks": TrackOptions,
     "speech": SpeechOptions,
     "subtitles": SubtitleOptions,
+    "chapters": ChapterOptions,
 }
 _ASK = tuple(AskOptions.model_fields)
 

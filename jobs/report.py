@@ -22,7 +22,7 @@ from .ledger import lines_key, printable, tables
 _NAMES = ("source", "stage", "status")
 _NUMBERS = ("attempts", "seconds", "cpu_seconds", "rows", "bytes", "media_seconds")
 _MOST_ROWS, _MOST_BYTES = 50_000_000, 8 << 30
-"""Of a ledger, seven rows a video: more is a hostile file."""
+"""Of a ledger, eight rows a video: more is a hostile file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
@@ -19,22 +20,22 @@ from ..store.engines import Options
 from ..store.errors import EngineMissing, ModelMissing, NoSuchVideo, UsageError, VidragError, one_line
 from ..store.records import Evidence
 from ..store.shard import Shard
-from ..store.vectors import Vectors
 from . import decouple
 from .answer import Answer
 from .chat import LETTERS, Chat, Draft, LanguageModel, Task
 from .context import Candidate, ContextOptions, interleaved, merge
 from .decouple import DecoupleOptions
 from .detections import DetectionCache
-from .gather import Found, Joined, found_rows
+from .encoding import encode
+from .gather import FIRST, Found, Joined, found_rows
 from .hops import HopOptions
 from .keyframes import KeyframeOptions
 from .looking import Looker
 from .ordering import ordered
 from .passages import Passage
 from .request import Request
-from .retrieve import RetrieveOptions, query_vectors
-from .rows import RowKind, RowSet
+from .retrieve import RetrieveOptions
+from .rows import RowSet
 from .support import covered
 from .visual import VisualIndex
 from .words import sought, terms
@@ -42,6 +43,8 @@ from .words import sought, terms
 LONGEST_QUESTION = 10_000
 _SAYS = 0.5
 """Share of a question from which on its best row says what it asks."""
+_MOST_ROWS = 40_000
+"""Rows that are kept open beside those that are asked about: 60 MB of vectors."""
 _FILE = re.compile(r"[^\s\"“”'(),;?]+\.[A-Za-z0-9]{2,5}\b")
 
 
@@ -62,16 +65,6 @@ class _Opened:
     shards: list[Shard]
     rows: RowSet
     visual: VisualIndex
-
-
-@dataclass(frozen=True, slots=True)
-class _Vectors:
-    """The encoded texts of one question: queries by kind, statements with each option, captions, pictured options."""
-
-    queries: dict[RowKind, Vectors]
-    options: Vectors
-    captions: Vectors
-    pictures: Vectors
 
 
 @dataclass(slots=True)
@@ -123,6 +116,7 @@ class Asker:
         self.text_encoder, self.image_text_encoder, self.detections = text_encoder, image_text_encoder, detections
         self.chat, self.fallback = chat, fallback
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
+        self._count_tokens = lru_cache(maxsize=20_000)(text_encoder.count_tokens)
         self._opened: OrderedDict[tuple[tuple[str, int], ...], _Opened] = OrderedDict()
 
     def ask(
@@ -178,15 +172,22 @@ class Asker:
         with steps.step("decouple"):
             request = self._decouple(asked, steps)
         with steps.step("encode"):
-            vectors = self._encode(asked, request, choices)
+            encoded = encode(
+                asked,
+                request,
+                choices,
+                self.text_encoder,
+                self.image_text_encoder,
+                written=len(opened.rows.of("text")) > 0,
+                looks=self._looks(request) and bool(opened.visual.shots),
+            )
         with steps.step("retrieve"):
             found = found_rows(
                 opened.rows,
                 asked,
                 request,
-                vectors.queries,
+                encoded.queries,
                 choices,
-                vectors.options,
                 self.options.retrieve,
                 self.options.hops,
             )
@@ -194,14 +195,14 @@ class Asker:
         if self._looks(request):
             with steps.step("look"):
                 looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)
-                looker.look(asked, request, found, vectors.captions, vectors.pictures)
+                looker.look(asked, request, found, encoded.captions, encoded.pictures)
         weight = {t: opened.rows.rarity(t) for text in (asked, *choices) for t in terms(text)}
         with steps.step("merge"):
             merged = merge(
                 _ranked(found, request, asked, weight),
                 [s.video for s in opened.shards],
-                self.text_encoder.count_tokens,
-                self.options.context,
+                self._count_tokens,
+                self._room(found),
             )
         steps.notes += [f"[{e.id}] is doubtful speech: {', '.join(e.doubts)}" for e, _ in merged if e.doubts]
         task = Task(
@@ -222,8 +223,9 @@ class Asker:
     def _open(self, question: str, videos: Sequence[str] | None, steps: _Steps) -> tuple[str, _Opened]:
         """The videos that are asked about, and the question without the file names that say so."""
         damaged: list[str] = []
+        whole = list(self.archive.shards(damaged)) if videos is None else []
         if videos is None:
-            ids = [s.video for s in self.archive.shards(damaged)]
+            ids = [s.video for s in whole]
             steps.notes += [f"left out, damaged: {d[:200]}" for d in damaged]
         else:
             ids = list(dict.fromkeys(self.archive.find(v) for v in videos))
@@ -245,29 +247,18 @@ class Asker:
                 question = re.sub(
                     rf"\b(?:in|of|from|at)\s+{re.escape(name)}\b[,:]?\s*|{re.escape(name)}", "", question, flags=re.I
                 )
-        shards = self._shards(ids, all_of_them=videos is not None or bool(named))
+        shards = whole if whole and not named else [self.archive.shard(v) for v in ids]
         key = tuple((s.video, s.manifest.version) for s in shards)
         if key not in self._opened:
             self._opened[key] = _Opened(
                 shards, RowSet(shards, self.text_encoder.spec), VisualIndex(shards, self.image_text_encoder)
             )
-            while len(self._opened) > 16:
+            while len(self._opened) > 1 and (
+                len(self._opened) > 16 or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
+            ):
                 self._opened.popitem(last=False)
         self._opened.move_to_end(key)
         return question.strip(" ,:") or "?", self._opened[key]
-
-    def _shards(self, ids: Sequence[str], all_of_them: bool) -> list[Shard]:
-        """The videos ``ids``; one that was taken out meanwhile is an error only where it was asked for by name."""
-        found = []
-        for video in ids:
-            try:
-                found.append(self.archive.shard(video))
-            except NoSuchVideo:
-                if all_of_them:
-                    raise
-        if not found:
-            raise NoSuchVideo(f"{self.archive.location}: the last video was taken out while it was asked about")
-        return found
 
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":
@@ -280,23 +271,13 @@ class Asker:
             steps.notes.append("no language model is configured; the question was decoupled by rules")
         return decouple.by_rules(question)
 
+    def _room(self, found: Found) -> ContextOptions:
+        """The budget of rows: one more for each chapter that a question about the whole gets."""
+        context = self.options.context
+        return context.model_copy(update={"rows": context.rows + found.chapters})
+
     def _looks(self, request: Request) -> bool:
         return request.visual or bool(request.det) or self.options.keyframes.method == "uniform"
-
-    def _encode(self, question: str, request: Request, choices: Sequence[str]) -> _Vectors:
-        """Every text of a question in one batch of each encoder."""
-        spoken = [request.asr] if request.asr else []
-        found = self.text_encoder.queries([question, *spoken, *request.det, *(f"{question} {c}" for c in choices)])
-        det, statements = 1 + len(spoken), 1 + len(spoken) + len(request.det)
-        looks = [*request.captions, *(f"a photo of {c}" for c in choices)]
-        seen = self.image_text_encoder.queries(looks) if self._looks(request) else found[:0]
-        cut = len(request.captions)
-        return _Vectors(
-            query_vectors(found[0], found[1] if spoken else None, list(found[det:statements])),
-            found[statements:],
-            seen[:cut],
-            seen[cut:],
-        )
 
     def _answer(self, task: Task, steps: _Steps) -> Draft:
         if draft := ordered(task):
@@ -326,9 +307,9 @@ def _ranked(found: Found, request: Request, question: str, weight: Mapping[str, 
     Taken in turns where the question is about what is seen, unless rows say most of what it asks; else rows first.
     """
     asked = sought(question)
-    best = max((covered(asked, terms(c.text), weight) for c in found.rows[:4]), default=0.0)
+    best = max((covered(asked, terms(c.text), weight) for c in found.rows[:FIRST]), default=0.0)
     if not request.visual or (best >= _SAYS and not found.joined):
-        return [*found.rows[:4], *interleaved(found.rows[4:], found.pictures)]
+        return [*found.rows[:FIRST], *interleaved(found.rows[FIRST:], found.pictures)]
     first, second = (found.rows, found.pictures) if request.asr else (found.pictures, found.rows)
     return interleaved(first, second)
 
@@ -337,7 +318,7 @@ def _passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joi
     """Each row of the evidence, and the pairs that belong together."""
     of = {id(c): e for e, c in merged}
     out = [
-        Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank, c.dense, _shown(c))
+        Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank, c.dense, c.affinity)
         for e, c in merged
     ]
     for j in joined:
@@ -346,13 +327,9 @@ def _passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joi
             about = a.text if b.kind == "frame" else f"{a.text} {b.text}"
             rank, dense = min(a.rank, b.rank), max(j.first.dense, j.second.dense)
             out.append(
-                Passage((a.id, b.id), j.link, b.kind, b.video, b.start, about, b.text, rank, dense, _shown(j.second))
+                Passage((a.id, b.id), j.link, b.kind, b.video, b.start, about, b.text, rank, dense, j.second.affinity)
             )
     return tuple(sorted(out, key=lambda p: p.rank))
-
-
-def _shown(candidate: Candidate) -> tuple[float, ...]:
-    return candidate.affinity if candidate.kind in ("frame", "detection") else ()
 
 
 def _checked(question: str, options: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ class ContextOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row that may become evidence.  ``affinity``: inner products with the options, see :class:`~.chat.Task`."""
+    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options."""
 
     kind: EvidenceKind
     video: str

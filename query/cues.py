@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ..store.words import STOP
 from .request import Order, Scope, TimeHint, When
-from .words import ABOUT, STOP
+from .words import ABOUT
 
 _CLOCK = re.compile(r"\b(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d)\b")
 _AMOUNT = re.compile(

@@ -18,10 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..store.encoders.coco import NAMES
 from ..store.engines import Options
 from ..store.errors import VidragError, one_line
+from ..store.words import STOP
 from . import cues, prompts
 from .chat import LanguageModel
 from .request import MOST_THINGS, Relation, Request, Scope, TimeHint, When
-from .words import STOP
 
 
 class DecoupleOptions(Options):
@@ -147,7 +147,8 @@ def _things(question: str) -> list[str]:
                 phrase.pop(0)
             if phrase and phrase[-1] not in _ABSTRACT and len(phrase[-1]) > 2:
                 found.append(" ".join(phrase))
-    known = [n for n in NAMES if re.search(rf"\b{re.escape(n)}(?:e?s)?\b", question.lower())]
+    lower = question.lower()
+    known = [n for n in NAMES if n in lower and re.search(rf"\b{re.escape(n)}(?:e?s)?\b", lower)]
     found += [n for n in known if not any(n in f for f in found)]
     return list(dict.fromkeys(found))[:MOST_THINGS]
 

@@ -14,6 +14,7 @@ from ..store.vectors import Vectors
 from . import hops
 from .context import Candidate
 from .ordering import holders
+from .outline import Outline, outline
 from .passages import Link
 from .request import Request
 from .retrieve import Hit, RetrieveOptions, may_be_used, retrieve, spread
@@ -21,6 +22,8 @@ from .rows import RowKind, RowSet
 from .visual import VisualIndex
 from .words import sought, terms
 
+FIRST = 4
+"""Rows found that come before any others."""
 EDGE = 0.15
 """Share of a video that counts as its beginning or its end; at least ten seconds."""
 
@@ -36,11 +39,15 @@ class Joined:
 
 @dataclass(slots=True)
 class Found:
-    """Candidates of each kind, best first, and which of them belong together."""
+    """Candidates of each kind, best first, and which of them belong together.
+
+    ``chapters``: so many of the rows stand for chapters and need room besides those that were found.
+    """
 
     rows: list[Candidate] = field(default_factory=list)
     pictures: list[Candidate] = field(default_factory=list)
     joined: list[Joined] = field(default_factory=list)
+    chapters: int = 0
 
     def keep(self, kinds: Sequence[EvidenceKind]) -> None:
         """Drops rows of other kinds, before they lead to anything else."""
@@ -54,30 +61,34 @@ def found_rows(
     request: Request,
     queries: dict[RowKind, Vectors],
     choices: Sequence[str],
-    statements: Vectors,
     options: RetrieveOptions,
     hop: hops.HopOptions,
 ) -> Found:
-    """Speech and text rows of a question, and chains of two; ``statements``: the question with each option, encoded."""
+    """Speech and text rows of a question, and chains of two."""
     asked = sought(question)
     also = [(t, 1.0 if request.order else 0.5) for c in choices if (t := terms(c))] if options.by_options else []
     hits = retrieve(rows, queries, asked, options, request.anchor, also, _favoured(rows, request))
     slides = _Slides()
     for hit in hits:
-        slides.add(hit.at, _candidate(rows, hit, statements))
+        slides.add(hit.at, _candidate(rows, hit))
     out = Found()
     usable = may_be_used(rows, options)
     whole = spread(np.flatnonzero(usable).tolist()) if request.scope == "whole" else []
-    even = [at for at in whole if len(rows.terms[at]) > 3][: options.summary]
+    parts = outline(rows, usable, options.chapters) if whole else Outline()
+    even = [at for at in whole if len(rows.terms[at]) > 3][: max(0, options.summary - len(parts.heads))]
     named = [at for _, at, _ in holders(choices, rows.spelt) if usable[at]] if request.order else []
     pairs = hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable)
-    for at in (
-        at for at in [*named, *even, *(p for c in pairs for p in (c.first, c.second))] if at not in slides.place
-    ):
-        slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0), statements))
+    chained = [p for c in pairs for p in (c.first, c.second)]
+    for at in (at for at in [*named, *parts.heads, *parts.more, *even, *chained] if at not in slides.place):
+        slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0)))
     out.joined = [Joined(slides.of(c.first), slides.of(c.second), "chain") for c in pairs]
     front = {id(c): c for c in [*map(slides.of, named), *(c for j in out.joined for c in (j.first, j.second))]}
     ahead = list(front.values())[: max(4, len(named))]
+    heads = list({id(c): c for c in map(slides.of, parts.heads)}.values())
+    if heads:
+        ahead += [c for c in slides.rows[:FIRST] if all(c is not a for a in ahead)]
+        ahead += [c for c in heads if all(c is not a for a in ahead)]
+    out.chapters = len({id(slides.of(at)) for at in (*parts.heads, *parts.more)})
     out.rows = [*ahead, *(c for c in slides.rows if all(c is not a for a in ahead))]
     return out
 
@@ -103,7 +114,7 @@ def in_time(request: Request, shard: Shard, start: float, end: float) -> bool:
     return False
 
 
-def _candidate(rows: RowSet, hit: Hit, statements: Vectors) -> Candidate:
+def _candidate(rows: RowSet, hit: Hit) -> Candidate:
     row = rows.rows[hit.at]
     shard = rows.shards[row.shard]
     return Candidate(
@@ -114,7 +125,6 @@ def _candidate(rows: RowSet, hit: Hit, statements: Vectors) -> Candidate:
         row.end,
         row.text,
         hit.score,
-        affinity=tuple(rows.affinity(hit.at, statements)),
         doubts=row.doubts,
         dense=hit.dense,
     )

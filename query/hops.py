@@ -6,7 +6,7 @@ the second hop asks with what the first row left open and with what it added.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..store.engines import Options
+from ..store.words import STOP
 from .likeness import Spelt, likeness, spelt, spelt_words
 from .rows import RowSet
-from .words import STOP, stems
+from .words import stems
 
 _SECONDS = 16
 """Rows tried as the second hop of what was misheard: those that hold most of the question."""
@@ -63,33 +64,31 @@ def chains(
     terms = list(dict.fromkeys(asked))
     if not options.most or len(terms) < 3 or len(rows.rows) < 2:
         return []
-    weight = np.array([rows.rarity(t) for t in terms])
-    weight /= weight.sum()
+    total = sum(rows.rarity(t) for t in terms)
+    worth = _Worth({t: rows.rarity(t) / total for t in terms})
     firsts = list(ranked[: options.first])
     named = _named(rows, firsts, names)
     found: list[Chain] = []
     for i, at in enumerate(firsts):
-        held = _holds(rows, at, terms)
-        open_terms = [t for t, h in zip(terms, held, strict=True) if not h]
-        added = [t for t in dict.fromkeys(rows.terms[at]) if t not in terms and rows.frequency[t] > 1]
-        if not open_terms or not added or not held.any():
+        held = worth.terms & rows.held[at]
+        open_terms = [t for t in terms if t not in held]
+        added = {t: rows.rarity(t) for t in rows.terms[at] if t not in worth.terms and rows.frequency[t] > 1}
+        if not open_terms or not added or not held:
             continue
-        tells = rows.lexical([*open_terms, *added])
-        for other in np.argsort(-tells, kind="stable")[:8].tolist():
-            if other == at or tells[other] <= 0 or not usable[other]:
+        all_added = sum(added.values())
+        for other in _best(rows.lexical([*open_terms, *added]), 8):
+            if other == at or not usable[other]:
                 continue
-            theirs = _holds(rows, other, terms)
-            links = [rows.rarity(t) for t in added if t in rows.terms[other]]
-            new = float(weight[theirs & ~held].sum())
-            if not links or new <= 0:
+            theirs = worth.terms & rows.held[other]
+            if theirs <= held or added.keys().isdisjoint(rows.held[other]):
                 continue
-            both = float(weight[theirs | held].sum())
-            gain = both - max(float(weight[held].sum()), float(weight[theirs].sum()))
-            link = sum(links) / sum(rows.rarity(t) for t in added)
-            if gain >= options.gain and link >= options.link and rows.rows[other].text != rows.rows[at].text:
-                found.append(Chain(at, other, both + float(named[i]) + 0.5 * link))
+            if worth.gain(held, theirs) < options.gain:
+                continue
+            link = sum(w for t, w in added.items() if t in rows.held[other]) / all_added
+            if link >= options.link and rows.rows[other].text != rows.rows[at].text:
+                found.append(Chain(at, other, worth(held | theirs) + float(named[i]) + 0.5 * link))
     if options.heard < 1:
-        found += _heard(rows, firsts, terms, weight, named, options, usable)
+        found += _heard(rows, firsts, terms, worth, named, options, usable)
     found.sort(key=lambda c: -c.score)
     best: dict[int, Chain] = {}
     for chain in found:
@@ -97,34 +96,68 @@ def chains(
     return list(best.values())[: options.most]
 
 
+class _Worth:
+    """How much of a question some of its terms are, by rarity; the same ones are added up once."""
+
+    def __init__(self, weight: Mapping[str, float]) -> None:
+        self.terms, self._weight = frozenset(weight), weight
+        self._known: dict[frozenset[str], float] = {}
+
+    def __call__(self, held: frozenset[str]) -> float:
+        if held not in self._known:
+            self._known[held] = sum(w for t, w in self._weight.items() if t in held)
+        return self._known[held]
+
+    def gain(self, one: frozenset[str], other: frozenset[str]) -> float:
+        """How much more both hold together than the better of them."""
+        return self(one | other) - max(self(one), self(other))
+
+
+def _best(scores: NDArray[np.float32], most: int) -> list[int]:
+    """The places of the best scores above 0, best first, of equal ones the first; without sorting all."""
+    at = np.flatnonzero(scores)
+    if len(at) > most:
+        own = scores[at]
+        at = at[own >= np.partition(own, -most)[-most]]
+    best: list[int] = at[np.argsort(-scores[at], kind="stable")][:most].tolist()
+    return best
+
+
 def _heard(
     rows: RowSet,
     firsts: Sequence[int],
     terms: Sequence[str],
-    weight: NDArray[np.float64],
+    worth: _Worth,
     named: NDArray[np.float32],
     options: HopOptions,
     usable: NDArray[np.bool_],
 ) -> list[Chain]:
-    """Chains of rows that say the same thing in other letters: what one was misheard to add, the other spells out."""
-    tells = rows.lexical(terms) * usable
-    seconds = [int(at) for at in np.argsort(-tells, kind="stable")[:_SECONDS] if tells[at] > 0]
-    added = [(i, phrase) for i, at in enumerate(firsts) for phrase in _phrases(rows.spelt[at].letters, terms)]
+    """Chains of rows that say the same thing in other letters: what one was misheard to add, the other spells out.
+
+    Only rows that another adds to are compared by sound, which is dear.
+    """
+    seconds = _best(rows.lexical(terms) * usable, _SECONDS)
+    holds = {at: worth.terms & rows.held[at] for at in {*firsts, *seconds}}
+    fit = {
+        (at, other)
+        for at in firsts
+        for other in seconds
+        if holds[at] and holds[other] and other != at and worth.gain(holds[at], holds[other]) >= options.gain
+    }
+    added = [
+        (i, phrase)
+        for i, at in enumerate(firsts)
+        if any((at, other) in fit for other in seconds)
+        for phrase in _phrases(rows.spelt[at].letters, terms)
+    ]
     like = likeness([phrase for _, phrase in added], [rows.spelt[at] for at in seconds])
-    holds = {at: _holds(rows, at, terms) for at in {*firsts, *seconds}}
     found = []
     for (i, _), row in zip(added, like, strict=True):
         at = firsts[i]
-        held = holds[at]
         for j in np.argsort(-row, kind="stable")[:2].tolist():
             other, link = seconds[j], float(row[j])
-            theirs = holds[other]
-            both, alone = float(weight[theirs | held].sum()), max(weight[held].sum(), weight[theirs].sum())
-            if link < options.heard or both - alone < options.gain or not held.any() or other == at:
-                continue
-            if not any(t in terms for t in rows.terms[other]) or rows.rows[other].text == rows.rows[at].text:
-                continue
-            found.append(Chain(at, other, both + float(named[i]) + 0.5 * link))
+            if link >= options.heard and (at, other) in fit and rows.rows[other].text != rows.rows[at].text:
+                found.append(Chain(at, other, worth(holds[at] | holds[other]) + float(named[i]) + 0.5 * link))
     return found
 
 
@@ -146,8 +179,3 @@ def _named(rows: RowSet, places: Sequence[int], names: Sequence[str]) -> NDArray
         return np.zeros(len(places), np.float32)
     found: NDArray[np.float32] = likeness([spelt(n) for n in names], [rows.spelt[p] for p in places]).mean(0)
     return found
-
-
-def _holds(rows: RowSet, at: int, terms: Sequence[str]) -> NDArray[np.bool_]:
-    has = set(rows.terms[at])
-    return np.array([t in has for t in terms])

@@ -33,6 +33,7 @@ def _sound(word: str) -> str:
     return word if word.isdigit() else jellyfish.metaphone(word)
 
 
+@lru_cache(maxsize=20_000)
 def spelt(text: str) -> Spelt:
     """``text`` ready to be compared; numbers are digits, English number words too."""
     return spelt_words(words(text))

@@ -21,8 +21,8 @@ class RetrieveOptions(Options):
     follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
     kind and at the times that the question names.  ``by_options``: look for the options as well, as votes beside the
     question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
-    ``summary``: rows spread evenly over the videos that a question about the whole gets besides.  ``all`` takes every
-    row, evenly spread, without retrieval.
+    ``chapters``: how many chapters a question about the whole gets rows of; ``summary``: the fewest rows that it gets
+    so, the others being spread evenly over the videos.  ``all`` takes every row, evenly spread, without retrieval.
     """
 
     method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
@@ -33,6 +33,7 @@ class RetrieveOptions(Options):
     prefer: float = Field(1.25, ge=1, le=10)
     by_options: bool = True
     doubtful: bool = False
+    chapters: int = Field(40, ge=0, le=1000)
     summary: int = Field(8, ge=0, le=1000)
 
 
@@ -49,20 +50,20 @@ class Hit:
 def query_vectors(question: Vectors, asr: Vectors | None, entities: Sequence[Vectors]) -> dict[RowKind, Vectors]:
     """The query vector of each kind, ``(dim,)``, as in Video-RAG (arXiv 2411.13093).
 
-    Speech: the normalised mean of the question and the speech request; screen text: that of the question and each
-    entity.
+    Speech: the normalised mean of the question and the speech request, where it is not the question's own words;
+    screen text: that of the question and each entity.
     """
     spoken = [question] if asr is None else [question, asr]
     return {"speech": _mean(spoken), "text": _mean([question, *entities])}
 
 
 def _mean(vectors: Sequence[Vectors]) -> Vectors:
-    return normalised(np.mean(vectors, axis=0))
+    return vectors[0] if len(vectors) == 1 else normalised(np.mean(vectors, axis=0))
 
 
 def may_be_used(rows: RowSet, options: RetrieveOptions) -> NDArray[np.bool_]:
     """Which rows are not too doubtful, bool ``(len(rows),)``."""
-    return np.array([options.doubtful or not r.doubts for r in rows.rows], bool)
+    return np.ones(len(rows.rows), bool) if options.doubtful else rows.trusted
 
 
 def retrieve(
@@ -86,7 +87,7 @@ def retrieve(
     if options.method == "all":
         return [Hit(at, 0.0, float(dense[at]), 0.0) for at in spread(np.flatnonzero(usable).tolist())]
     lexical = np.where(usable, rows.lexical(words), 0.0)
-    rankings: list[tuple[list[int], float]] = []
+    rankings: list[tuple[NDArray[np.int64], float]] = []
     if options.method in ("hybrid", "dense"):
         rankings.append((_ranking(dense, options.threshold), 1.0))
     if options.method in ("hybrid", "bm25"):
@@ -95,19 +96,20 @@ def retrieve(
             rankings.append((_ranking(np.where(usable, rows.lexical(terms), 0.0), 0.0)[:5], weight))
     boost = np.ones(len(rows.rows), np.float32)
     if anchor:
-        boost[[r.kind == anchor for r in rows.rows]] *= options.prefer
+        boost[rows.of(anchor)] *= options.prefer
     if favoured is not None:
         boost[favoured] *= options.prefer
-    fused: dict[int, float] = {}
+    fused, voted = np.zeros(len(rows.rows)), np.zeros(len(rows.rows), bool)
     for ranking, weight in rankings:
-        for rank, at in enumerate(ranking, 1):
-            fused[at] = fused.get(at, 0.0) + weight * float(boost[at]) / (options.rrf_k + rank)
-    order = sorted(fused, key=lambda at: (-fused[at], -dense[at], at))
+        fused[ranking] += weight * boost[ranking].astype(np.float64) / (options.rrf_k + 1 + np.arange(len(ranking)))
+        voted[ranking] = True
+    places = np.flatnonzero(voted)
+    order = places[np.lexsort((-dense[places], -fused[places]))].tolist()
     if len(order) < options.at_least:
-        near = [at for at in np.argsort(-dense, kind="stable").tolist() if usable[at] and at not in fused]
+        near = [at for at in np.argsort(-dense, kind="stable").tolist() if usable[at] and not voted[at]]
         order += near[: options.at_least - len(order)]
-    order = _various(rows, order)
-    return [Hit(at, fused.get(at, 0.0), float(dense[at]), float(lexical[at])) for at in order[: options.top_k]]
+    best = _various(rows, order, options.top_k)
+    return [Hit(at, float(fused[at]), float(dense[at]), float(lexical[at])) for at in best]
 
 
 def spread(places: Sequence[int]) -> list[int]:
@@ -116,19 +118,21 @@ def spread(places: Sequence[int]) -> list[int]:
     return [places[i] for i in sorted(range(len(places)), key=lambda i: int(f"{i:0{bits}b}"[::-1], 2))]
 
 
-def _various(rows: RowSet, order: Sequence[int]) -> list[int]:
-    """The same rows with those that say again what a better one says put last."""
+def _various(rows: RowSet, order: Sequence[int], most: int) -> list[int]:
+    """The first ``most`` of the same rows with those that say again what a better one says put last."""
     seen: set[tuple[str, ...]] = set()
     fresh: list[int] = []
     again: list[int] = []
     for at in order:
+        if len(fresh) == most:
+            break
         told = tuple(rows.terms[at])
         (again if told in seen else fresh).append(at)
         seen.add(told)
-    return [*fresh, *again]
+    return [*fresh, *again][:most]
 
 
-def _ranking(scores: NDArray[np.floating], above: float) -> list[int]:
+def _ranking(scores: NDArray[np.floating], above: float) -> NDArray[np.int64]:
     passing = np.flatnonzero(scores > above)
-    best: list[int] = passing[np.argsort(-scores[passing], kind="stable")].tolist()
+    best: NDArray[np.int64] = passing[np.argsort(-scores[passing], kind="stable")]
     return best

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,16 @@ class RowSet:
             found.setdefault((row.shard, row.kind), []).append(at)
         return {k: np.array(v, np.int64) for k, v in found.items()}
 
+    @cached_property
+    def trusted(self) -> NDArray[np.bool_]:
+        """Which rows nothing speaks against, bool ``(len(rows),)``."""
+        return np.array([not r.doubts for r in self.rows], bool)
+
+    def of(self, kind: RowKind) -> NDArray[np.int64]:
+        """The places of the rows of a kind."""
+        found = [places for (_, k), places in self._places.items() if k == kind]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
     def dense(self, queries: dict[RowKind, Vectors]) -> NDArray[np.float32]:
         """Inner product of each row with the query vector ``(dim,)`` of its kind, float32 ``(len(rows),)``.
 
@@ -63,33 +73,44 @@ class RowSet:
         :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
         """
         out = np.full(len(self.rows), -1.0, np.float32)
+        for kind, (places, vectors) in self._vectors.items():
+            out[places] = np.einsum("ij,j->i", vectors, queries[kind])  # a thread of BLAS would cost more than it saves
+        return out
+
+    @cached_property
+    def _vectors(self) -> dict[RowKind, tuple[NDArray[np.int64], Vectors]]:
+        """For each kind the places of the rows that have a vector, and these, ``(n, dim)``."""
+        found: dict[RowKind, list[tuple[NDArray[np.int64], Vectors]]] = {}
         for (i, kind), places in self._places.items():
             file = self.shards[i].vectors(kind, self.spec)
             if file is not None and file.rows == len(places):
-                out[places] = file.scores(queries[kind][None])[0]
-        return out
-
-    def affinity(self, at: int, queries: Vectors) -> list[float]:
-        """Inner products of ``queries`` ``(n, dim)`` with the stored vector of one row; empty where it has none."""
-        row = self.rows[at]
-        file = self.shards[row.shard].vectors(row.kind, self.spec)
-        if file is None or not len(queries):
-            return []
-        return [float(x) for x in queries @ file.vector(row.row)]
+                found.setdefault(kind, []).append((places, file.vectors()))
+        return {k: (np.concatenate([p for p, _ in v]), np.concatenate([x for _, x in v])) for k, v in found.items()}
 
     @cached_property
-    def _lexical(self) -> Any:
+    def _lexical(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """The rows that hold each term, ascending, and what it adds to the score of each."""
         import bm25s
 
         logging.getLogger("bm25s").setLevel(logging.WARNING)
         index = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
         index.index([t or ["\0"] for t in self.terms], show_progress=False, leave_progress=False)
-        return index
+        rows, scores, firsts = (index.scores[k] for k in ("indices", "data", "indptr"))
+        return {
+            t: (rows[firsts[i] : firsts[i + 1]], scores[firsts[i] : firsts[i + 1]])
+            for t, i in index.vocab_dict.items()
+            if t
+        }
 
     @cached_property
     def terms(self) -> list[list[str]]:
         """The terms of each row."""
         return [terms(r.text) for r in self.rows]
+
+    @cached_property
+    def held(self) -> list[frozenset[str]]:
+        """The same, each once."""
+        return [frozenset(t) for t in self.terms]
 
     @cached_property
     def spelt(self) -> list[Spelt]:
@@ -98,18 +119,23 @@ class RowSet:
 
     def lexical(self, query: Sequence[str]) -> NDArray[np.float32]:
         """BM25 of each row for the terms of a query (Robertson & Zaragoza, 2009), float32 ``(len(rows),)``."""
-        known = [t for t in dict.fromkeys(query) if t in self.frequency] if self.rows else []
+        known = [self._lexical[t] for t in dict.fromkeys(query) if t in self.frequency] if self.rows else []
         if not known:
             return np.zeros(len(self.rows), np.float32)
-        found: NDArray[np.float32] = self._lexical.get_scores(known)
-        return found
+        rows, scores = (np.concatenate(side) for side in zip(*known, strict=True))
+        return np.bincount(rows, scores, len(self.rows)).astype(np.float32)
 
     @cached_property
     def frequency(self) -> Counter[str]:
         """In how many rows each term stands."""
-        return Counter(t for row in self.terms for t in set(row))
+        return Counter(t for row in self.held for t in row)
+
+    @cached_property
+    def _rarity(self) -> dict[str, float]:
+        n = len(self.rows) + 1
+        return {t: math.log(1 + n / (1 + count)) / math.log(1 + n / 2) for t, count in self.frequency.items()}
 
     def rarity(self, term: str) -> float:
-        """How much a term tells: 1 for one that stands in no or one row, less for common ones."""
+        """How much a term tells: 1 for one that stands in one row, more for one in none, less for common ones."""
         n = len(self.rows) + 1
-        return math.log(1 + n / (1 + self.frequency[term])) / math.log(1 + n / 2) if n > 1 else 1.0
+        return self._rarity.get(term) or (math.log(1 + n) / math.log(1 + n / 2) if n > 1 else 1.0)

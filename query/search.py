@@ -22,13 +22,13 @@ from ..store.fingerprints import digest
 from ..store.index import KINDS, MEND, Kind
 from ..store.postings import DOUBTFUL, SCREEN, bm25
 from ..store.vectors import Vectors
-from . import words as words_module
+from ..store.words import STOP
 from .view import IndexLost, Place, Scored, View, look
 from .words import terms
 
 TERMS_ID = digest(
     [
-        sorted(words_module.STOP),
+        sorted(STOP),
         [terms(t) for t in ("Seventy-two cafés' running; it's 4719", "日本語 naïve ﬁles of the")],
     ]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,32 +85,28 @@ def features(task: Task) -> Features:
     told = [terms(p.answer) for p in passages]
     about = [set(terms(p.about)) for p in passages]
     texts = [spelt(p.answer) for p in passages]
-    heard = likeness([spelt(o) for o in options], texts)
-    named = _subject(task.subjects, [spelt(p.about) for p in passages])
     corrections = _corrections(passages, about)
     late = {earlier for earlier, _ in corrections}
-    fits = [covered(asked, t, task.weight) for t in about]
+    of = dict(zip(NAMES, np.moveaxis(out, -1, 0), strict=True))
+    if task.options:
+        of["heard"][:] = likeness([spelt(o) for o in options], texts)
+    of["covered"][:] = [covered(asked, t, task.weight) for t in about]
+    of["subject"][:] = _subject(task.subjects, [spelt(p.about) for p in passages])
+    of["dense"][:] = [max(0.0, p.dense) for p in passages]
+    of["outdated"][:] = [j in late for j in range(len(passages))]
+    of["rank"][:] = [1 / p.rank for p in passages]
+    of["written"][:] = [p.kind == "text" for p in passages]
+    of["asked"][:] = [p.kind == task.anchor for p in passages]
     for i, option in enumerate(options):
-        own = claimed(option, asked)
-        said = [covered(own, t, task.weight) for t in told]
-        for j, passage in enumerate(passages):
-            shown = passage.shown
-            lead = shown[i] - (sum(shown) - shown[i]) / max(1, len(shown) - 1) if shown else 0.0
-            out[i, j] = (
-                said[j],
-                heard[i, j],
-                fits[j],
-                named[j],
-                max(0.0, passage.dense),
-                _denied(option, passage.answer),
-                float(j in late),
-                max((said[e] for e, later in corrections if later == j), default=0.0),
-                1 / passage.rank,
-                lead if task.visual else 0.0,
-                float(bool(shown) and task.visual),
-                float(passage.kind == "text"),
-                float(passage.kind == task.anchor),
-            )
+        own, wanted = claimed(option, asked), words(option)
+        of["said"][i] = said = [covered(own, t, task.weight) for t in told]
+        of["denied"][i] = [_denied(wanted, p.answer) for p in passages]
+        for earlier, later in corrections:
+            of["was"][i, later] = max(of["was"][i, later], said[earlier])
+    for j, shown in enumerate(p.shown for p in passages) if task.visual else ():
+        if shown:
+            of["pictured"][:, j] = 1
+            of["shown"][:, j] = [x - (sum(shown) - x) / max(1, len(shown) - 1) for x in shown]
     return Features(out, passages)
 
 
@@ -121,8 +118,6 @@ def claimed(text: str, asked: Sequence[str]) -> list[str]:
 
 def covered(wanted: Sequence[str], has: Sequence[str] | set[str], weight: Mapping[str, float]) -> float:
     """Share of ``wanted`` terms found in ``has``, weighted by rarity; near misses of longer words count in part."""
-    from rapidfuzz import fuzz
-
     total = found = 0.0
     for term in wanted:
         w = weight.get(term, 1.0)
@@ -130,9 +125,15 @@ def covered(wanted: Sequence[str], has: Sequence[str] | set[str], weight: Mappin
         if term in has:
             found += w
         elif len(term) > 4 and not term.isdigit():
-            like = max((fuzz.ratio(term, h) for h in has if len(h) > 3), default=0.0)
-            found += w * 0.7 if like >= 80 else 0.0
+            found += w * 0.7 if any(_alike(term, h) for h in has if len(h) > 3) else 0.0
     return found / total if total else 0.0
+
+
+@lru_cache(maxsize=50_000)
+def _alike(term: str, other: str) -> bool:
+    from rapidfuzz import fuzz
+
+    return abs(len(term) - len(other)) <= 2 + len(term) // 2 and bool(fuzz.ratio(term, other) >= 80)
 
 
 def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.float32]:
@@ -150,26 +151,30 @@ def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.floa
     return out
 
 
-def _denied(option: str, text: str) -> float:
-    wanted = words(option)
-    for match in _AFTER_NOT.finditer(text):
-        held = words(match[1])
-        if wanted and held[: len(wanted)] == wanted:
-            return 1.0
-    return 0.0
+def _denied(wanted: Sequence[str], text: str) -> bool:
+    """Whether a text says "not <option>", of which ``wanted`` are the words."""
+    held = (words(m[1]) for m in _AFTER_NOT.finditer(text)) if wanted else ()
+    return any(h[: len(wanted)] == wanted for h in held)
+
+
+@lru_cache(maxsize=20_000)
+def _put_right(text: str) -> tuple[bool, frozenset[str]]:
+    """Whether a row says that something was wrong, and the first term of each thing that it says is not so."""
+    denied = (terms(m[1])[:1] for m in _AFTER_NOT.finditer(text))
+    return bool(_CORRECTS.search(text)), frozenset(t for first in denied for t in first)
 
 
 def _corrections(passages: Sequence[Passage], about: Sequence[set[str]]) -> set[tuple[int, int]]:
     """Pairs of passages of which the later corrects the earlier: it says nearly the same, and that it was wrong."""
     out = set()
-    for i, p in enumerate(passages):
-        for j, q in enumerate(passages):
+    for j, q in enumerate(passages):
+        corrects, denied = _put_right(q.answer)
+        for i, p in enumerate(passages) if denied or corrects else ():
             if q.video != p.video or q.start <= p.start or q.kind != p.kind or not about[i]:
                 continue
             alike = len(about[i] & about[j]) / len(about[i])
             if alike < 0.5 or not (about[i] - about[j] or about[j] - about[i]):
                 continue
-            denies = any((held := terms(m[1])[:1]) and set(held) <= about[i] for m in _AFTER_NOT.finditer(q.answer))
-            if denies or _CORRECTS.search(q.answer):
+            if corrects or not denied.isdisjoint(about[i]):
                 out.add((i, j))
     return out

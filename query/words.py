@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-STOP = frozenset(
-    "a an the this that these those and or but if of in on at to from by with for as into onto about over under "
-    "than then is are was were be been being am do does did done has have had having will would shall should can "
-    "could may might must i you he she it we they me him her us them my your his its our their mine yours who whom "
-    "whose which what when where why how there here not no nor so too very just also both each any some such own "
-    "same all most more many much one's s t during while after before between up down out off again once only "
-    "other".split()
-)
+from ..store.words import STOP, plain, split
+
 ABOUT = frozenset(
     "video clip film movie footage recording speaker narrator presenter say says said mention mentions mentioned "
     "talk talks talked tell tells told show shows shown showing see seen appear appears appeared visible screen "
@@ -23,8 +15,8 @@ ABOUT = frozenset(
     "according exactly really happen happens happened kind type".split()
 )
 """Words about the video itself: they say where to look, not what for."""
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+_KEPT = 20_000
+"""Texts whose words are kept: rows come back for question after question, one question is looked at from all sides."""
 
 
 @lru_cache(maxsize=1)
@@ -44,21 +36,23 @@ def digits(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words in order, lower case; scripts without spaces are split into characters."""
-    out = []
-    for match in _WORD.finditer(digits(unicodedata.normalize("NFKC", text).lower())):
-        word = match[0]
-        if _CJK.search(word):
-            out += list(word)
-        else:
-            out.append(re.sub(r"['’]s?$|['’]", "", word))
-    return [w for w in out if w]
+    return list(_words(text))
+
+
+@lru_cache(maxsize=_KEPT)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(split(digits(plain(text))))
 
 
 def terms(text: str) -> list[str]:
     """Stems of the words that carry meaning; of all words where none does."""
-    found = words(text)
-    kept = [w for w in found if w not in STOP] or found
-    return stems(kept)
+    return list(_terms(text))
+
+
+@lru_cache(maxsize=_KEPT)
+def _terms(text: str) -> tuple[str, ...]:
+    found = _words(text)
+    return tuple(stems([w for w in found if w not in STOP] or found))
 
 
 def stems(found: Sequence[str]) -> list[str]:
@@ -69,6 +63,10 @@ def stems(found: Sequence[str]) -> list[str]:
 
 def sought(question: str) -> list[str]:
     """The terms of a question that a row which answers it would hold: no words about the video itself."""
-    about = {str(t) for t in _stemmer().stemWords(sorted(ABOUT))}
-    found = terms(question)
-    return [t for t in found if t not in about] or found
+    found = _terms(question)
+    return [t for t in found if t not in _about()] or list(found)
+
+
+@lru_cache(maxsize=1)
+def _about() -> frozenset[str]:
+    return frozenset(str(t) for t in _stemmer().stemWords(sorted(ABOUT)))

@@ -45,6 +45,7 @@ class Archive:
         self.backend, self.location = backend, backend.location
         self._open: OrderedDict[str, Shard] = OrderedDict()
         self._keep_open, self._named = keep_open, named
+        self._held: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, tuple[tuple[int, ...], list[int]]] = {}
         self._lock = RLock()
 
@@ -90,10 +91,15 @@ class Archive:
         return [n for n in self.backend.list("videos") if _VIDEO_ID.fullmatch(n) and self._has(n)]
 
     def _has(self, video: str) -> bool:
+        stamp = self.backend.stamp(f"videos/{video}")
+        if stamp is not None and self._held.get(video) == stamp:
+            return True
         names = self.backend.list(f"videos/{video}")
         if not any(manifests.manifest_version(n) for n in names):
             return False
         if any(n.endswith((".parquet", ".faiss")) for n in names):
+            if stamp is not None:
+                self._held[video] = stamp
             return True
         try:  # nothing was found in it, or it was taken out
             return self.manifest(video) is not None

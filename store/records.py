@@ -128,6 +128,32 @@ class FrameLabels:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A stored row by what it is and when, so that it is found again however rows are numbered."""
+
+    kind: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of a video; all of them together cover it without a gap.
+
+    ``title_from`` says what named it: text on ``screen``, a sentence of ``speech``, what the ``picture`` shows, or
+    ``none``.  ``terms``: words that tell it from the other chapters, the most telling first.  ``moments``: rows of
+    speech and text that stand for it, best first.
+    """
+
+    start: float
+    end: float
+    title: str
+    title_from: str = "none"
+    terms: tuple[str, ...] = ()
+    moments: tuple[Moment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """One row that an answer may cite.
 

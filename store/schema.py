@@ -16,13 +16,14 @@ import pyarrow.parquet as pq
 
 from .backend import machine_errors, storage_errors
 from .errors import ArchiveDamaged, StorageError
-from .records import Detection, Frame, FrameLabels, Label, Segment, TextTrack, Word
+from .records import Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, TextTrack, Word
 
 _F64, _F32, _STR = pa.float64(), pa.float32(), pa.string()
 _BOX = pa.list_(_F32, 4)
 _WORD = pa.struct([("start", _F64), ("end", _F64), ("text", _STR), ("probability", _F32)])
 _LABEL = pa.struct([("name", _STR), ("score", _F32)])
 _DETECTION = pa.struct([("label", _STR), ("score", _F32), ("box", _BOX)])
+_MOMENT = pa.struct([("kind", _STR), ("start", _F64), ("end", _F64)])
 _EVIDENCE = pa.struct(
     [
         *((n, _STR) for n in ("id", "kind", "video", "name")),
@@ -36,7 +37,10 @@ _EVIDENCE = pa.struct(
 )
 _HEAD = [("video", pa.dictionary(pa.int32(), _STR)), ("row", pa.int32()), ("start", _F64), ("end", _F64)]
 
-VERSIONS: Mapping[str, int] = {"speech": 1, "text": 1, "frames": 1, "labels": 1, "ledger": 1, "answers": 1}
+VERSIONS: Mapping[str, int] = {
+    **dict.fromkeys(("speech", "text", "frames", "labels", "chapters"), 1),
+    **dict.fromkeys(("ledger", "answers"), 1),
+}
 """Raised when a column changes its meaning; part of each fingerprint, so that old cells are computed again."""
 
 SCHEMAS: Mapping[str, pa.Schema] = {
@@ -70,6 +74,15 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("caption", _STR),
             ("labels", pa.list_(_LABEL)),
             ("detections", pa.list_(_DETECTION)),
+        ]
+    ),
+    "chapters": pa.schema(
+        [
+            *_HEAD,
+            ("title", _STR),
+            ("title_from", _STR),
+            ("terms", pa.list_(_STR)),
+            ("moments", pa.list_(_MOMENT)),
         ]
     ),
     "ledger": pa.schema(
@@ -127,7 +140,13 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 
 ``ledger`` rows end as status ``ok``, ``none``, ``failed`` or ``kept`` (an earlier run had done the cell)."""
 
-_RECORDS: Mapping[str, type] = {"speech": Segment, "text": TextTrack, "frames": Frame, "labels": FrameLabels}
+_RECORDS: Mapping[str, type] = {
+    "speech": Segment,
+    "text": TextTrack,
+    "frames": Frame,
+    "labels": FrameLabels,
+    "chapters": Chapter,
+}
 
 
 def to_table(kind: str, video: str, records: Sequence[Any], first_row: int = 0) -> pa.Table:
@@ -159,6 +178,8 @@ def _rich(name: str, value: Any) -> Any:
         return tuple(Label(**v) for v in value or ())
     if name == "detections":
         return tuple(Detection(v["label"], v["score"], tuple(v["box"])) for v in value or ())
+    if name == "moments":
+        return tuple(Moment(**m) for m in value or ())
     return tuple(value) if isinstance(value, list) else value
 
 

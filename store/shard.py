@@ -16,7 +16,7 @@ from .backend import Backend, machine_errors
 from .encoders import EncoderSpec, check_space
 from .errors import ArchiveDamaged, StorageError, one_line
 from .manifest import Manifest
-from .records import Cell, Frame, FrameLabels, Segment, StoredFile, TextTrack
+from .records import Cell, Chapter, Frame, FrameLabels, Segment, StoredFile, TextTrack
 from .vectors import VectorFile
 
 MEND = "'vidrag verify' sets it aside, then 'vidrag ingest' makes it again (re-ingest)"
@@ -61,7 +61,7 @@ class Shard:
     def video(self) -> str:
         return self.manifest.video
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.manifest.name
 
@@ -92,6 +92,11 @@ class Shard:
     @cached_property
     def labels(self) -> list[FrameLabels]:
         return self._records("frame_vectors", "labels")
+
+    @cached_property
+    def chapters(self) -> list[Chapter]:
+        """Empty for a video that was indexed before there were chapters, too."""
+        return self._records("chapters", "chapters")
 
     @cached_property
     def frames(self) -> list[Frame]:

@@ -105,8 +105,8 @@ class VectorFile:
     def scores(self, queries: Vectors) -> Vectors:
         """Inner products of every query with every row, float32 ``(n_queries, rows)``."""
         out = np.zeros((len(queries), self.rows), np.float32)
-        scores, rows = self.search(queries, self.rows)
-        np.put_along_axis(out, rows, scores, axis=1)
+        for own, found, rows in zip(out, *self.search(queries, self.rows), strict=True):
+            own[rows] = found
         return out
 
     def vector(self, row: int) -> Vectors:

@@ -10,7 +10,7 @@ from vidrag.store import vectors
 from vidrag.store.archive import Archive, stored
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.manifest import Manifest, Source
-from vidrag.store.records import Cell, Detection, Frame, FrameLabels, Label, Segment, TextTrack, Word
+from vidrag.store.records import Cell, Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, TextTrack, Word
 from vidrag.store.schema import TableWriter
 
 SPEC = EncoderSpec("test", "0123456789abcdef", 8)
@@ -28,7 +28,11 @@ LABELS = [
     FrameLabels(0.0, 1.0, "a photo of a cat", (Label("cat", 0.5),), (Detection("cat", 0.25, (0.0, 0.25, 0.5, 1.0)),)),
     *(FrameLabels(float(i), i + 1.0, "") for i in range(1, 5)),
 ]
-RECORDS = {"speech": SPEECH, "text": TEXT, "frames": FRAMES, "labels": LABELS}
+CHAPTERS = [
+    Chapter(0.0, 4.0, "Locker code: 4719", "screen", ("locker", "日本語"), (Moment("text", 0.0, 8.0),)),
+    Chapter(4.0, 9.0, ""),
+]
+RECORDS = {"speech": SPEECH, "text": TEXT, "frames": FRAMES, "labels": LABELS, "chapters": CHAPTERS}
 
 
 def source(name: str = "talk.mp4", content: bytes = b"a video") -> Source:
@@ -87,4 +91,5 @@ def publish_all(archive: Archive, of: Source, fingerprint: str = "e" * 16) -> Ma
         add("speech_vectors", "speech.faiss")
         add("text_vectors", "text.faiss")
         add("frame_vectors", "frames.faiss", "labels")
+        add("chapters", "chapters")
         return archive.publish(of, cells, staged)

@@ -177,7 +177,7 @@ def test_a_changed_file_reruns_speech_only_and_a_removed_one_goes_back(clip: Pat
         path.write_text(TALK.replace("What people wrote.", text))
         engines = Local()
         found = ingest_video(clip, archive, engines)
-        assert status(found) == only("ok", *SOUND)
+        assert status(found) == only("ok", *SOUND, "chapters")
         assert set(engines.calls) == {"text_encoder"}
         assert heard(archive, found) == [text, "[Music]"]
     path.write_text(TALK)
@@ -223,7 +223,8 @@ def test_where_there_are_none_the_option_changes_nothing(clip: Path, archive: Ar
 @pytest.mark.parametrize(
     ("option", "again"),
     [("asr.beam_size=1", ()), ("speech.pause_s=2", ()), ("speech.language=en", ()), ("subtitles.language=en", ()),
-     ("run.strict=true", ("frames", "text", "frame_vectors", "text_vectors")), ("subtitles.sentence_s=5", SOUND)],
+     ("run.strict=true", ("frames", "text", "frame_vectors", "text_vectors", "chapters")),
+     ("subtitles.sentence_s=5", (*SOUND, "chapters"))],
 )  # fmt: skip
 def test_an_option_reaches_subtitles_only_where_it_matters(
     option: str, again: tuple[str, ...], clip: Path, archive: Archive

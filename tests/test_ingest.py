@@ -46,7 +46,11 @@ def test_everything_is_found_and_stored(clip: Path, archive: Archive) -> None:
         stored = shard.vectors(kind, SPEC)
         assert stored is not None
         assert stored.rows == rows
-    assert {o.rows for o in outcomes if o.stage in ("speech", "speech_vectors", "text")} == {1}
+    assert [(c.start, c.end, c.title, c.title_from) for c in shard.chapters] == [
+        (0, pytest.approx(1, abs=0.11), "Seats: 12", "screen")
+    ]
+    assert [m.kind for m in shard.chapters[0].moments] == ["text", "speech"]
+    assert {o.rows for o in outcomes if o.stage in ("speech", "speech_vectors", "text", "chapters")} == {1}
     assert list(archive.backend.root.rglob(".tmp-*")) == []  # type: ignore[attr-defined]
 
 
@@ -62,26 +66,28 @@ def test_a_second_run_does_nothing(clip: Path, archive: Archive) -> None:
 
 VISUAL = ("frames", "text", "frame_vectors", "text_vectors")
 SOUND = ("speech", "speech_vectors")
+CHAPTERS = ("chapters",)  # reads them all
 DEPENDS = {
     "media.max_pixels=1000000": STAGES,
     "media.stall_s=30": (),
     "media.memory_mb=2000": (),
-    "sampling.rate=1": VISUAL,
-    "sampling.jpeg_quality=70": VISUAL,
-    "reading.min_confidence=0.5": ("text", "text_vectors"),
-    "tracks.bridge=2": ("text", "text_vectors"),
-    "ocr.detect_side=400": ("text", "text_vectors"),
+    "sampling.rate=1": VISUAL + CHAPTERS,
+    "sampling.jpeg_quality=70": VISUAL + CHAPTERS,
+    "reading.min_confidence=0.5": ("text", "text_vectors", "chapters"),
+    "tracks.bridge=2": ("text", "text_vectors", "chapters"),
+    "ocr.detect_side=400": ("text", "text_vectors", "chapters"),
     "ocr.threads=2": (),
-    "speech.pause_s=2": SOUND,
-    "speech.language=en": SOUND,
+    "speech.pause_s=2": SOUND + CHAPTERS,
+    "speech.language=en": SOUND + CHAPTERS,
     "subtitles.use=never": (),
-    "asr.beam_size=1": SOUND,
+    "asr.beam_size=1": SOUND + CHAPTERS,
     "asr.threads=2": (),
-    "image_text_encoder.labels=3": ("frame_vectors",),
+    "image_text_encoder.labels=3": ("frame_vectors", "chapters"),
     "text_encoder.threads=2": (),
     "retrieve.threshold=0.5": (),
     "pools.any.workers=2": (),
-    "run.strict=true": (*VISUAL, *SOUND),
+    "run.strict=true": (*VISUAL, *SOUND, *CHAPTERS),
+    "chapters.shortest_s=20": CHAPTERS,
 }
 
 
@@ -92,7 +98,8 @@ def test_an_option_reaches_exactly_what_depends_on_it(option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["sampling.rate=1", "tracks.bridge=2", "asr.beam_size=1", "image_text_encoder.labels=3"]
+    "option",
+    ["sampling.rate=1", "tracks.bridge=2", "asr.beam_size=1", "image_text_encoder.labels=3", "chapters.shortest_s=20"],
 )
 def test_a_changed_option_reruns_its_stages_only(option: str, clip: Path, archive: Archive) -> None:
     """And going back to the old value needs no work: its cells are still there."""
@@ -163,9 +170,11 @@ def test_two_contents_under_one_name_are_two_videos(archive: Archive, tmp_path: 
 def test_a_group_does_its_part_and_the_other_the_rest(group: str, clip: Path, archive: Archive) -> None:
     other = {"visual": "sound", "sound": "visual"}[group]
     first = {o.stage: o.status for o in ingest_video(clip, archive, Local(), group)}
-    assert set(first) == {"media", *(VISUAL if group == "visual" else SOUND)}
+    assert set(first) == {"media", *(VISUAL if group == "visual" else SOUND), "chapters"}
+    assert first.pop("chapters") == "skipped"
     assert set(first.values()) == {"ok"}
     second = {o.stage: o.status for o in ingest_video(clip, archive, Local(), other)}
     assert second.pop("media") == "kept"
+    assert second["chapters"] == "ok"
     assert set(second.values()) == {"ok"}
     assert status(ingest_video(clip, archive, Local())) == dict.fromkeys(STAGES, "kept")

@@ -112,7 +112,9 @@ def test_everything_published_is_read(archive: Archive) -> None:
     assert [shard.jpeg(i) for i in range(len(FRAMES))] == [f.jpeg for f in FRAMES]
     rows = {kind: file.rows for kind in ("speech", "text", "frames") if (file := shard.vectors(kind, SPEC))}
     assert rows == {"speech": len(SPEECH), "text": len(TEXT), "frames": len(FRAMES)}
-    assert set(shard.status()) == {"speech", "text", "frames", "speech_vectors", "text_vectors", "frame_vectors"}
+    assert set(shard.status()) == {
+        *("speech", "text", "frames", "speech_vectors", "text_vectors", "frame_vectors", "chapters")
+    }
     for row in (-1, len(FRAMES)):
         with pytest.raises(IndexError):
             shard.jpeg(row)

@@ -17,6 +17,7 @@ READS: dict[str, Callable[[Shard], object]] = {
     "text.parquet": lambda s: s.text,
     "frames.parquet": lambda s: s.frames,
     "labels.parquet": lambda s: s.labels,
+    "chapters.parquet": lambda s: s.chapters,
     "speech.faiss": lambda s: s.vectors("speech", SPEC),
     "text.faiss": lambda s: s.vectors("text", SPEC),
     "frames.faiss": lambda s: s.vectors("frames", SPEC),

@@ -14,7 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_tools import FRAMES, RECORDS, SPEECH, table
 from vidrag.store.errors import ArchiveDamaged
-from vidrag.store.records import Detection, Frame, FrameLabels, Label, Segment, Span, TextTrack, Word, clock
+from vidrag.store.records import (
+    Chapter,
+    Detection,
+    Frame,
+    FrameLabels,
+    Label,
+    Moment,
+    Segment,
+    Span,
+    TextTrack,
+    Word,
+    clock,
+)
 from vidrag.store.schema import SCHEMAS, VERSIONS, TableWriter, from_table, open_parquet, to_table
 
 seconds = st.floats(0, 1e6)
@@ -54,6 +66,15 @@ STRATEGIES: dict[str, Any] = {
         several(st.builds(Detection, st.text(), single, boxes)),
     ),
 }
+STRATEGIES["chapters"] = st.builds(
+    Chapter,
+    seconds,
+    seconds,
+    st.text(),
+    st.text(max_size=5),
+    several(st.text(max_size=5)),
+    several(st.builds(Moment, st.text(max_size=5), seconds, seconds)),
+)
 KINDS = sorted(STRATEGIES)
 
 

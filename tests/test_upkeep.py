@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from media_files import with_tone
+from vidrag.ingest.stages import STAGES
 from vidrag.store.archive import Archive
 from world import World
 
@@ -67,7 +68,9 @@ def test_a_sound_archive_verifies_and_stays_as_it_is(world: World) -> None:
     assert files(world) == before
 
 
-@pytest.mark.parametrize("pattern", ["speech-*.parquet", "speech-*.faiss", "frames-*.parquet", "labels-*.parquet"])
+@pytest.mark.parametrize(
+    "pattern", ["speech-*.parquet", "speech-*.faiss", "frames-*.parquet", "labels-*.parquet", "chapters-*.parquet"]
+)
 def test_a_flipped_bit_is_found_set_aside_and_made_again(world: World, pattern: str) -> None:
     path = one_file(world, pattern)
     flip(path)
@@ -81,7 +84,7 @@ def test_a_flipped_bit_is_found_set_aside_and_made_again(world: World, pattern: 
     told(world, "ingest", "archive", "in", "--no-ray", code=3)
     assert told(world, "verify", "archive")["damage"] == []
     shards = list(Archive.open(world.root / "archive").shards())
-    assert all(len(s.status()) == 7 for s in shards) and all(s.speech for s in shards)
+    assert all(len(s.status()) == len(STAGES) for s in shards) and all(s.speech for s in shards)
 
 
 def test_a_damaged_newest_manifest_gives_way_to_the_one_before(world: World) -> None:
@@ -91,7 +94,7 @@ def test_a_damaged_newest_manifest_gives_way_to_the_one_before(world: World) -> 
     assert [Path(d["key"]).name for d in found["damage"]] == [path.name]
     assert told(world, "verify", "archive")["damage"] == []
     told(world, "ingest", "archive", "in", "--no-ray", code=3)
-    assert all(len(s.status()) == 7 for s in Archive.open(world.root / "archive").shards())
+    assert all(len(s.status()) == len(STAGES) for s in Archive.open(world.root / "archive").shards())
 
 
 def test_a_missing_file_is_damage(world: World) -> None:
@@ -117,7 +120,7 @@ def test_results_of_earlier_options_are_collected_after_the_grace_period(world: 
     assert {k for k in gone["removed"] if "frames-" in k} == {f"videos/{n[7:]}" for n in now - left if "frames-" in n}
     assert told(world, "verify", "archive")["damage"] == []
     shards = list(Archive.open(world.root / "archive").shards())
-    assert all(len(s.manifest.cells) == 7 for s in shards)
+    assert all(len(s.manifest.cells) == len(STAGES) for s in shards)
     assert told(world, "gc", "archive", "--grace", "0s")["removed"] == []
 
 
@@ -148,6 +151,7 @@ def test_an_exported_archive_answers_alike(world: World) -> None:
     assert [r["names"] for r in told(world, "ls", "copy")] == [["two.mp4"]]
     assert told(world, "verify", "copy")["damage"] == []
     one, other = (told(world, "show", a, "two.mp4") for a in ("archive", "copy"))
+    assert one["chapters"] == other["chapters"] != []
     assert one["transcript"] == other["transcript"] and one["pictures"] == other["pictures"]
     assert world.run("export", "archive", "archive").returncode == 2
     assert world.run("export", "archive", "x", "--format", "pdf").returncode == 2
@@ -156,7 +160,7 @@ def test_an_exported_archive_answers_alike(world: World) -> None:
 def test_rows_are_exported_as_lines_and_subtitles(world: World) -> None:
     assert world.run("export", "archive", "rows", "--format", "jsonl").returncode == 0
     rows = [json.loads(x) for x in (world.root / "rows" / "one.jsonl").read_text().splitlines()]
-    assert {r["kind"] for r in rows} == {"speech", "frame"} and {r["name"] for r in rows} == {"one.mp4"}
+    assert {r["kind"] for r in rows} == {"speech", "frame", "chapter"} and {r["name"] for r in rows} == {"one.mp4"}
     assert world.run("export", "archive", "subs", "--format", "srt").returncode == 0
     text = (world.root / "subs" / "one.srt").read_text()
     assert text.startswith("1\n00:00:00,000 --> 00:00:0") and "beep" in text
@@ -186,7 +190,11 @@ def test_a_dry_run_says_what_is_missing_and_does_nothing(world: World) -> None:
     told(world, "ingest", "archive", "in", "--no-ray", code=3)
     assert told(world, "ingest", "archive", "in", "--dry-run")["up_to_date"] == 3
     other = told(world, "ingest", "archive", "in", "--dry-run", "--set", "asr.word=boop")
-    assert {s: other["cells"][s] for s in ("speech", "speech_vectors")} == {"speech": 3, "speech_vectors": 3}
+    assert {s: other["cells"][s] for s in ("speech", "speech_vectors", "chapters")} == dict.fromkeys(
+        ("speech", "speech_vectors", "chapters"), 3
+    )
+    chapters = told(world, "ingest", "archive", "in", "--dry-run", "--set", "chapters.most=7")
+    assert (chapters["cells"]["chapters"], chapters["cells"]["frames"]) == (3, 1)  # the third file is no video
     assert other["partly"] == 2 and other["new"] == 1
     assert {n: d for n, d in files(world).items() if n in before} == before
 

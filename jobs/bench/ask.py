@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...query.asker import Asker
-from ...query.decouple import by_rules
 from . import machine, spread
+from .query import Recorder
 
 _PARTS = ("vidrag.query.asker", "vidrag.jobs.build", "vidrag.jobs.cli.ask_commands", "typer", "pydantic")
 _LIBRARIES = (
@@ -53,18 +53,19 @@ def _wall(command: Sequence[str]) -> float:
 
 
 def _warm(asker: Asker, questions: Sequence[str]) -> dict[str, Any]:
-    """Each further question, and encoding the same texts beside it."""
+    """Each further question, and encoding alone the texts that it encoded."""
+    text, picture = Recorder(asker.text_encoder), Recorder(asker.image_text_encoder)
+    asker.text_encoder, asker.image_text_encoder = text, picture
     asker.ask(questions[0])
     asked, encoded = [], []
     for question in questions[1:]:
+        text.batches, picture.batches = [], []
         began = time.perf_counter()
         asker.ask(question)
         asked.append(time.perf_counter() - began)
-        request = by_rules(question)
         began = time.perf_counter()
-        asker.text_encoder.queries([question, request.asr or question, *request.det])
-        if request.visual or request.det:
-            asker.image_text_encoder.queries(list(request.captions))
+        text.again()
+        picture.again()
         encoded.append(time.perf_counter() - began)
     ratios = [a / b for a, b in zip(asked, encoded, strict=True)]
     return {

@@ -36,7 +36,7 @@ class ClusterOptions(Options):
     start_s: float = Field(10.0, ge=0)
     node_days: float = Field(30.0, gt=0)
     repair_s: float = Field(600.0, ge=0)
-    requests: int = Field(22, ge=0)
+    requests: int = Field(24, ge=0)
     requests_per_s: float = Field(3500.0, gt=0)
     sample: int = Field(400_000, ge=1000)
     seed: int = 1
@@ -98,6 +98,6 @@ def simulate(options: ClusterOptions) -> dict[str, Any]:
         "driver_busy": round(options.dispatch_ms / 1000 * tasks / last, 3),
         "store_writes_per_s": round(options.requests * videos / last, 1),
         "store_busy": round(options.requests * videos / last / options.requests_per_s, 3),
-        "ledger_rows": 7 * videos,
+        "ledger_rows": len(CPU) * videos,
         "gap_is": "driver" if dispatch >= gap else "store",
     }

@@ -18,6 +18,7 @@ import numpy as np
 
 from ...query.asker import Asker
 from ...query.decouple import by_rules
+from ...query.encoding import own_request
 from ...query.retrieve import RetrieveOptions, query_vectors, retrieve
 from ...query.rows import RowSet
 from ...query.words import sought
@@ -95,8 +96,9 @@ def beside_published(
 def ours(encoder: TextEncoder, held: RowSet, question: str) -> int:
     """What :func:`published` does, over stored vectors, and words beside them; how many rows are found."""
     request = by_rules(question)
-    found = encoder.queries([question, request.asr] if request.asr else [question])
-    vectors = query_vectors(found[0], found[1] if request.asr else None, [])
+    spoken = own_request(question, request)
+    found = encoder.queries([question, *spoken])
+    vectors = query_vectors(found[0], found[1] if spoken else None, [])
     return len(retrieve(held, vectors, sought(question), RetrieveOptions(), request.anchor))
 
 
@@ -119,7 +121,7 @@ def published(encoder: TextEncoder, documents: Sequence[str], question: str) -> 
     return int(limits[-1])
 
 
-class _Recorder:
+class Recorder:
     """An encoder that notes what it is asked to encode."""
 
     def __init__(self, encoder: Any) -> None:
@@ -142,7 +144,7 @@ class _Recorder:
 
 def warm(asker: Asker, questions: Sequence[str]) -> dict[str, Any]:
     """CPU of a question after the first over encoding alone: of the question, and of all that its steps encode."""
-    text, picture = _Recorder(asker.text_encoder), _Recorder(asker.image_text_encoder)
+    text, picture = Recorder(asker.text_encoder), Recorder(asker.image_text_encoder)
     asker.text_encoder, asker.image_text_encoder = text, picture
     for question in questions[:5]:
         asker.ask(question)

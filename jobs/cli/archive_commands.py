@@ -12,7 +12,7 @@ import typer
 from .app import ArchivePath, AsJson
 
 if TYPE_CHECKING:
-    from ...store.records import Cell
+    from ...store.records import Cell, Chapter
     from ...store.shard import Shard
 
 
@@ -60,7 +60,7 @@ def show(
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="Id, start of an id, or file name.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in the index of one video: transcript, text on screen, frames and labels, with times."""
+    """Show what is in the index of one video: chapters, transcript, text on screen, frames and labels, with times."""
     from ...store.archive import Archive
 
     opened = Archive.open(archive)
@@ -89,6 +89,7 @@ def _everything(shard: Shard) -> dict[str, object]:
             }
             for s, c in shard.status().items()
         },
+        "chapters": plain(list(shard.chapters)),
         "transcript": plain(list(shard.speech)),
         "screen": plain(list(shard.text)),
         "pictures": frames,
@@ -122,12 +123,18 @@ def _print(shard: Shard) -> None:
         )
         rows = max((f.rows for f in cell.files), default=0)
         print(f"  {printable(stage):14} {cell.status:6} {rows or '':>6}  {printable(why)}{printable(damage)}")
+    _section("Chapters", [(c.start, c.end, _chapter(c)) for c in shard.chapters])
     _section(
         "Said", [(s.start, s.end, s.text + (f"  ({', '.join(s.flags)})" if s.flags else "")) for s in shard.speech]
     )
     _section("On screen", [(t.start, t.end, t.text) for t in shard.text])
     captions = [(x.start, x.end, x.caption.removeprefix("a photo of ")) for x in shard.labels]
     _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
+
+
+def _chapter(chapter: Chapter) -> str:
+    terms = f"  ({', '.join(chapter.terms)})" if chapter.terms else ""
+    return f"{chapter.title or 'untitled'}{terms}"
 
 
 def _origin(data: Mapping[str, Any]) -> str:

@@ -42,9 +42,9 @@ class Extractive:
         by_id = {e.id: e for e in task.evidence}
         found = features(task)
         scored = []
-        for j, passage in enumerate(found.passages):
-            told = dict(zip(NAMES, found.values[0, j].tolist(), strict=True))
-            sure = fitted().answers(told["covered"], told["subject"], told["dense"])
+        told = found.values[0][:, [NAMES.index(n) for n in ("covered", "subject", "dense")]].tolist()
+        for passage, (about, subject, dense) in zip(found.passages, told, strict=True):
+            sure = fitted().answers(about, subject, dense)
             if task.visual and passage.kind in ("frame", "detection"):
                 sure = max(sure, self.options.sure)
             scored.append((sure, -passage.rank, passage))
