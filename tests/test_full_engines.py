@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,20 @@ def test_alignment_that_is_not_here_is_noted_once(whisperx: Any, sample_sound: N
         assert len(found.segments) > 1 and not any(s.words for s in found.segments)
     notes = [n for n in whisperx.notes if "no word times for 'en'" in n]
     assert len(notes) == 1 and "\n" not in notes[0]
+
+
+def test_nothing_is_said_on_the_terminal() -> None:
+    """Neither loading nor silence nor speech writes a word: standard output belongs to the command."""
+    loaded("asr", "whisperx")  # skips where nothing is installed
+    code = (
+        "import numpy as np\n"
+        "from vidrag.store import engines\n"
+        "e = engines.load('asr', 'whisperx', {'model': 'whisper-base-ct2', 'align': 'never'})\n"
+        "e.transcribe((np.random.default_rng(0).standard_normal(64000) * 0.01).astype(np.float32), None)\n"
+    )
+    env = {**os.environ, "VIDRAG_OFFLINE": "1"}
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 
 
 def test_alignment_that_is_demanded_is_an_error(sample_sound: NDArray[np.float32]) -> None:

@@ -9,7 +9,8 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ from .whisper_30s import guessed, unloadable, whisper_folder
 
 log = logging.getLogger("vidrag.engines")
 _SHORTEST = RATE // 10  # samples; less than this has no word in it
-_LOUD = ("whisperx", "pyannote", "lightning", "lightning.pytorch", "lightning_fabric", "pytorch_lightning")
+_LOUD = frozenset({"whisperx", "pyannote", "lightning", "pytorch"})
 
 
 class WhisperXOptions(EngineOptions):
@@ -161,17 +162,16 @@ def _pipeline(options: WhisperXOptions, where: str) -> Any:
     if options.vad == "silero" and models.offline():
         raise ModelMissing("whisperx: vad=silero is fetched from the network, which is off; use vad=pyannote")
     os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "false")  # it would report its use
-    for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.ERROR)
     folder = whisper_folder(options.model)
-    from whisperx.asr import load_model
 
     kind, _, number = where.partition(":")
     compute = options.compute_type
     if compute == "auto":
         compute = "float16" if kind == "cuda" else "int8"
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with _quiet():
+            from whisperx.asr import load_model
+
             return load_model(
                 str(folder),
                 device=kind,
@@ -189,6 +189,25 @@ def _pipeline(options: WhisperXOptions, where: str) -> Any:
             )
     except Exception as e:  # CTranslate2, pyannote and torch.hub raise many types: all mean unusable weights
         raise unloadable(options.model, e) from e
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No word of WhisperX, pyannote and Lightning on the terminal, now or later, but for errors.
+
+    Their loggers are set up when they are imported, some of them to write to standard output.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+        for name in list(logging.root.manager.loggerDict):
+            if name.split(".")[0].split("_")[0] in _LOUD:
+                logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _segment(raw: dict[str, Any], language: str, seconds: float) -> Segment | None:
