@@ -46,14 +46,15 @@ def subtitle_like(track: TextTrack) -> bool:
 
 
 def standing(track: TextTrack, seconds: float) -> bool:
-    """A logo or a running title: on screen for most of the video, so that it heads no part of it."""
+    """A logo or a running title: on screen for most of the video, so that it heads no part of it, only the whole."""
     return track.end - track.start > 0.7 * seconds
 
 
 def headed(spans: Sequence[Span], material: Material) -> list[Chapter]:
     """The chapters that lie in ``spans``, which follow on each other."""
     speech = _shared_out(material.speech, spans)
-    screen = _shared_out([t for t in material.text if not standing(t, material.seconds)], spans)
+    whole = len(spans) == 1
+    screen = _shared_out([t for t in material.text if whole or not standing(t, material.seconds)], spans)
     used = [
         Counter(w for text in dict.fromkeys([*(s.text for s in said), *(t.text for t in read)]) for w in telling(text))
         for said, read in zip(speech, screen, strict=True)

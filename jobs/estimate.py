@@ -32,10 +32,10 @@ CPU = {
     "text_vectors": 0.001,
     "speech": 0.13,
     "speech_vectors": 0.001,
-    "chapters": 0.0005,
+    "chapters": 0.0003,
 }
 """CPU seconds for a second of video, measured with the embedded profile on two AVX2 cores (lectures and clips)."""
-_BYTES = {"frames": 15_000.0, "frame_vectors": 600.0, "speech": 250.0, "text": 100.0}
+_BYTES = {"frames": 15_000.0, "frame_vectors": 600.0, "speech": 250.0, "text": 100.0, "chapters": 40.0}
 """Bytes written for a second of video, measured likewise."""
 
 

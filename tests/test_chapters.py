@@ -212,6 +212,12 @@ def test_a_title_is_prominent_and_of_its_chapter() -> None:
     assert (bare.title, bare.title_from, bare.moments) == ("", "none", ())
 
 
+def test_what_stands_all_the_time_heads_the_whole() -> None:
+    always = TextTrack(0, 20, "The Daily Channel", 0.99, TITLE_BOX)
+    (found,) = headed([Span(0, 20)], Material(20, (), [always], ()))
+    assert (found.title, found.title_from) == ("The Daily Channel", "screen")
+
+
 def test_long_titles_are_cut_between_words() -> None:
     assert shortened("a\n b  c") == "a b c"
     cut = shortened("wonderful " * 20)

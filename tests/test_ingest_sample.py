@@ -130,3 +130,15 @@ def test_every_shot_is_kept(indexed: tuple[Shard, list[Outcome]], truth: dict[st
         assert min(abs(s - shot["start"]) for s in starts) <= 1, shot["id"]
     assert all(a.end == b.start for a, b in pairwise(shard.frames))
     assert (shard.frames[0].start, shard.frames[-1].end) == (0, pytest.approx(93, abs=0.2))
+
+
+def test_chapters_begin_with_shots_and_are_named(indexed: tuple[Shard, list[Outcome]], truth: dict[str, Any]) -> None:
+    """They cover the video, each begins within a second of a shot, and the rows that stand for them exist."""
+    shard, _ = indexed
+    found = shard.chapters
+    assert 2 <= len(found) <= 5
+    assert all(a.end == b.start for a, b in pairwise(found))
+    assert (found[0].start, found[-1].end) == (0, pytest.approx(93, abs=0.5))
+    for chapter in found:
+        assert min(abs(chapter.start - s["start"]) for s in truth["shots"]) <= 1
+        assert chapter.title and chapter.terms and chapter.moments
