@@ -11,6 +11,9 @@ from pydantic import Field
 from ..store.engines import Options
 from ..store.records import Evidence, EvidenceKind
 
+_ROW = 24
+"""Tokens of the id, name, times and kind of a row."""
+
 
 class ContextOptions(Options):
     """``tokens``: budget of all rows together; ``rows``: the most rows; ``kinds``: which kinds of rows may be used."""
@@ -54,8 +57,10 @@ def merge(
     """
     taken: list[tuple[int, Candidate]] = []
     left = options.tokens
-    for candidate in {id(c): c for c in ranked if c.kind in options.kinds}.values():
-        cost = count_tokens(candidate.text) + 24  # id, name, times and kind of the row
+    wanted = list({id(c): c for c in ranked if c.kind in options.kinds}.values())
+    ample = sum(len(c.text.encode("utf-8", "replace")) + 1 + _ROW for c in wanted[: options.rows]) <= options.tokens
+    for candidate in wanted[: options.rows] if ample else wanted:
+        cost = 0 if ample else count_tokens(candidate.text) + _ROW
         if cost <= left and len(taken) < options.rows:
             taken.append((len(taken) + 1, candidate))
             left -= cost

@@ -6,8 +6,9 @@ the second hop asks with what the first row left open and with what it added.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,39 +139,42 @@ def _heard(
     """
     seconds = _best(rows.lexical(terms) * usable, _SECONDS)
     holds = {at: worth.terms & rows.held[at] for at in {*firsts, *seconds}}
-    fit = {
-        (at, other)
-        for at in firsts
-        for other in seconds
-        if holds[at] and holds[other] and other != at and worth.gain(holds[at], holds[other]) >= options.gain
-    }
+    theirs = {holds[at] for at in seconds}
+    fit = {h: {t for t in theirs if h and t and worth.gain(h, t) >= options.gain} for h in {holds[at] for at in firsts}}
     added = [
         (i, phrase)
         for i, at in enumerate(firsts)
-        if any((at, other) in fit for other in seconds)
-        for phrase in _phrases(rows.spelt[at].letters, terms)
+        if fit[holds[at]]
+        for phrase in _phrases(rows.spelt[at].letters, worth.terms)
     ]
-    like = likeness([phrase for _, phrase in added], [rows.spelt[at] for at in seconds])
+    like = likeness([phrase for _, phrase in added], [rows.spelt[at] for at in seconds], options.heard)
     found = []
     for (i, _), row in zip(added, like, strict=True):
         at = firsts[i]
-        for j in np.argsort(-row, kind="stable")[:2].tolist():
+        for j in np.argsort(-row, kind="stable")[:2].tolist() if row.max() >= options.heard else ():
             other, link = seconds[j], float(row[j])
-            if link >= options.heard and (at, other) in fit and rows.rows[other].text != rows.rows[at].text:
+            if link < options.heard or other == at or holds[other] not in fit[holds[at]]:
+                continue
+            if rows.rows[other].text != rows.rows[at].text:
                 found.append(Chain(at, other, worth(holds[at] | holds[other]) + float(named[i]) + 0.5 * link))
     return found
 
 
-def _phrases(text: str, asked: Sequence[str]) -> list[Spelt]:
+def _phrases(text: str, asked: Container[str]) -> list[Spelt]:
     """Runs of the words of a row that the question does not hold, of a length that can be told by its sound."""
-    found = text.split()
     runs: list[list[str]] = [[]]
-    for word, stem in zip(found, stems(found), strict=True):
+    for word, stem in _stemmed(text):
         if word not in STOP and stem not in asked:
             runs[-1].append(word)
         elif runs[-1]:
             runs.append([])
     return [spelt_words(r) for r in runs if sum(map(len, r)) >= _AUDIBLE]
+
+
+@lru_cache(maxsize=20_000)
+def _stemmed(text: str) -> tuple[tuple[str, str], ...]:
+    found = text.split()
+    return tuple(zip(found, stems(found), strict=True))
 
 
 def _named(rows: RowSet, places: Sequence[int], names: Sequence[str]) -> NDArray[np.float32]:

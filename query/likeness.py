@@ -44,14 +44,20 @@ def spelt_words(found: Sequence[str]) -> Spelt:
     return Spelt(" ".join(found), "".join(_sound(w) for w in found))
 
 
-def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt]) -> NDArray[np.float32]:
+def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float = 0.0) -> NDArray[np.float32]:
     """How surely each of ``texts`` holds each phrase, 0..1, float32 ``(n_phrases, n_texts)``.
 
     1: letter for letter or nearly so; 0: nothing like it.  Of several words the worst counts half, so that "the glass
     workshop" is not "the bell workshop".  A number is there or not: one digit off is another number.
+    ``at_least``: what is less sure may come out as 0, which is quicker.
     """
     if not phrases or not texts:
         return np.zeros((len(phrases), len(texts)), np.float32)
+    if at_least:
+        out = np.zeros((len(phrases), len(texts)), np.float32)
+        sure = np.flatnonzero(_windows(phrases, texts, at_least).max(1) >= at_least).tolist()
+        out[sure] = likeness([phrases[i] for i in sure], texts)
+        return out
     singles = [[spelt_words([w]) for w in p.letters.split()] for p in phrases]
     flat = [*phrases, *(w for group in singles if len(group) > 1 for w in group)]
     raw = _windows(flat, texts)
@@ -63,13 +69,16 @@ def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt]) -> NDArray[np.flo
     return out
 
 
-def _windows(phrases: Sequence[Spelt], texts: Sequence[Spelt]) -> NDArray[np.float32]:
+def _windows(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float = 0.0) -> NDArray[np.float32]:
+    """Likeness of each phrase as a whole; its words may make it less."""
     from rapidfuzz import fuzz, process
 
+    needed = _NOTHING + (_SURE - _NOTHING) * at_least
+    cutoff = 100 * (2 * needed - 1) - 1e-3  # by letters or by sound; below it the mean of both is too small
     sides = []
     for side in ("letters", "sounds"):
         asked, held = [getattr(p, side) for p in phrases], [getattr(t, side) for t in texts]
-        found = process.cdist(asked, held, scorer=fuzz.partial_ratio, dtype=np.float32) / 100
+        found = process.cdist(asked, held, scorer=fuzz.partial_ratio, dtype=np.float32, score_cutoff=cutoff) / 100
         size = np.array([max(1, len(a)) for a in asked], np.float32)[:, None]
         room = np.minimum(1, np.array([len(h) for h in held], np.float32)[None] / (0.7 * size))
         sides.append(found * room)  # partial_ratio lays the shorter one into the longer

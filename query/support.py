@@ -100,7 +100,7 @@ def features(task: Task) -> Features:
     for i, option in enumerate(options):
         own, wanted = claimed(option, asked), words(option)
         of["said"][i] = said = [covered(own, t, task.weight) for t in told]
-        of["denied"][i] = [_denied(wanted, p.answer) for p in passages]
+        of["denied"][i] = [_denied(wanted, p.answer) for p in passages] if wanted else 0
         for earlier, later in corrections:
             of["was"][i, later] = max(of["was"][i, later], said[earlier])
     for j, shown in enumerate(p.shown for p in passages) if task.visual else ():
@@ -153,7 +153,7 @@ def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.floa
 
 def _denied(wanted: Sequence[str], text: str) -> bool:
     """Whether a text says "not <option>", of which ``wanted`` are the words."""
-    held = (words(m[1]) for m in _AFTER_NOT.finditer(text)) if wanted else ()
+    held = (words(m[1]) for m in _AFTER_NOT.finditer(text))
     return any(h[: len(wanted)] == wanted for h in held)
 
 

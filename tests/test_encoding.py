@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from vidrag.query.context import Candidate, ContextOptions, merge
 from vidrag.query.decouple import by_rules
 from vidrag.query.encoding import encode, own_request
 from vidrag.query.request import Request
@@ -67,3 +68,24 @@ def test_a_request_in_other_words_is_encoded() -> None:
     alone = FakeTextEncoder(FakeTextEncoderOptions()).queries([question, "the watermill was repaired"])
     assert np.allclose(found.queries["speech"], normalised(alone.mean(0)))
     assert np.allclose(found.queries["text"], alone[0])
+
+
+@pytest.mark.parametrize("tokens", [60, 100, 200, 5000])
+@pytest.mark.parametrize("rows", [2, 16])
+def test_a_budget_that_is_ample_is_not_counted(tokens: int, rows: int) -> None:
+    """The rows are the same as if every one had been counted."""
+    told = [Candidate("speech", "a", "a.mp4", float(i), i + 1.0, "word " * (i % 3 * 9 + 1), 1.0) for i in range(9)]
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return len(text.split())
+
+    found = merge(told, ["a"], count, ContextOptions(tokens=tokens, rows=rows))
+    left, wanted = tokens, []
+    for c in told:
+        if (cost := len(c.text.split()) + 24) <= left and len(wanted) < rows:
+            wanted.append(c)
+            left -= cost
+    assert [c for _, c in found] == wanted
+    assert bool(counted) == (tokens < 5000 and not (tokens == 200 and rows == 2))

@@ -39,6 +39,22 @@ def test_numbers_are_there_or_not() -> None:
     assert like("glass house", "the glass house") == 1
 
 
+@pytest.mark.parametrize("at_least", [0.3, 0.5, 0.9])
+def test_what_is_sure_enough_is_not_changed_by_a_bound(at_least: float) -> None:
+    phrases = [spelt(p) for p in ("boat shed", "rose garden", "seventy two", "Daniel Reed", "old", "4719", "clock")]
+    heard = (
+        "At the boat head, 72 men.",
+        "The key to the long garden.",
+        "Then you'll read hid the map.",
+        "An old clock",
+    )
+    exact = likeness(phrases, [spelt(t) for t in heard])
+    bound = likeness(phrases, [spelt(t) for t in heard], at_least)
+    assert (exact >= at_least).any() and (exact < at_least).any()
+    assert np.array_equal(bound[exact >= at_least], exact[exact >= at_least])
+    assert (bound[exact < at_least] < at_least).all()
+
+
 def row(i: int, text: str, start: float = 0.0, kind: str = "speech", video: str = "a") -> Evidence:
     return Evidence(f"E{i}", kind, video, f"{video}.mp4", start, start + 2, text, 1.0, i)  # type: ignore[arg-type]
 

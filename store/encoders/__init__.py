@@ -68,7 +68,9 @@ class TextEncoder(Protocol):
         ...
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens ``text`` has, without special ones and without truncation."""
+        """How many tokens ``text`` has, without special ones and without truncation; at most one more than it has
+        bytes in UTF-8.
+        """
         ...
 
 

@@ -82,6 +82,14 @@ def test_counts_tokens_without_cutting(engine: TextEncoder) -> None:
     assert engine.count_tokens("lockers " * 1000) == 1000 * once
 
 
+@pytest.mark.parametrize(
+    "text", ["", "a", ".", "?!…", "x y z", "İstanbul ﷺ ﬃ ½", "한국어", "日本語 1 2 3", "é" * 50, "👩‍👩‍👧", "\u0000\t"]
+)
+def test_no_text_has_more_tokens_than_bytes(engine: TextEncoder, text: str) -> None:
+    """Within one: some tokenizers begin a text with a token of their own."""
+    assert engine.count_tokens(text) <= len(text.encode()) + 1
+
+
 def test_the_spec_names_the_space(engine: TextEncoder) -> None:
     """The spec goes to the manifest as JSON and comes back; another encoder's vectors are refused."""
     told = engine.spec.as_json()
