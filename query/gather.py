@@ -86,7 +86,7 @@ def found_rows(
     if not named:
         linked[2:2] = slides.rows[:2]  # what was found first comes right after the best chain
     front = {id(c): c for c in [*map(slides.of, named), *linked]}
-    ahead = list(front.values())[: max(4, len(named))]
+    ahead = list(front.values())[: max(FIRST, len(named))]
     heads = list({id(c): c for c in map(slides.of, parts.heads)}.values())
     if heads:
         ahead += [c for c in slides.rows[:FIRST] if all(c is not a for a in ahead)]

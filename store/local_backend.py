@@ -155,7 +155,7 @@ class LocalBackend:
     def list(self, prefix: str, begins: str = "") -> list[str]:
         try:
             with machine_errors(self._path(prefix)):
-                found = os.listdir(f"{self.root}/{prefix}")
+                found = os.listdir(self._path(prefix))
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(n for n in found if n.startswith(begins) and not n.startswith(TEMPORARY))
@@ -163,7 +163,7 @@ class LocalBackend:
     def stamp(self, prefix: str) -> tuple[int, ...] | None:
         """As :meth:`.Backend.stamp`; times of the last two seconds say nothing, as a disk's clock has coarse ticks."""
         try:
-            st = os.stat(f"{self.root}/{prefix}")
+            st = os.stat(self._path(prefix))
         except OSError:
             return None
         if time.time_ns() - max(st.st_mtime_ns, st.st_ctime_ns) < _TICK_NS:

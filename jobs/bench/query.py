@@ -19,6 +19,7 @@ import numpy as np
 from ...query.asker import Asker
 from ...query.decouple import by_rules
 from ...query.encoding import own_request
+from ...query.published import THRESHOLD, mean_query
 from ...query.retrieve import RetrieveOptions, query_vectors, retrieve
 from ...query.rows import RowSet
 from ...query.words import sought
@@ -26,8 +27,6 @@ from ...store.archive import Archive
 from ...store.encoders import TextEncoder
 from . import machine, made_up, spread
 
-THRESHOLD = 0.3
-"""Inner product above which Video-RAG keeps a text (arXiv 2411.13093)."""
 SIZES = (100, 1_000, 4_200)
 
 
@@ -114,9 +113,8 @@ def published(encoder: TextEncoder, documents: Sequence[str], question: str) -> 
     index = faiss.IndexFlatIP(int(vectors.shape[1]))
     index.add(vectors)
     request = by_rules(question)
-    asked = np.concatenate([encoder.queries([text]) for text in (question, request.asr or question)])
-    query = asked.mean(0, keepdims=True)
-    query /= np.linalg.norm(query)
+    asked, wanted = (encoder.queries([text])[0].tolist() for text in (question, request.asr or question))
+    query = np.array([mean_query(asked, [wanted])], np.float32)
     limits, _, _ = index.range_search(query, THRESHOLD)
     return int(limits[-1])
 

@@ -43,13 +43,15 @@ class Moment:
 
 def moments(asker: Asker, questions: Iterable[Question], counts: Sequence[int] = COUNTS) -> list[Moment]:
     """Every labelled place of the questions that name one video."""
-    out = []
+    out, opened = [], dict[str, VisualIndex]()
     for q in questions:
         if q.videos is None or len(q.videos) != 1 or not q.evidence:
             continue
         ready = asker.prepare(q.question, [q.videos[0][0]])
         shard = asker.archive.shard(asker.archive.find(q.videos[0][0]))
-        visual = VisualIndex([shard], asker.image_text_encoder)
+        if shard.video not in opened:
+            opened[shard.video] = VisualIndex([shard], asker.image_text_encoder)
+        visual = opened[shard.video]
         captions = asker.image_text_encoder.queries(ready.request.captions or [q.question])
         rows = sorted((e for e in ready.task.evidence if e.kind in ("speech", "text")), key=lambda e: e.rank)
         votes = {shard.video: [(e.start, e.end) for e in rows[:_VOTERS]]}
