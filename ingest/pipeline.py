@@ -18,7 +18,7 @@ from ..store.errors import MediaError, SourceChanged, StepTimeout, VidragError, 
 from ..store.manifest import Manifest, Source
 from ..store.records import Cell, MediaInfo
 from ..store.shard import Shard
-from . import captions, chapter_step, media, spoken, steps
+from . import captions, chapter_step, media, memory, spoken, steps
 from .conduct import Conduct, deadly
 from .sources import Location, Opened
 from .stages import GROUPS, READS, SHARED, EngineChoice, IngestSettings, fingerprints
@@ -259,6 +259,7 @@ class _Job:
                     self.archive.discard(self.video)
                 raise
             self._publish(made.cells, made.staged)
+        memory.give_back()
         if counted:
             tries.forget(self.archive.backend, self.video, first, self.prints[first])
 

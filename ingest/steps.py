@@ -22,7 +22,7 @@ from ..store.pictures import decode_jpeg
 from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Status, StoredFile, TextTrack
 from ..store.schema import TableWriter
 from ..store.shard import Shard
-from . import media
+from . import media, memory
 from .asr import SpeechRecogniser
 from .ocr import TextRecogniser
 from .reading import Reader
@@ -114,7 +114,9 @@ def visual_pass(
     frames = Table(folder, "frames", video, prints["frames"], group_rows=16) if "frames" in stages else None
     text = _TextStage(video, settings, prints["text"], ocr, folder) if "text" in stages else None
     try:
-        for kept, end in _with_ends(sampler.keep(source), lambda: source.end):
+        for count, (kept, end) in enumerate(_with_ends(sampler.keep(source), lambda: source.end)):
+            if count % memory.EVERY_FRAMES == 0:
+                memory.give_back()
             if frames:
                 picture, w, h = jpeg(kept.picture, settings.sampling.stored_side, settings.sampling.jpeg_quality)
                 frames.write([Frame(kept.start, end, w, h, kept.change, kept.cut, picture)])

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from media_files import pattern
 from vidrag.jobs import build, profile
-from vidrag.jobs.bench import made_up, query, search
+from vidrag.jobs.bench import ingest, made_up, query, search
 from vidrag.query.asker import Asker
 from vidrag.query.search import SearchOptions
 from vidrag.store.archive import Archive
@@ -78,3 +79,18 @@ def test_the_commands_print_json() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert json.loads(ran.stdout)["vectors"] == 2000
+
+
+def test_memory_and_cpu_of_a_video_and_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for i in range(2):
+        pattern(tmp_path / "folder" / f"{i}.mp4", seconds=2 + i)
+    told = ingest.growth(
+        [tmp_path / "folder" / "0.mp4", tmp_path / "folder"],
+        lambda archive, source: [str(VIDRAG), "ingest", str(archive), str(source), "--no-ray"],
+    )
+    one, both = told["sources"]
+    assert one["exit"] == both["exit"] == 0
+    assert one["media_s"] == pytest.approx(2, abs=0.3) and both["media_s"] == pytest.approx(5, abs=0.5)
+    assert 50 < one["peak_mib"] < 3000 and one["cpu_s"] > 0.2
+    assert told["last_over_first"]["peak_mib"] == pytest.approx(both["peak_mib"] / one["peak_mib"], abs=0.01)

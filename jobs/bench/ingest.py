@@ -129,15 +129,33 @@ def _weights(shard: Shard) -> dict[str, Any]:
     }
 
 
-def memory(videos: Sequence[Path], command: Callable[[Path, Path], list[str]]) -> dict[str, Any]:
-    """Peak memory of ``command(archive, video)`` for each video, run in a process of its own, and last over first."""
+def growth(sources: Sequence[Path], command: Callable[[Path, Path], list[str]]) -> dict[str, Any]:
+    """Peak memory and CPU of ``command(archive, source)`` for each video or folder, run in a process of its own.
+
+    Ratios are the last over the first: of memory, and of CPU a second of media (1: CPU grows with length and count
+    alone; start-up is in it).
+    """
     import os
 
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
-        for i, video in enumerate(videos):
-            process = subprocess.Popen(command(Path(name) / str(i), video), stdout=subprocess.DEVNULL)
+        for i, source in enumerate(sources):
+            archive = Path(name) / str(i)
+            process = subprocess.Popen(command(archive, source), stdout=subprocess.DEVNULL)
             _, status, usage = os.wait4(process.pid, 0)
-            rows.append({"video": video.name, "peak_mib": round(usage.ru_maxrss / 1024, 1), "exit": status >> 8})
-    ratio = round(rows[-1]["peak_mib"] / rows[0]["peak_mib"], 3)
-    return {"bench": "memory", "machine": machine(), "last_over_first": ratio, "videos": rows}
+            indexed = Archive.open(archive)
+            media = sum(m.duration for v in indexed.ids() if (m := indexed.manifest(v)))
+            cpu = usage.ru_utime + usage.ru_stime
+            rows.append(
+                {
+                    "source": source.name,
+                    "media_s": round(media, 1),
+                    "peak_mib": round(usage.ru_maxrss / 1024, 1),
+                    "cpu_s": round(cpu, 1),
+                    "cpu_per_media_s": round(cpu / max(media, 1e-9), 4),
+                    "exit": status >> 8,
+                }
+            )
+    first, last = rows[0], rows[-1]
+    ratios = {k: round(last[k] / first[k], 3) for k in ("peak_mib", "cpu_per_media_s")}
+    return {"bench": "memory", "machine": machine(), "last_over_first": ratios, "sources": rows}

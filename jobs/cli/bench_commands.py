@@ -30,11 +30,11 @@ def ingest(videos: Videos, profile: ProfileName = "embedded", settings: Settings
 
 @group.command("memory")
 def memory(videos: Videos) -> None:
-    """Peak memory of ingesting each video in a process of its own; the last over the first."""
+    """Peak memory and CPU a second of ingesting each video or folder in its own process; the last over the first."""
     from ..bench import ingest as bench
 
     program = _program()
-    found = bench.memory(_there(videos), lambda a, v: [program, "ingest", str(a), str(v), "--no-ray"])
+    found = bench.growth(_there(videos, folders=True), lambda a, v: [program, "ingest", str(a), str(v), "--no-ray"])
     print(json.dumps(found, indent=1))
 
 
@@ -208,11 +208,11 @@ def engines(
     print(json.dumps(bench.run(video, truth, asr or [], ocr or [], rate, side), indent=1))
 
 
-def _there(videos: list[Path]) -> list[Path]:
+def _there(videos: list[Path], folders: bool = False) -> list[Path]:
     from ...store.errors import UsageError
 
     for video in videos:
-        if not video.is_file():
+        if not (video.is_file() or (folders and video.is_dir())):
             raise UsageError(f"{video}: no such file")
     return videos
 
