@@ -50,7 +50,7 @@ class Keys:
         self._archive = archive
         prints = {k: v for k, v in asker.fingerprints.items() if k != "profile"}  # which holds options of ingest, too
         chat = engines.identity("chat", profile.chat.name, dict(profile.chat.options))
-        self._settings = digest([profile.ask.identity(), prints, chat, code()])
+        self._settings = digest([profile.ask.identity(), profile.search.identity(), prints, chat, code()])
         self._states: dict[tuple[str, ...] | None, str] = {}
 
     def of(self, asked: Asked) -> str:

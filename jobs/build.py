@@ -66,7 +66,9 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
         "detector": detector.identity,
         "chat": getattr(chat, "identity", "") or profile.chat.name,
     }
-    return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints)
+    specs: dict[Kind, EncoderSpec] = {"speech": text.spec, "text": text.spec, "frames": picture.spec}
+    found = Searcher(archive, specs, profile.search)
+    return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints, found)
 
 
 def searcher(

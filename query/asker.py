@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,9 +16,8 @@ from functools import lru_cache
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
-from ..store.errors import EngineMissing, ModelMissing, NoSuchVideo, UsageError, VidragError, one_line
+from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
 from ..store.records import Evidence
-from ..store.shard import Shard
 from . import decouple
 from .answer import Answer
 from .chat import LETTERS, Chat, Draft, LanguageModel, Task
@@ -31,21 +29,18 @@ from .gather import FIRST, Found, Joined, found_rows
 from .hops import HopOptions
 from .keyframes import KeyframeOptions
 from .looking import Looker
+from .opening import Opened, Opener
 from .ordering import ordered
 from .passages import Passage
 from .request import Request
 from .retrieve import RetrieveOptions
-from .rows import RowSet
+from .search import Searcher
 from .support import covered
-from .visual import VisualIndex
 from .words import sought, terms
 
 LONGEST_QUESTION = 10_000
 _SAYS = 0.5
 """Share of a question from which on its best row says what it asks."""
-_MOST_ROWS = 40_000
-"""Rows that are kept open beside those that are asked about: 60 MB of vectors."""
-_FILE = re.compile(r"[^\s\"“”'(),;?]+\.[A-Za-z0-9]{2,5}\b")
 
 
 class AskOptions(Options):
@@ -56,15 +51,6 @@ class AskOptions(Options):
     hops: HopOptions = HopOptions()
     keyframes: KeyframeOptions = KeyframeOptions()
     context: ContextOptions = ContextOptions()
-
-
-@dataclass(slots=True)
-class _Opened:
-    """Some videos, opened for questions."""
-
-    shards: list[Shard]
-    rows: RowSet
-    visual: VisualIndex
 
 
 @dataclass(slots=True)
@@ -97,7 +83,8 @@ class Prepared:
 class Asker:
     """Answers any number of questions over one archive.
 
-    ``fallback`` answers where ``chat`` fails; ``fingerprints`` and ``profile`` are echoed in every answer.
+    ``fallback`` answers where ``chat`` fails; ``fingerprints`` and ``profile`` are echoed in every answer; ``searcher``
+    finds the videos that are opened for a question about all of an archive with an index.
     """
 
     def __init__(
@@ -111,13 +98,14 @@ class Asker:
         options: AskOptions,
         profile: str = "",
         fingerprints: Mapping[str, str] | None = None,
+        searcher: Searcher | None = None,
     ) -> None:
         self.archive, self.options = archive, options
         self.text_encoder, self.image_text_encoder, self.detections = text_encoder, image_text_encoder, detections
         self.chat, self.fallback = chat, fallback
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._count_tokens = lru_cache(maxsize=20_000)(text_encoder.count_tokens)
-        self._opened: OrderedDict[tuple[tuple[str, int], ...], _Opened] = OrderedDict()
+        self.opener = Opener(archive, text_encoder.spec, image_text_encoder, searcher)
 
     def ask(
         self,
@@ -168,7 +156,9 @@ class Asker:
         question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
         choices = _checked(question, [o.encode("utf-8", "replace").decode() for o in options])
         with steps.step("open"):
-            asked, opened = self._open(question, videos, steps)
+            asked, ids = self.opener.about(question, videos)
+            indexed = ids is None and self.opener.indexed()
+            opened = None if indexed else self.opener.open(ids, steps.notes)
         with steps.step("decouple"):
             request = self._decouple(asked, steps)
         with steps.step("encode"):
@@ -178,9 +168,12 @@ class Asker:
                 choices,
                 self.text_encoder,
                 self.image_text_encoder,
-                written=len(opened.rows.of("text")) > 0,
-                looks=self._looks(request) and bool(opened.visual.shots),
+                written=opened is None or len(opened.rows.of("text")) > 0,
+                looks=self._looks(request) and (opened is None or bool(opened.visual.shots)),
             )
+        if opened is None:
+            with steps.step("open"):
+                opened = self.opener.likely(asked, choices, encoded, steps.notes)
         with steps.step("retrieve"):
             found = found_rows(
                 opened.rows,
@@ -220,46 +213,6 @@ class Asker:
         )
         return Prepared(question, request, task, steps)
 
-    def _open(self, question: str, videos: Sequence[str] | None, steps: _Steps) -> tuple[str, _Opened]:
-        """The videos that are asked about, and the question without the file names that say so."""
-        damaged: list[str] = []
-        whole = list(self.archive.shards(damaged)) if videos is None else []
-        if videos is None:
-            ids = [s.video for s in whole]
-            steps.notes += [f"left out, damaged: {d[:200]}" for d in damaged]
-        else:
-            ids = list(dict.fromkeys(self.archive.find(v) for v in videos))
-        if not ids:
-            raise NoSuchVideo(
-                f"{self.archive.location}: no videos yet; 'vidrag ingest {self.archive.location} VIDEO' adds some"
-            )
-        named = {}
-        for name in _FILE.findall(question):
-            try:
-                found = self.archive.find(name)
-            except UsageError:
-                continue
-            if found in ids:
-                named[name] = found
-        if named:
-            ids = list(dict.fromkeys(named.values()))
-            for name in named:
-                question = re.sub(
-                    rf"\b(?:in|of|from|at)\s+{re.escape(name)}\b[,:]?\s*|{re.escape(name)}", "", question, flags=re.I
-                )
-        shards = whole if whole and not named else [self.archive.shard(v) for v in ids]
-        key = tuple((s.video, s.manifest.version) for s in shards)
-        if key not in self._opened:
-            self._opened[key] = _Opened(
-                shards, RowSet(shards, self.text_encoder.spec), VisualIndex(shards, self.image_text_encoder)
-            )
-            while len(self._opened) > 1 and (
-                len(self._opened) > 16 or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
-            ):
-                self._opened.popitem(last=False)
-        self._opened.move_to_end(key)
-        return question.strip(" ,:") or "?", self._opened[key]
-
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":
             if isinstance(self.chat, LanguageModel):
@@ -295,7 +248,7 @@ class Asker:
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
 
 
-def _shown_pictures(opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
+def _shown_pictures(opened: Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
     """The pictures of the frame rows, for engines that look."""
     shards = {s.video: s for s in opened.shards}
     return tuple((e.id, shards[c.video].jpeg(c.frame)) for e, c in merged if c.frame is not None)

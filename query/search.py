@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from threading import Lock
 
 import numpy as np
@@ -39,7 +40,8 @@ class SearchOptions(Options):
     """``index_rows``: rows of speech and text from which on the index is used; below, exact search takes about as long
     (a second for 20,000 rows, cold).  ``depth``: length of each ranking that is fused.  ``rrf_k``: flatness of the
     fusion.  ``probes``: lists of the index that are scanned (0: as many as suit its size).  ``doubtful``: take in
-    speech that ingest flagged.  ``apart_s``: frames of one video that are nearer than this count as one.
+    speech that ingest flagged.  ``apart_s``: frames of one video that are nearer than this count as one.  ``videos``:
+    how many videos are opened for a question about all of an archive with an index.
     """
 
     index_rows: int = Field(20_000, ge=0)
@@ -48,6 +50,11 @@ class SearchOptions(Options):
     probes: int = Field(0, ge=0)
     doubtful: bool = False
     apart_s: float = Field(10.0, ge=0)
+    videos: int = Field(32, ge=1, le=10_000)
+
+
+_ALSO = 5
+"""Best rows of an option whose videos are opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Where to look for an answer: ``videos`` (ids) in the order of their best rows, these rows, and notes."""
+    """Where to look for an answer: ``videos`` (ids) in the order of their best rows, of ``of`` in all, and notes."""
 
     videos: tuple[str, ...]
-    hits: tuple[Hit, ...]
+    of: int
     notes: tuple[str, ...]
 
 
@@ -86,10 +93,14 @@ class Searcher:
             self._view = look(self.archive, self.options.index_rows, self._view)
             return self._view
 
-    def candidates(self, vectors: Mapping[Kind, Vectors], words: Sequence[str], k: int) -> Candidates | None:
-        """The ``k`` videos with the best rows for a question about the whole archive; None where all may be opened.
+    def candidates(
+        self, vectors: Mapping[Kind, Vectors], words: Sequence[str], also: Sequence[Sequence[str]] = ()
+    ) -> Candidates | None:
+        """The ``options.videos`` videos with the best rows for a question about all of them; None where all may be
+        opened.
 
-        ``vectors``: a query vector ``(dim,)`` for each kind to be searched; ``words``: terms (see :mod:`.words`).
+        ``vectors``: a query vector ``(dim,)`` for each kind to be searched; ``words``: terms (see :mod:`.words`);
+        ``also``: more terms, each list of which brings in the videos of its own best rows after the best of the others.
         Only videos that the index does not hold yet are opened.
         """
         if self.view().index is None:
@@ -97,9 +108,17 @@ class Searcher:
         view, hits = self.rank(vectors, words, exact=0)
         if view.index is None:
             return None
-        videos = tuple(dict.fromkeys(h.place.video for h in hits))[:k]
-        kept = set(videos)
-        return Candidates(videos, tuple(h for h in hits if h.place.video in kept), tuple(view.notes))
+        spoken = [k for k in KINDS if k != "frames"]
+        own = list(dict.fromkeys(h.place.video for h in hits))
+        try:
+            found = [[p.video for _, p in self.lexical(view, t, _ALSO, spoken)] for t in also]
+        except IndexLost:  # another part of it than the question's words are in
+            found = []
+        others = [v for turn in zip_longest(*found) for v in turn if v is not None]  # each one's best rows first
+        most = self.options.videos
+        best = own[: most - min(most // 2, len(set(others) - set(own[:most])))]
+        videos = tuple(dict.fromkeys([*best, *others, *own]))[:most]
+        return Candidates(videos, len(view.cover.numbers), tuple(view.notes))
 
     def rank(
         self, vectors: Mapping[Kind, Vectors], words: Sequence[str], exact: int, kinds: Sequence[Kind] = KINDS

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import RLock
@@ -183,9 +183,11 @@ class Archive:
             self._open.popitem(last=False)
         return self._open[video]
 
-    def shards(self, damaged: list[str] | None = None) -> Iterator[Shard]:
-        """Every video that can be read; what is wrong with the others is logged, and told in ``damaged``."""
-        for video in self.ids():
+    def shards(self, damaged: list[str] | None = None, videos: Iterable[str] | None = None) -> Iterator[Shard]:
+        """Every video (or those with the ids ``videos``) that can be read; what is wrong with the others is logged, and
+        told in ``damaged``.
+        """
+        for video in self.ids() if videos is None else videos:
             try:
                 yield self.shard(video)
             except NoSuchVideo:  # taken out since; or its removal was cut short, and files of it are still there

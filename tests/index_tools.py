@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from store_tools import SPEC, rows_of_norm_1
@@ -75,9 +76,9 @@ def build(archive: Archive, rebuild: bool = False) -> index_build.Built:
     return index_build.update(Archive.open(archive.location), terms, TERMS_ID, rebuild=rebuild)
 
 
-def searcher(archive: Archive, indexed: bool = True, spec: EncoderSpec = SPEC, doubtful: bool = False) -> Searcher:
+def searcher(archive: Archive, indexed: bool = True, spec: EncoderSpec = SPEC, **more: Any) -> Searcher:
     """One that has never seen the archive; it uses the index at any size, or never."""
-    options = SearchOptions(index_rows=0 if indexed else 10**9, doubtful=doubtful)
+    options = SearchOptions(index_rows=0 if indexed else 10**9, **more)
     return Searcher(Archive.open(archive.location), dict.fromkeys(index.KINDS, spec), options)
 
 

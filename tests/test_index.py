@@ -147,16 +147,30 @@ def test_candidates_open_no_video(archive: Archive) -> None:
     """They are right though every file of every video is gone; and they are in the order of the best rows."""
     ids = three(archive)
     build(archive)
-    by, query = searcher(archive), dict.fromkeys(index.KINDS, rows_of_norm_1(1, seed=5)[0])
+    by, query = searcher(archive, videos=2), dict.fromkeys(index.KINDS, rows_of_norm_1(1, seed=5)[0])
     _, truth = searcher(archive, indexed=False).rank(query, ["locker"], 0)
     for path in Path(archive.location).glob("videos/*/*.*"):
         if not path.name.startswith("manifest"):
             path.write_bytes(b"")
-    found = by.candidates(query, ["locker"], 2)
-    assert found is not None and found.notes == ()
+    found = by.candidates(query, ["locker"])
+    assert found is not None and found.notes == () and found.of == len(ids)
     assert list(found.videos) == list(dict.fromkeys(h.place.video for h in truth))[:2]
-    assert {h.place.video for h in found.hits} == set(found.videos) <= set(ids)
-    assert searcher(archive, indexed=False).candidates(query, ["locker"], 2) is None
+    assert searcher(archive, indexed=False).candidates(query, ["locker"]) is None
+
+
+def test_candidates_of_an_option_have_room_beside_those_of_the_question(archive: Archive) -> None:
+    """The only video that holds the words of an option is opened, though a hundred others match the question better."""
+    for i in range(6):
+        put(archive, f"{i}.mp4", ["the locker is blue"] * 3, seed=i)
+    only = put(archive, "only.mp4", ["an aardvark ate it"], seed=9)
+    build(archive)
+    query = dict.fromkeys(index.KINDS, rows_of_norm_1(1, seed=5)[0])
+    by = searcher(archive, videos=3, depth=4)
+    alone = by.candidates(query, ["locker"])
+    both = by.candidates(query, ["locker"], [["aardvark"], ["locker"]])
+    assert alone is not None and both is not None
+    assert len(alone.videos) == len(both.videos) == 3
+    assert only in both.videos and both.videos[0] == alone.videos[0]
 
 
 def test_doubtful_speech_is_found_only_where_asked(archive: Archive) -> None:

@@ -1,0 +1,104 @@
+"""Which videos are opened for a question: those it names, all of a small archive, the likely ones of a large one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from index_tools import build, put
+from vidrag.jobs import build as made
+from vidrag.jobs import profile
+from vidrag.query.asker import Asker
+from vidrag.store.archive import Archive
+from vidrag.store.encoders import EncoderSpec
+from vidrag.store.encoders.minilm import MiniLM, MiniLMOptions
+
+COLOURS = "red blue green black white yellow".split()
+
+
+@pytest.fixture(scope="module")
+def spec() -> EncoderSpec:
+    return MiniLM(MiniLMOptions()).spec
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, spec: EncoderSpec) -> Archive:
+    """Thirty videos of which one tells of herons, and an index over them."""
+    where = Archive.create(tmp_path_factory.mktemp("large") / "archive")
+    for i in range(30):
+        said = [f"the locker of room {i} is painted {COLOURS[i % 6]}", f"the bus of line {i} was late"]
+        put(where, f"v{i}.mp4", said, ["Chapter one"], seed=i, spec=spec)
+    put(where, "herons.mp4", ["the harbour master counted four herons"], seed=99, spec=spec)
+    build(where)
+    return where
+
+
+def asker(archive: Archive, *more: str) -> Asker:
+    settings = ("search.index_rows=0", "search.videos=5", *more)
+    return made.asker(Archive.open(archive.location), profile.load("embedded", settings))
+
+
+def opened(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of the videos that are opened from here on."""
+    seen: list[str] = []
+    real = Archive.shard
+
+    def shard(self: Archive, video: str) -> object:
+        seen.append(video)
+        return real(self, video)
+
+    monkeypatch.setattr(Archive, "shard", shard)
+    return seen
+
+
+def test_of_a_large_archive_only_likely_videos_are_opened(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = opened(archive, monkeypatch)
+    answer = asker(archive).ask("How many herons did the harbour master count?")
+    assert "four herons" in answer.evidence[0].text or any("four herons" in e.text for e in answer.evidence)
+    assert answer.citations and len(set(seen)) <= 5
+    assert any("of 31" in n for n in answer.notes), answer.notes
+
+
+def test_the_same_rows_are_found_as_without_an_index(archive: Archive) -> None:
+    question = "Which line had a late bus of line 17?"
+    with_index, without = asker(archive).ask(question), asker(archive, "search.index_rows=1000000").ask(question)
+    assert with_index.evidence[0].text and with_index.citations
+    best = {e.text for e in without.evidence if e.rank <= 1}
+    assert best & {e.text for e in with_index.evidence}
+    assert not any("index" in n for n in without.notes)
+
+
+def test_the_videos_of_an_option_are_opened(archive: Archive) -> None:
+    answer = asker(archive).ask("What was said of the bus?", options=["It was late", "Four herons drove it"])
+    assert any("herons" in e.text for e in answer.evidence)
+
+
+def test_videos_that_are_named_are_opened_and_no_others(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = asker(archive)
+    seen = opened(archive, monkeypatch)
+    answer = ask.ask("What colour is the locker in v3.mp4?")
+    assert {e.video for e in answer.evidence} == {archive.find("v3.mp4")} == set(seen)
+    assert "black" in answer.evidence[0].text
+
+
+def test_a_damaged_likely_video_is_left_out_with_a_note(tmp_path: Path, spec: EncoderSpec) -> None:
+    where = Archive.create(tmp_path / "archive")
+    for i in range(6):
+        put(where, f"v{i}.mp4", [f"the harbour master counted {i} herons"], seed=i, spec=spec)
+    build(where)
+    bad = where.find("v2.mp4")
+    (manifest,) = (tmp_path / "archive" / "videos" / bad).glob("manifest*")
+    manifest.write_text("{")
+    answer = asker(where, "search.videos=6").ask("How many herons did the harbour master count?")
+    assert answer.evidence and bad not in {e.video for e in answer.evidence}
+    assert any("damaged" in n for n in answer.notes), answer.notes
+
+
+def test_an_index_of_another_encoder_is_not_asked(tmp_path: Path) -> None:
+    """The index is left alone, and the videos say what is wrong."""
+    other = EncoderSpec("other", "0" * 16, 8)
+    where = Archive.create(tmp_path / "archive")
+    put(where, "a.mp4", ["the harbour master counted four herons"], seed=1, spec=other)
+    build(where)
+    with pytest.raises(Exception, match="was indexed with other"):
+        asker(where).ask("How many herons did the harbour master count?")
