@@ -82,9 +82,10 @@ def found_rows(
     for at in (at for at in [*named, *parts.heads, *parts.more, *even, *chained] if at not in slides.place):
         slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0)))
     out.joined = [Joined(slides.of(c.first), slides.of(c.second), "chain") for c in pairs]
-    linked = [c for j in out.joined for c in (j.first, j.second)]
+    linked = [c for p, j in zip(pairs, out.joined, strict=True) if not p.heard for c in (j.first, j.second)]
     if not named:
         linked[2:2] = slides.rows[:2]  # what was found first comes right after the best chain
+        linked += [c for p, j in zip(pairs, out.joined, strict=True) if p.heard for c in (j.first, j.second)]
     front = {id(c): c for c in [*map(slides.of, named), *linked]}
     ahead = list(front.values())[: max(FIRST, len(named))]
     heads = list({id(c): c for c in map(slides.of, parts.heads)}.values())

@@ -42,11 +42,14 @@ class HopOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """``first`` names something that ``second`` tells of: places in the row set; ``score`` orders chains."""
+    """``first`` names something that ``second`` tells of: places in the row set; ``score`` orders chains; ``heard``:
+    linked by sound alone, which is less sure.
+    """
 
     first: int
     second: int
     score: float
+    heard: bool = False
 
 
 def chains(
@@ -156,7 +159,7 @@ def _heard(
             if link < options.heard or other == at or holds[other] not in fit[holds[at]]:
                 continue
             if rows.rows[other].text != rows.rows[at].text:
-                found.append(Chain(at, other, worth(holds[at] | holds[other]) + float(named[i]) + 0.5 * link))
+                found.append(Chain(at, other, worth(holds[at] | holds[other]) + float(named[i]) + 0.5 * link, True))
     return found
 
 
