@@ -18,7 +18,7 @@ class Answer:
     ids of ``evidence``, which is in time order; ``timings`` are seconds a step.
 
     ``confidence``, ``scores`` and ``usage`` are those of the :class:`~.chat.Draft`; ``degraded``: a language model
-    failed and the answer is what could be done without it.
+    or the detector failed and the answer is what could be done without it.
     """
 
     question: str

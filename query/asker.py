@@ -189,6 +189,7 @@ class Asker:
             with steps.step("look"):
                 looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)
                 looker.look(asked, request, found, encoded.captions, encoded.pictures)
+                steps.degraded |= looker.failed
         weight = {t: opened.rows.rarity(t) for text in (asked, *choices) for t in terms(text)}
         with steps.step("merge"):
             merged = merge(

@@ -21,9 +21,11 @@ from ..store.fingerprints import digest
 from ..store.pictures import decode_jpeg
 from ..store.records import Detection
 from ..store.shard import Shard
-from .detectors import Detector
+from .detectors import BatchDetector, Detector
 
 log = logging.getLogger("vidrag.query")
+_AT_ONCE = 64
+"""Frames that are opened at a time."""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS detections (video TEXT, frames TEXT, row INTEGER, detector TEXT, entities TEXT, "
     "found TEXT, PRIMARY KEY (video, frames, row, detector, entities)) WITHOUT ROWID"
@@ -43,6 +45,24 @@ class DetectionCache:
         """What of ``entities`` is in stored frame ``row`` of ``shard``."""
         return self.remembered(shard, row, self.detector.identity, entities, self.detector.detect)
 
+    def detect_rows(self, shard: Shard, rows: Sequence[int], entities: Sequence[str]) -> list[tuple[Detection, ...]]:
+        """The same for several stored frames; those that are not known go to the detector together."""
+        if not isinstance(self.detector, BatchDetector):
+            return [self.detect(shard, r, entities) for r in rows]
+        identity = self.detector.identity
+        keys = {r: self._key(shard, r, identity, entities) for r in dict.fromkeys(rows)}
+        with self._lock:
+            found = {r: kept for r, key in keys.items() if (kept := self._find(key)) is not None}
+            unknown = [r for r in keys if r not in found]
+            self.hits, self.misses = self.hits + len(rows) - len(unknown), self.misses + len(unknown)
+            for at in range(0, len(unknown), _AT_ONCE):
+                part = unknown[at : at + _AT_ONCE]
+                seen = self.detector.detect_many([decode_jpeg(shard.jpeg(r)) for r in part], entities)
+                for r, things in zip(part, seen, strict=True):
+                    found[r] = tuple(things)
+                    self._keep(keys[r], found[r])
+        return [found[r] for r in rows]
+
     def remembered(
         self,
         shard: Shard,
@@ -52,17 +72,23 @@ class DetectionCache:
         look: Callable[[Picture, Sequence[str]], Sequence[Detection]],
     ) -> tuple[Detection, ...]:
         """What ``look``, whose way of looking ``identity`` names, finds of ``entities`` in stored frame ``row``."""
-        frames = shard.manifest.current.get("frames", "")
-        key = (shard.video, frames, row, identity, digest(sorted(set(entities))))
+        key = self._key(shard, row, identity, entities)
         with self._lock:
             if (kept := self._find(key)) is not None:
                 self.hits += 1
                 return kept
             self.misses += 1
             seen = tuple(look(decode_jpeg(shard.jpeg(row)), entities))
-            told = json.dumps([[d.label, d.score, d.box] for d in seen])
-            self._kept.put("INSERT OR REPLACE INTO detections VALUES (?,?,?,?,?,?)", (*key, told))
+            self._keep(key, seen)
             return seen
+
+    def _key(self, shard: Shard, row: int, identity: str, entities: Sequence[str]) -> tuple[Any, ...]:
+        frames = shard.manifest.current.get("frames", "")
+        return shard.video, frames, row, identity, digest(sorted(set(entities)))
+
+    def _keep(self, key: tuple[Any, ...], seen: Sequence[Detection]) -> None:
+        told = json.dumps([[d.label, d.score, d.box] for d in seen])
+        self._kept.put("INSERT OR REPLACE INTO detections VALUES (?,?,?,?,?,?)", (*key, told))
 
     def _find(self, key: tuple[Any, ...]) -> tuple[Detection, ...] | None:
         found = self._kept.find(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
-from ..store.errors import EngineMissing, one_line
+from ..store.errors import EngineFailed, EngineMissing, one_line
 from ..store.pictures import decode_jpeg
 from ..store.shard import Shard
 from ..store.vectors import Vectors
@@ -25,19 +27,28 @@ _SHOWN = re.compile(
 _COLOUR = re.compile(r"\bcolou?r(?:s|ed)?\b", re.I)
 _PANELS = re.compile(r"\b(?:pictures?|photos?|photographs?|images?|panels?|tiles?|thumbnails?|cells?)\b", re.I)
 _MOST_RUNS = 6
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Looker:
-    """Looks at stored frames for one question; ``notes`` are what the user should know."""
+    """Looks at stored frames for one question; ``notes`` are what the user should know.  ``failed``: the detector did,
+    and was not asked again.
+    """
 
     visual: VisualIndex
     detections: DetectionCache
     options: KeyframeOptions
     notes: list[str] = field(default_factory=list)
+    failed: bool = False
 
     def look(self, question: str, request: Request, found: Found, captions: Vectors, pictures: Vectors) -> None:
         """Adds pictures to ``found``, best first.  ``captions`` and ``pictures``: encoded captions and options."""
+        told = len(self._detector_notes())
+        self._look(question, request, found, captions, pictures)
+        self.notes += [n for n in self._detector_notes()[told:] if n not in self.notes]
+
+    def _look(self, question: str, request: Request, found: Found, captions: Vectors, pictures: Vectors) -> None:
         votes: dict[str, list[tuple[float, float]]] = {}
         for c in found.rows[:6] if self.options.votes else ():
             votes.setdefault(c.video, []).append((c.start, c.end))
@@ -46,19 +57,34 @@ class Looker:
         if request.asr or request.anchor or request.time or not shots:  # what is on screen while it is said or written
             joined = joined_pictures(self.visual, request, found.rows, pictures)
         found.joined += joined
-        known = self._known(request)
+        known = self._safely(partial(self._known, request)) or []
         if "number" in request.type:
             joined_counts = self._grids(question, request, joined)
             found.joined += joined_counts
             found.pictures += [j.second for j in joined_counts]
-            found.pictures += self._over_time(request, known)
+            found.pictures += self._safely(partial(self._over_time, request, known)) or []
         found.pictures += [j.second for j in joined]
         if _COLOUR.search(question):
             found.pictures += self._colours([*(j.second for j in joined), *(_stand_in(*s) for s in shots[:2])][:2])
         for shot, row, score in shots[: self.options.count]:
-            if known and (seen := self.visual.detected(shot, row, score, known, request.type, self.detections)):
+            look = partial(self.visual.detected, shot, row, score, known, request.type, self.detections)
+            if known and (seen := self._safely(look)):
                 found.pictures.append(seen)
             found.pictures.append(self.visual.seen(shot, row, score, pictures))
+
+    def _safely(self, work: Callable[[], T]) -> T | None:
+        """What ``work`` gives; a detector that fails is noted, and left alone for the rest of the question."""
+        if self.failed:
+            return None
+        try:
+            return work()
+        except EngineFailed as e:
+            self.failed = True
+            self.notes.append(f"answered without the detector: {one_line(e, 200)}")
+            return None
+
+    def _detector_notes(self) -> list[str]:
+        return list(getattr(self.detections.detector, "notes", ()))
 
     def _colours(self, pictures: Sequence[Candidate]) -> list[Candidate]:
         """The colours of some pictures, as evidence."""
@@ -85,7 +111,7 @@ class Looker:
             return []
         shard, name = next(iter(shards.values())), known[0]
         rows = counting.spread(range(len(shard.frames)), self.options.counted)
-        seen = [[d for d in self.detections.detect(shard, r, [name]) if d.label == name] for r in rows]
+        seen = [[d for d in found if d.label == name] for found in self.detections.detect_rows(shard, rows, [name])]
         if not any(seen):
             return []
         runs = counting.runs([shard.frames[r] for r in rows], seen)

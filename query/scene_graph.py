@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
-from ..store.encoders.label_space import plural
+from ..store.nouns import plural
 from ..store.records import Box, Detection
 from .request import Relation
 

@@ -29,7 +29,39 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"model": "whisper-base-ct2"}
     if (kind, name) == ("ocr", "paddleocr") and (folder := paddle_models()):
         return {"det_model": str(folder / "det"), "rec_model": str(folder / "rec")}
+    if kind == "detector" and name in ("grounding-dino", "owlv2") and find_spec("transformers") and find_spec("torch"):
+        return {"model": str(random_detector(name))}
+    if (kind, name) == ("detector", "http") and (url := coco_server()):
+        return {"url": url}
     return {}
+
+
+@cache
+def random_detector(name: str) -> Path:
+    """A folder with a small detector of random weights, for the time of the tests."""
+    import random_detectors
+
+    return {"grounding-dino": random_detectors.grounding_dino, "owlv2": random_detectors.owlv2}[name](_folder() / name)
+
+
+@cache
+def coco_server() -> str | None:
+    """The address of docs/detector_server.py with the engine ``coco``, a process; None where it cannot run."""
+    import detector_process
+
+    try:
+        url, stop = detector_process.started()
+    except RuntimeError:
+        return None
+    atexit.register(stop)
+    return url
+
+
+@cache
+def _folder() -> Path:
+    out = Path(tempfile.mkdtemp(prefix="vidrag-random-"))
+    atexit.register(shutil.rmtree, out, ignore_errors=True)
+    return out
 
 
 @cache

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vidrag.query import counting, keyframes, panels
 from vidrag.query.colours import colours
+from vidrag.query.detections import DetectionCache
+from vidrag.query.gather import Found
 from vidrag.query.keyframes import KeyframeOptions
+from vidrag.query.looking import Looker
+from vidrag.query.request import Request
+from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Detection, Frame
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 170, 40), (30, 40, 200)
@@ -110,3 +118,31 @@ def test_rows_found_by_words_vote_for_frames() -> None:
     voted = keyframes.voted(times, scores, [(30.2, 31)], KeyframeOptions(votes=3))
     assert int(voted.argmax()) == 3
     assert (keyframes.voted(times, scores, [(30.2, 31)], KeyframeOptions(votes=0)) == scores).all()
+
+
+class _Failing:
+    """A detector that fails at the ``fail``-th call, and has something to tell."""
+
+    identity, notes = "failing", ("an old note",)
+
+    def __init__(self, fail: int) -> None:
+        self.calls, self.fail = 0, fail
+
+    def knows(self, entity: str) -> str:
+        self.calls += 1
+        self.notes = ("an old note", "boxes were clipped")
+        if self.calls >= self.fail:
+            raise EngineFailed("the detector is gone")
+        return entity
+
+
+@pytest.mark.parametrize("fail", [1, 2, 3])
+def test_a_failing_detector_costs_a_note(fail: int) -> None:
+    """Not the answer; and it is not asked again for the question.  What it has to tell is told once."""
+    detector = _Failing(fail)
+    visual: Any = SimpleNamespace(best=lambda *_: [], shots=[])
+    looker = Looker(visual, DetectionCache(detector, None), KeyframeOptions())  # type: ignore[arg-type]
+    request, none = Request(det=("cat", "dog"), type=("number",)), np.zeros((0, 4), np.float32)
+    looker.look("How many cats?", request, Found(), none, none)
+    told = ["answered without the detector: the detector is gone"] * (fail < 3)
+    assert (looker.failed, looker.notes, detector.calls) == (fail < 3, [*told, "boxes were clipped"], min(fail, 2))

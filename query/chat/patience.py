@@ -1,4 +1,4 @@
-"""A language model that does not answer is left alone for a while: a batch must not pay its time-out every time."""
+"""A server that does not answer is left alone for a while: a batch must not pay its time-out every time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, 960.0
 
 
 class Patience:
-    """Calls a model; after :data:`MOST` slow failures in a row it is not called for a minute, then for two, four ...
+    """Calls a server, which messages name ``what``; after :data:`MOST` slow failures in a row it is not called for a
+    minute, then for two, four ...
 
     A failure that takes less than ``slow_s`` costs a batch nothing and does not count.  Safe for several threads.
     """
 
-    def __init__(self, slow_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._slow_s, self._clock, self._lock = slow_s, clock, Lock()
+    def __init__(
+        self, slow_s: float = 5.0, clock: Callable[[], float] = time.monotonic, what: str = "the model"
+    ) -> None:
+        self._slow_s, self._clock, self._lock, self._what = slow_s, clock, Lock(), what
         self._failures, self._until = 0, 0.0
 
     def call(self, work: Callable[[], T]) -> T:
@@ -30,7 +33,9 @@ class Patience:
             left = self._until - self._clock()
             failures = self._failures
         if left > 0:
-            raise EngineFailed(f"the model did not answer {failures} times in a row; it is asked again in {left:.0f} s")
+            raise EngineFailed(
+                f"{self._what} did not answer {failures} times in a row; it is asked again in {left:.0f} s"
+            )
         began = self._clock()
         try:
             found = work()

@@ -23,3 +23,12 @@ class Detector(Protocol):
     def detect(self, picture: Picture, entities: Sequence[str]) -> tuple[Detection, ...]:
         """Those of ``entities`` that are in the picture (names as ``knows`` gives them), best first."""
         ...
+
+
+@runtime_checkable
+class BatchDetector(Detector, Protocol):
+    """One that is faster with several pictures at a time."""
+
+    def detect_many(self, pictures: Sequence[Picture], entities: Sequence[str]) -> list[tuple[Detection, ...]]:
+        """What :meth:`Detector.detect` finds in each of ``pictures``, in their order."""
+        ...

@@ -21,6 +21,7 @@ from .. import models
 from ..engines import EngineOptions, identity
 from ..errors import EngineMissing
 from ..fingerprints import digest
+from ..nouns import plural
 from ..records import Detection, Label
 from ..vectors import Vectors, normalised
 from . import EncoderSpec, ImageBatch, Picture, coco
@@ -88,16 +89,6 @@ def caption_of(labels: Sequence[Label], detections: Sequence[Detection]) -> str:
     things = [x.name for x in labels]
     things += [n if c == 1 else f"{c} {plural(n)}" for n, c in counts.items() if n not in things or c > 1]
     return f"a photo of {', '.join(things)}" if things else ""
-
-
-def plural(noun: str) -> str:
-    if noun == "person":
-        return "people"
-    if noun in ("sheep", "skis", "scissors"):
-        return noun
-    if noun == "knife":
-        return "knives"
-    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
 class LabelSpace:
