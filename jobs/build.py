@@ -25,10 +25,11 @@ class Load(Protocol):
 
 
 INGEST_KINDS: tuple[engines.Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder")
+_ASKING: tuple[engines.Kind, ...] = ("reranker", "detector", "chat")
 
 
 def choice_of(profile: Profile, kind: engines.Kind) -> EngineChoice:
-    found: EngineChoice = getattr(profile, kind) if kind in ("detector", "chat") else getattr(profile.ingest, kind)
+    found: EngineChoice = getattr(profile, kind) if kind in _ASKING else getattr(profile.ingest, kind)
     return found
 
 
@@ -55,6 +56,7 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
     """An Asker with the profile's engines, ready for its first question."""
     text = load("text_encoder", *_of(profile, "text_encoder"))
     picture = load("image_text_encoder", *_of(profile, "image_text_encoder"))
+    reranker = load("reranker", *_of(profile, "reranker"))
     detector = load("detector", *_of(profile, "detector"))
     chat = remembering(load("chat", *_of(profile, "chat")), archive.cache_file("replies.sqlite"))
     fallback = chat if profile.chat.name == "extractive" else load("chat", "extractive")
@@ -63,12 +65,13 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
         "profile": profile.fingerprint(),
         "text_encoder": text.spec.space,
         "image_text_encoder": picture.spec.space,
+        "reranker": reranker.identity,
         "detector": detector.identity,
         "chat": getattr(chat, "identity", "") or profile.chat.name,
     }
     specs: dict[Kind, EncoderSpec] = {"speech": text.spec, "text": text.spec, "frames": picture.spec}
     found = Searcher(archive, specs, profile.search)
-    return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints, found)
+    return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints, found, reranker)
 
 
 def searcher(

@@ -61,6 +61,7 @@ class Profile:
     ingest: IngestSettings
     ask: AskOptions
     search: SearchOptions
+    reranker: EngineChoice
     detector: EngineChoice
     chat: EngineChoice
     run: RunOptions
@@ -69,7 +70,8 @@ class Profile:
     def fingerprint(self) -> str:
         """Changes with any option that changes results."""
         ingest = {f.name: _plain(getattr(self.ingest, f.name)) for f in fields(IngestSettings)}
-        return digest([ingest, self.ask.identity(), _plain(self.detector), _plain(self.chat)])
+        own = [_plain(self.reranker), _plain(self.detector), _plain(self.chat)]
+        return digest([ingest, self.ask.identity(), *own])
 
 
 def _plain(value: Any) -> Any:
@@ -165,7 +167,8 @@ def compose(table: dict[str, Any]) -> Profile:
     ask = AskOptions(**{s: engines.parse_options(type(getattr(AskOptions(), s)), table.get(s, {}), s) for s in _ASK})
     search = engines.parse_options(SearchOptions, table.get("search", {}), "search")
     name = str(table.get("name", "?"))
-    return Profile(name, ingest, ask, search, choice["detector"], choice["chat"], run, _pools(table.get("pools", {})))
+    asking = choice["reranker"], choice["detector"], choice["chat"]
+    return Profile(name, ingest, ask, search, *asking, run, _pools(table.get("pools", {})))
 
 
 def _pools(table: Mapping[str, Any]) -> dict[str, PoolOptions]:

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
@@ -33,6 +36,7 @@ from .opening import Opened, Opener
 from .ordering import ordered
 from .passages import Passage
 from .request import Request
+from .rerankers import Reranker
 from .retrieve import RetrieveOptions
 from .search import Searcher
 from .support import covered
@@ -84,7 +88,8 @@ class Asker:
     """Answers any number of questions over one archive.
 
     ``fallback`` answers where ``chat`` fails; ``fingerprints`` and ``profile`` are echoed in every answer; ``searcher``
-    finds the videos that are opened for a question about all of an archive with an index.
+    finds the videos that are opened for a question about all of an archive with an index; ``reranker`` orders the rows
+    that retrieval finds once more.
     """
 
     def __init__(
@@ -99,12 +104,14 @@ class Asker:
         profile: str = "",
         fingerprints: Mapping[str, str] | None = None,
         searcher: Searcher | None = None,
+        reranker: Reranker | None = None,
     ) -> None:
         self.archive, self.options = archive, options
         self.text_encoder, self.image_text_encoder, self.detections = text_encoder, image_text_encoder, detections
         self.chat, self.fallback = chat, fallback
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._count_tokens = lru_cache(maxsize=20_000)(text_encoder.count_tokens)
+        self.reranker = reranker
         self.opener = Opener(archive, text_encoder.spec, image_text_encoder, searcher)
 
     def ask(
@@ -183,6 +190,7 @@ class Asker:
                 choices,
                 self.options.retrieve,
                 self.options.hops,
+                self._again(asked, steps),
             )
         found.keep(self.options.context.kinds)
         if self._looks(request):
@@ -224,6 +232,22 @@ class Asker:
                 return request
             steps.notes.append("no language model is configured; the question was decoupled by rules")
         return decouple.by_rules(question)
+
+    def _again(self, question: str, steps: _Steps) -> Callable[[Sequence[str]], NDArray[np.float32] | None] | None:
+        """Scores of texts by the re-ranker, None where it fails; None where there is no re-ranker."""
+        reranker = self.reranker
+        if reranker is None or not reranker.identity:
+            return None
+
+        def scores(texts: Sequence[str]) -> NDArray[np.float32] | None:
+            try:
+                return reranker.scores(question, texts)
+            except Exception as e:  # an engine may raise anything
+                steps.notes.append(f"rows were not ranked again: {type(e).__name__}: {one_line(e, 200)}")
+                steps.degraded = True
+                return None
+
+        return scores
 
     def _room(self, found: Found) -> ContextOptions:
         """The budget of rows: one more for each chapter that a question about the whole gets."""

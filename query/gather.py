@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from .ordering import holders
 from .outline import Outline, outline
 from .passages import Link
 from .request import Request
-from .retrieve import Hit, RetrieveOptions, may_be_used, retrieve, spread
+from .retrieve import Hit, RetrieveOptions, may_be_used, reranked, retrieve, spread
 from .rows import RowKind, RowSet
 from .visual import VisualIndex
 from .words import sought, terms
@@ -63,11 +63,18 @@ def found_rows(
     choices: Sequence[str],
     options: RetrieveOptions,
     hop: hops.HopOptions,
+    again: Callable[[Sequence[str]], NDArray[np.float32] | None] | None = None,
 ) -> Found:
-    """Speech and text rows of a question, and chains of two."""
+    """Speech and text rows of a question, and chains of two.
+
+    ``again``: scores of texts by which rows are ranked once more, or None where it has none.
+    """
     asked = sought(question)
     also = [(t, 1.0 if request.order else 0.5) for c in choices if (t := terms(c))] if options.by_options else []
-    hits = retrieve(rows, queries, asked, options, request.anchor, also, _favoured(rows, request))
+    deep = options.model_copy(update={"top_k": max(options.top_k, options.reranked)}) if again else options
+    hits = retrieve(rows, queries, asked, deep, request.anchor, also, _favoured(rows, request))
+    if again:
+        hits = reranked(hits, again([rows.rows[h.at].text for h in hits]), options)
     slides = _Slides()
     for hit in hits:
         slides.add(hit.at, _candidate(rows, hit))

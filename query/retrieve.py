@@ -21,8 +21,9 @@ class RetrieveOptions(Options):
     follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
     kind and at the times that the question names.  ``by_options``: look for the options as well, as votes beside the
     question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
-    ``chapters``: how many chapters a question about the whole gets rows of; ``summary``: the fewest rows that it gets
-    so, the others being spread evenly over the videos.  ``all`` takes every row, evenly spread, without retrieval.
+    ``reranked``: rows that a re-ranker reads, where the profile has one.  ``chapters``: how many chapters a question
+    about the whole gets rows of; ``summary``: the fewest rows that it gets so, the others being spread evenly over the
+    videos.  ``all`` takes every row, evenly spread, without retrieval.
     """
 
     method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
@@ -33,6 +34,7 @@ class RetrieveOptions(Options):
     prefer: float = Field(1.25, ge=1, le=10)
     by_options: bool = True
     doubtful: bool = False
+    reranked: int = Field(50, ge=1, le=1000)
     chapters: int = Field(40, ge=0, le=1000)
     summary: int = Field(8, ge=0, le=1000)
 
@@ -110,6 +112,20 @@ def retrieve(
         order += near[: options.at_least - len(order)]
     best = _various(rows, order, options.top_k)
     return [Hit(at, float(fused[at]), float(dense[at]), float(lexical[at])) for at in best]
+
+
+def reranked(hits: Sequence[Hit], scores: NDArray[np.float32] | None, options: RetrieveOptions) -> list[Hit]:
+    """The best ``options.top_k`` of hits by their own order and that of a re-ranker's ``scores`` ``(len(hits),)``.
+
+    Both are fused by rank, the re-ranker's counting twice: what options vote for is not lost to a model that does not
+    see them.  Without scores the first ones.
+    """
+    if scores is None or not hits:
+        return list(hits[: options.top_k])
+    place = np.empty(len(hits), np.int64)
+    place[np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")] = np.arange(len(hits))
+    fused = 1 / (options.rrf_k + 1 + np.arange(len(hits))) + 2 / (options.rrf_k + 1 + place)
+    return [hits[i] for i in np.argsort(-fused, kind="stable")[: options.top_k]]
 
 
 def spread(places: Sequence[int]) -> list[int]:

@@ -1,8 +1,8 @@
 """The one door for engines: ``load(kind, name, options)``.
 
 Built-in engines and plugins come in alike, through entry points of the groups ``vidrag.asr``, ``vidrag.ocr``,
-``vidrag.text_encoder``, ``vidrag.image_text_encoder``, ``vidrag.detector`` and ``vidrag.chat``.  An entry point names
-a class that is cheap to import and has
+``vidrag.text_encoder``, ``vidrag.image_text_encoder``, ``vidrag.reranker``, ``vidrag.detector`` and ``vidrag.chat``.
+An entry point names a class that is cheap to import and has
 
 - ``Options``: a subclass of :class:`EngineOptions`;
 - ``requires``: the modules that must be importable, and ``extra``: the extra of vidrag that brings them;
@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from . import models
 from .errors import EngineMissing, OptionError, one_line
 
-Kind = Literal["asr", "ocr", "text_encoder", "image_text_encoder", "detector", "chat"]
-KINDS: tuple[Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder", "detector", "chat")
+Kind = Literal["asr", "ocr", "text_encoder", "image_text_encoder", "reranker", "detector", "chat"]
+KINDS: tuple[Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder", "reranker", "detector", "chat")
 
 
 class Options(BaseModel):

@@ -31,6 +31,8 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"det_model": str(folder / "det"), "rec_model": str(folder / "rec")}
     if kind == "detector" and name in ("grounding-dino", "owlv2") and find_spec("transformers") and find_spec("torch"):
         return {"model": str(random_detector(name))}
+    if (kind, name) == ("reranker", "cross-encoder") and find_spec("transformers") and find_spec("torch"):
+        return {"model": str(random_reranker())}
     if (kind, name) == ("detector", "http") and (url := coco_server()):
         return {"url": url}
     return {}
@@ -42,6 +44,14 @@ def random_detector(name: str) -> Path:
     import random_detectors
 
     return {"grounding-dino": random_detectors.grounding_dino, "owlv2": random_detectors.owlv2}[name](_folder() / name)
+
+
+@cache
+def random_reranker() -> Path:
+    """The same for a cross-encoder."""
+    import random_rerankers
+
+    return random_rerankers.cross_encoder(_folder() / "cross-encoder")
 
 
 @cache

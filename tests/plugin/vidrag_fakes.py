@@ -3,6 +3,7 @@
 - ``asr`` hears one word, "beep", for each loud stretch of sound;
 - ``ocr`` finds bright boxes and reads them as "<colour> sign <width in percent of the picture>";
 - ``text_encoder`` hashes words to 64 dimensions; ``image_text_encoder`` writes the colours of a picture as such a text;
+- ``reranker`` likes texts whose words the question has;
 - ``detector`` knows a red ball, a blue box, a green tree and a yellow star, by their colour;
 - ``chat`` gives scripted replies, or one that fits the schema, and records its calls.
 """
@@ -286,6 +287,18 @@ class FakeDetector(_Fake):
     def detect(self, picture: Picture, entities: Sequence[str]) -> tuple[Detection, ...]:
         wanted = {self.knows(e) for e in entities}
         return tuple(d for d in _things(picture, self.options.threshold) if d.label in wanted)
+
+
+class FakeReranker(_Fake):
+    """The share of a text's words that the question has."""
+
+    Options = EngineOptions
+    identity = "fake"
+
+    def scores(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        asked = set(re.findall(r"\w+", question.lower()))
+        own = [re.findall(r"\w+", t.lower()) for t in texts]
+        return np.array([sum(w in asked for w in t) / max(1, len(t)) for t in own], np.float32)
 
 
 class FakeChatOptions(EngineOptions):
