@@ -31,6 +31,8 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"det_model": str(folder / "det"), "rec_model": str(folder / "rec")}
     if kind == "detector" and name in ("grounding-dino", "owlv2") and find_spec("transformers") and find_spec("torch"):
         return {"model": str(random_detector(name))}
+    if (kind, name) == ("chat", "transformers") and find_spec("transformers") and find_spec("torch"):
+        return {"model": str(chained_chat("qwen2_5_vl"))}
     if (kind, name) == ("detector", "http") and (url := coco_server()):
         return {"url": url}
     return {}
@@ -42,6 +44,14 @@ def random_detector(name: str) -> Path:
     import random_detectors
 
     return {"grounding-dino": random_detectors.grounding_dino, "owlv2": random_detectors.owlv2}[name](_folder() / name)
+
+
+@cache
+def chained_chat(kind: str) -> Path:
+    """A folder with a small chat model of ``kind``, for the time of the tests; see ``random_chat``."""
+    import random_chat
+
+    return random_chat.saved(_folder() / kind, kind)
 
 
 @cache
