@@ -32,13 +32,14 @@ from .gather import FIRST, Found, Joined, found_rows
 from .hops import HopOptions
 from .keyframes import KeyframeOptions
 from .looking import Looker
-from .opening import Opened, Opener
+from .opening import Opener
 from .ordering import ordered
 from .passages import Passage
 from .request import Request
 from .rerankers import Reranker
 from .retrieve import RetrieveOptions
 from .search import Searcher
+from .showing import shown
 from .support import covered
 from .words import sought, terms
 
@@ -214,7 +215,7 @@ class Asker:
             _passages(merged, found.joined),
             weight,
             request.subjects,
-            _shown_pictures(opened, merged) if self.chat.looks else (),
+            shown(opened.shards, merged, self.chat.frames) if self.chat.looks else (),
             request.visual,
             request.order,
             request.anchor,
@@ -271,12 +272,6 @@ class Asker:
         if draft.citations or draft.abstained or not task.evidence:
             return draft
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
-
-
-def _shown_pictures(opened: Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
-    """The pictures of the frame rows, for engines that look."""
-    shards = {s.video: s for s in opened.shards}
-    return tuple((e.id, shards[c.video].jpeg(c.frame)) for e, c in merged if c.frame is not None)
 
 
 def _ranked(found: Found, request: Request, question: str, weight: Mapping[str, float]) -> list[Candidate]:

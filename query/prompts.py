@@ -71,9 +71,17 @@ def _asked(task: Task, ends: str) -> list[Message]:
     parts = [f"Evidence:\n{_rows(task.evidence)}", f"{_DATA}\n\nQuestion: {task.question}", ends]
     shown = tuple(data for _, data in task.pictures)
     if shown:
-        parts.insert(1, "The pictures are those of rows " + ", ".join(i for i, _ in task.pictures) + ".")
+        parts.insert(1, _pictures(task))
     text = harmless("\n\n".join(parts))
     return [Message("system", _ANSWER), Message("user", text, shown)]
+
+
+def _pictures(task: Task) -> str:
+    """What the pictures show: rows, and times that no row stands for."""
+    names, rows = [name for name, _ in task.pictures], {e.id for e in task.evidence}
+    if rows.issuperset(names):
+        return f"The pictures are those of rows {', '.join(names)}."
+    return f"The pictures, in order, are those of rows or of other times: {', '.join(names)}."
 
 
 def _lettered(task: Task, order: Sequence[int]) -> str:

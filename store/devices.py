@@ -20,15 +20,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class TorchOptions(EngineOptions):
+class DeviceOptions(EngineOptions):
     """``device``: ``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``auto`` takes a GPU where there is one.  ``dtype``: number
-    format of the weights; ``auto`` is float16 on a GPU and float32 elsewhere.  ``batch_size``: inputs at a time;
-    halved by itself where memory runs out.
+    format of the weights; ``auto`` is float16 on a GPU and float32 elsewhere.
     """
 
-    runtime = frozenset({"threads", "device", "batch_size"})
+    runtime = frozenset({"threads", "device"})
     device: str = Field("auto", pattern=r"^(?:auto|cpu|cuda(?::\d+)?|mps|xpu(?::\d+)?)$")
     dtype: Precision = "auto"
+
+
+class TorchOptions(DeviceOptions):
+    """``batch_size``: inputs at a time; halved by itself where memory runs out."""
+
+    runtime = frozenset({"threads", "device", "batch_size"})
     batch_size: int = Field(16, ge=1, le=4096)
 
 
@@ -107,7 +112,7 @@ class Batches:
         note = f"{self.what}: out of memory, batches of {self.size} from here on"
         self.notes.append(note)
         log.warning(note)
-        _emptied()
+        emptied()
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -120,7 +125,8 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _emptied() -> None:
+def emptied() -> None:
+    """Gives back what torch keeps of a GPU's memory for itself."""
     import torch
 
     if torch.cuda.is_available():

@@ -352,11 +352,12 @@ def fingerprint(ref: str) -> str:
     path = folder_of(ref)
     if ref.startswith("hf:"):
         return path.name[:16]  # the commit of the snapshot
-    if path.is_file():
-        from .file_hashes import sha256
+    from .file_hashes import sha256
 
-        return sha256(path, cache_dir() / "hashes")[:16]
+    kept = cache_dir() / "hashes"
+    if path.is_file():
+        return sha256(path, kept)[:16]
     digest = hashlib.sha256()
     for p in sorted(q for q in path.rglob("*") if q.is_file()):
-        digest.update(f"{p.name} {sha256_of(p)}\n".encode())
+        digest.update(f"{p.name} {sha256(p, kept)}\n".encode())
     return digest.hexdigest()[:16]

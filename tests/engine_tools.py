@@ -33,6 +33,8 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"model": str(random_detector(name))}
     if (kind, name) == ("reranker", "cross-encoder") and find_spec("transformers") and find_spec("torch"):
         return {"model": str(random_reranker())}
+    if (kind, name) == ("chat", "transformers") and find_spec("transformers") and find_spec("torch"):
+        return {"model": str(chained_chat("qwen2_5_vl"))}
     if (kind, name) == ("detector", "http") and (url := coco_server()):
         return {"url": url}
     return {}
@@ -52,6 +54,14 @@ def random_reranker() -> Path:
     import random_rerankers
 
     return random_rerankers.cross_encoder(_folder() / "cross-encoder")
+
+
+@cache
+def chained_chat(kind: str) -> Path:
+    """A folder with a small chat model of ``kind``, for the time of the tests; see ``random_chat``."""
+    import random_chat
+
+    return random_chat.saved(_folder() / kind, kind)
 
 
 @cache

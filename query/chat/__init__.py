@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from pydantic import Field
 
 from ...store.engines import EngineOptions
+from ...store.errors import EngineFailed
 from ...store.records import Evidence
 from ..passages import Passage
 from ..request import Order
@@ -26,10 +27,10 @@ class Task:
 
     ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row stands
     alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the
-    names and phrases of the question.  ``pictures`` are JPEGs of key frames, with the id of their row, for engines that
-    look at pictures.  ``order``: the question asks which option comes first or last; ``anchor``: the kind of row that
-    it asks for.  ``tell`` is given the answer as far as it is written, again and again, by engines that write word by
-    word; what it was given is not checked.
+    names and phrases of the question.  ``pictures`` are JPEGs of frames in time order, for engines that look at
+    pictures, each with the id of its row or, where no row stands for it, with its time.  ``order``: the question asks
+    which option comes first or last; ``anchor``: the kind of row that it asks for.  ``tell`` is given the answer as far
+    as it is written, again and again, by engines that write word by word; what it was given is not checked.
     """
 
     question: str
@@ -114,12 +115,20 @@ class ModelOptions(EngineOptions):
     remember: bool = True
 
 
+class TooMuch(EngineFailed):
+    """The prompt is more than the model can read at a time, or than there is memory for: a shorter one may do."""
+
+
 @runtime_checkable
 class Chat(Protocol):
     """Answers questions.  The same task gives the same draft, as far as the engine's arithmetic does."""
 
     looks: bool
     """True where the engine wants pictures of key frames."""
+    frames: int
+    """How many pictures it wants at the most: those of rows, and frames evenly spread over the videos for the rest; 0:
+    those of rows only.
+    """
 
     def answer(self, task: Task) -> Draft: ...
 
@@ -128,10 +137,13 @@ class LanguageModel(ABC):
     """A chat engine that writes text: the prompt and the reading of the reply are shared by all of them.
 
     ``identity`` names the model and every option that changes its replies; where it is empty none are kept.
-    ``rotations``, ``rows`` and ``by_rows``: see :class:`ModelOptions`.
+    ``rotations``, ``rows`` and ``by_rows``: see :class:`ModelOptions`; ``looks`` and ``frames``: see :class:`Chat`.
+    ``notes``: what the user should know of the work so far.
     """
 
     looks = False
+    frames = 0
+    notes: Sequence[str] = ()
     identity = ""
     rotations = 2
     rows = 16
@@ -143,7 +155,8 @@ class LanguageModel(ABC):
     ) -> Reply:
         """The model's reply; with ``schema`` a JSON text that should fit it.
 
-        Raises :class:`~vidrag.store.errors.EngineFailed` where the model cannot be reached in time.
+        Raises :class:`~vidrag.store.errors.EngineFailed` where the model cannot be reached in time, :class:`TooMuch`
+        where a shorter prompt may do.
         """
 
     def stream(

@@ -8,6 +8,9 @@ cited does hold the words.  Only where no row does the model is asked for the ro
 
 A free answer cites the rows that the model names, and first the one that bears it out best: small models write the
 right sentence and name the row beside.
+
+A prompt that is too much for the model, or for the memory, is made again with half of its pictures; without pictures,
+with half of its rows.
 """
 
 from __future__ import annotations
@@ -16,11 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...store.errors import EngineFailed
+from ...store.errors import EngineFailed, one_line
 from .. import prompts
 from ..chooser import weighed
 from ..support import NOTHING, not_said
-from . import Draft, LanguageModel, Message, Reply, Task, Usage
+from . import Draft, LanguageModel, Message, Reply, Task, TooMuch, Usage
 from .replies import letter_mass, read_reply, said_so_far, whole_text
 from .support import supporting
 
@@ -68,20 +71,45 @@ class _Talk:
 
 def answer(model: LanguageModel, task: Task) -> Draft:
     """The model's draft.  Raises :class:`EngineFailed` where it fails, or twice replies with what is no answer."""
-    talk = _Talk(model)
-    task = _shortened(task, model.rows)
+    talk, told = _Talk(model), len(model.notes)
+    task, less = _shortened(task, model.rows), ""
+    while True:
+        try:
+            draft = _answered(talk, task)
+        except TooMuch as e:
+            task, less = _halved(task, e)
+        else:
+            notes = (*filter(None, [less]), *model.notes[told:], *draft.notes)
+            return replace(draft, notes=notes, usage=talk.usage)
+
+
+def _answered(talk: _Talk, task: Task) -> Draft:
     if not task.options and not task.evidence and not task.pictures:
         return Draft(NOTHING, abstained=True, notes=("no rows were found; the model was not asked",))
     notes: tuple[str, ...] = ()
     if task.options:
         scores, why = _scores(talk, task)
         if scores:
-            return replace(_chosen(talk, task, scores), usage=talk.usage)
+            return _chosen(talk, task, scores)
         notes = (f"{why}; the option was chosen by a JSON reply, once",)
     draft = _written(talk, task)
     if draft.text and not task.options and not draft.abstained:
         draft = replace(draft, citations=_backed(task, draft))
-    return replace(draft, notes=(*notes, *draft.notes), usage=talk.usage)
+    return replace(draft, notes=(*notes, *draft.notes))
+
+
+def _halved(task: Task, error: TooMuch) -> tuple[Task, str]:
+    """The task with half of its pictures, or rows where it has none, and a note; raises ``error`` if none is left."""
+    if task.pictures:
+        pictures = task.pictures[1::2]
+        left = f"with {len(pictures)} pictures" if pictures else "without pictures"
+        task = replace(task, pictures=pictures)
+    elif len(task.evidence) > 1:
+        task = _shortened(task, len(task.evidence) // 2)
+        left = f"with {len(task.evidence)} rows"
+    else:
+        raise error
+    return task, f"the prompt was too much for the model, which answered {left} ({one_line(error, 120)})"
 
 
 def _backed(task: Task, draft: Draft) -> tuple[str, ...]:
@@ -93,10 +121,15 @@ def _backed(task: Task, draft: Draft) -> tuple[str, ...]:
 
 
 def _shortened(task: Task, most: int) -> Task:
-    """The task with its best ``most`` rows."""
+    """The task with its best ``most`` rows, and without the pictures of the others."""
     kept = {e.id for e in sorted(task.evidence, key=lambda e: e.rank)[:most]}
-    passages = tuple(p for p in task.passages if kept.issuperset(p.ids))
-    return replace(task, evidence=tuple(e for e in task.evidence if e.id in kept), passages=passages)
+    left_out = {e.id for e in task.evidence} - kept
+    return replace(
+        task,
+        evidence=tuple(e for e in task.evidence if e.id in kept),
+        passages=tuple(p for p in task.passages if kept.issuperset(p.ids)),
+        pictures=tuple(p for p in task.pictures if p[0] not in left_out),
+    )
 
 
 def _scores(talk: _Talk, task: Task) -> tuple[tuple[float, ...], str]:

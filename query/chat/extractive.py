@@ -27,6 +27,7 @@ class Extractive:
     requires = ("rapidfuzz", "jellyfish")
     extra = "query"
     looks = False
+    frames = 0
 
     @staticmethod
     def weights(options: ExtractiveOptions) -> Sequence[str]:

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from ...store.errors import EngineFailed, EngineMissing, one_line
 from ...store.fingerprints import digest
-from . import LanguageModel, Message, ModelOptions, Reply
+from . import LanguageModel, Message, ModelOptions, Reply, TooMuch
+from .dialects import Dialect, is_too_much
 from .patience import Patience
 from .wire import Pieces, top_of, whole
 
@@ -31,7 +32,9 @@ class OpenAIOptions(ModelOptions):
     """``base_url``, ``model``: by default from ``OPENAI_BASE_URL`` and ``OPENAI_MODEL``.  ``api_key_env``: the variable
     that holds the key.  ``images``: send key frames (the model must take pictures).  ``json_schema``: ask the server to
     enforce the reply's schema.  ``logprobs``: choose options by the probability of their letters where the server gives
-    them.  ``timeout_s``: of one request.
+    them.  ``frames``: how many pictures are sent, 0: those of rows only.  ``thinking_tokens``: what a model that thinks
+    may write beside its reply.  ``extra``: further fields of every request, as the server has them.  ``timeout_s``: of
+    one request.
     """
 
     runtime = frozenset({"threads", "remember", "timeout_s", "retries", "api_key_env"})
@@ -39,6 +42,9 @@ class OpenAIOptions(ModelOptions):
     model: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     images: bool = False
+    frames: int = Field(0, ge=0, le=256)
+    thinking_tokens: int = Field(0, ge=0, le=1 << 17)
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
     json_schema: bool = True
     logprobs: bool = True
     temperature: float = Field(0.0, ge=0, le=2)
@@ -62,6 +68,7 @@ class OpenAIChat(LanguageModel):
 
         self.options, self.looks = options, options.images
         self.rotations, self.rows, self.by_rows = options.rotations, options.rows, options.by_rows
+        self.frames = options.frames
         base = options.base_url or os.environ.get("OPENAI_BASE_URL")
         key = os.environ.get(options.api_key_env)
         self.model = options.model or os.environ.get("OPENAI_MODEL") or ""
@@ -71,14 +78,17 @@ class OpenAIChat(LanguageModel):
             raise EngineMissing(
                 f"chat=openai: neither a key in {options.api_key_env} nor a server in OPENAI_BASE_URL; set one of them"
             )
-        self._bad_request: Any = openai.BadRequestError
+        self._refusals: Any = (openai.BadRequestError, openai.UnprocessableEntityError, openai.PermissionDeniedError)
         self._errors: Any = (openai.OpenAIError, *_transport_errors())
         self._client = openai.OpenAI(
             base_url=base, api_key=key or "none", timeout=options.timeout_s, max_retries=options.retries
         )
         told = [str(self._client.base_url), self.model, options.temperature, options.json_schema, options.images]
+        if options.extra or options.thinking_tokens:
+            told += [options.thinking_tokens, options.extra]
         self.identity = f"openai:{self.model}:{digest(told)}"
-        self._letters, self._patience = options.logprobs, Patience(min(5.0, options.timeout_s / 2))
+        self._dialect = Dialect(options.json_schema, TOP if options.logprobs else 0)
+        self._patience = Patience(min(5.0, options.timeout_s / 2))
 
     def complete(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
@@ -96,17 +106,17 @@ class OpenAIChat(LanguageModel):
         return self._ask(messages, schema, max_tokens, tell)
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
-        """As :meth:`.LanguageModel.first_token`; a server that has refused once, or gave none, is not asked again."""
-        if not self._letters:
+        """As :meth:`.LanguageModel.first_token`; a server that has refused, or gave none, is not asked again."""
+        if not self._dialect.top:
             return None
         try:
-            reply = self._ask(messages, None, 1, logprobs=True, top_logprobs=TOP)
-        except EngineFailed as e:
-            if not isinstance(e.__cause__, self._bad_request):
-                raise
-            reply = None
-        self._letters = bool(reply and reply.top)
-        return reply if self._letters else None
+            reply = self._ask(messages, None, 1, letters=True)
+        except _Refused:
+            reply = Reply("")
+        if not reply.top:
+            self._dialect.top = 0
+            return None
+        return reply
 
     def _ask(
         self,
@@ -114,9 +124,9 @@ class OpenAIChat(LanguageModel):
         schema: Mapping[str, Any] | None,
         max_tokens: int,
         tell: Callable[[str], object] | None = None,
-        **more: Any,
+        letters: bool = False,
     ) -> Reply:
-        return self._patience.call(lambda: self._send(messages, schema, max_tokens, tell, **more))
+        return self._patience.call(lambda: self._send(messages, schema, max_tokens, tell, letters))
 
     def _send(
         self,
@@ -124,39 +134,39 @@ class OpenAIChat(LanguageModel):
         schema: Mapping[str, Any] | None,
         max_tokens: int,
         tell: Callable[[str], object] | None,
-        **more: Any,
+        letters: bool,
     ) -> Reply:
-        if schema is not None and self.options.json_schema:
-            form = {"name": "reply", "schema": dict(schema), "strict": True}
-            more["response_format"] = {"type": "json_schema", "json_schema": form}
-        if tell is not None:
-            more["stream"] = True
-        body = {
-            "model": self.model,
-            "messages": [_wire(m) for m in messages],
-            "temperature": self.options.temperature,
-            "max_tokens": max_tokens,
-            **more,
-        }
-        for left in reversed(range(self.options.retries + 1)):
+        o, told = self.options, [_wire(m) for m in messages]
+        limit = max_tokens if letters else max_tokens + o.thinking_tokens
+        left = o.retries
+        while True:
+            fields = self._dialect.fields(schema, limit, o.temperature, tell is not None, letters)
             try:
-                return self._once(body, tell)
+                return self._once({"model": self.model, "messages": told, **fields}, tell)
             except _BrokenOff:
                 if not left:
                     raise
-        raise AssertionError("unreachable")
+                left -= 1
+            except _Refused as e:
+                if is_too_much(e.reason):
+                    raise TooMuch(str(e)) from e
+                if not self._dialect.learn(e.reason, fields):
+                    raise
 
     def _once(self, body: Mapping[str, Any], tell: Callable[[str], object] | None) -> Reply:
         who = f"the language model '{self.model}' at {self._client.base_url.host}"
         began, pieces = False, None
         try:
-            with self._client.chat.completions.with_streaming_response.create(**body) as response:
+            create: Any = self._client.chat.completions.with_streaming_response.create
+            with create(**body, extra_body=self.options.extra or None) as response:
                 began = True
                 chunks = self._limited(response.iter_bytes())
                 if tell is not None and "event-stream" in response.headers.get("content-type", ""):
                     pieces = Pieces(tell)
                     return pieces.read(chunks)
                 reply = whole(b"".join(chunks), top_of if "logprobs" in body else None)
+        except self._refusals as e:
+            raise _Refused(f"{who} refused: {one_line(e, 200)}", f"{e} {e.body}") from e
         except self._errors as e:
             if pieces is not None:  # some of it has been told: half a reply, not a new one
                 return pieces.reply()
@@ -191,6 +201,14 @@ class OpenAIChat(LanguageModel):
 
 class _BrokenOff(EngineFailed):
     """The server was there and stopped in the middle."""
+
+
+class _Refused(EngineFailed):
+    """The server does not take the request as it is; ``reason`` is all that it says."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def _transport_errors() -> list[type[Exception]]:

@@ -82,6 +82,14 @@ class RememberingModel(LanguageModel):
         self.identity, self.looks = model.identity, model.looks
         self.rotations, self.rows, self.by_rows = model.rotations, model.rows, model.by_rows
 
+    @property
+    def frames(self) -> int:  # type: ignore[override]
+        return self.model.frames
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        return self.model.notes
+
     def complete(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
     ) -> Reply:

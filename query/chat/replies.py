@@ -17,8 +17,11 @@ _JSON = json.JSONDecoder()
 
 
 def json_object(text: str) -> dict[str, Any] | None:
-    """The JSON object that ``text`` is, or that stands in it (in a code fence, say); None where there is none."""
-    start = text.find("{")
+    """The JSON object that ``text`` is, or that stands in it (in a code fence, say); None where there is none.
+
+    What a model thinks before it answers is passed over.
+    """
+    start = text.find("{", text.rfind("</think>") + 1)
     for _ in range(5):
         if start < 0:
             return None

@@ -17,6 +17,7 @@ def whole(body: bytes, top: Callable[[Mapping[str, Any]], Mapping[str, float]] |
 
 def reply_of(told: Any, top: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None) -> Reply:
     """The same of a parsed one."""
+    _raise_error(told)
     choice = told["choices"][0]
     text = choice["message"]["content"]
     if not isinstance(text, str | None):
@@ -26,9 +27,18 @@ def reply_of(told: Any, top: Callable[[Mapping[str, Any]], Mapping[str, float]] 
 
 
 def _counts(usage: Any) -> tuple[int | None, int | None]:
+    """Tokens read and written; None for what a server does not tell."""
     if usage is None:
         return None, None
-    return int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return None if read is None else int(read), None if written is None else int(written)
+
+
+def _raise_error(told: Any) -> None:
+    """An error with a good status, as ``{"error": ...}``, or flat, as older versions of vLLM have it."""
+    error = told.get("error") or (told if told.get("object") == "error" else None)
+    if error:
+        raise ValueError(f"an error: {error.get('message') if isinstance(error, dict) else error}")
 
 
 def top_of(choice: Mapping[str, Any]) -> Mapping[str, float]:
@@ -85,8 +95,7 @@ class Pieces:
 
     def add(self, told: Any) -> None:
         """One piece, parsed."""
-        if error := told.get("error"):
-            raise ValueError(f"an error: {error.get('message') if isinstance(error, dict) else error}")
+        _raise_error(told)
         if told.get("usage"):
             self._counts = _counts(told["usage"])
         for choice in told.get("choices") or ():

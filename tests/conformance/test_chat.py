@@ -64,12 +64,13 @@ def model(engine: Any) -> LanguageModel:
 
 def test_the_built_in_and_the_fake_are_there() -> None:
     """The suite runs over the engines of the default profile and the plugin."""
-    assert {"extractive", "openai", "local", "fake"} <= set(names("chat"))
+    assert {"extractive", "openai", "local", "transformers", "fake"} <= set(names("chat"))
 
 
 def test_keeps_the_protocol(engine: Any) -> None:
     assert isinstance(engine, Chat)
     assert type(engine.looks) is bool
+    assert type(engine.frames) is int and engine.frames >= 0
 
 
 @pytest.mark.parametrize("name", TASKS)

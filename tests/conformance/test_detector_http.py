@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +26,7 @@ from vidrag.store.errors import EngineFailed, EngineMissing, OptionError
 
 SECRET = "do-not-print-me"
 PICTURE = np.full((90, 160, 3), (200, 40, 40), np.uint8)
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "detectors.md"
+DOCS = (Path(__file__).resolve().parents[2] / "docs" / "detectors.md").read_text("utf-8")
 Answer = tuple[int, str, bytes | Iterable[bytes]]
 
 
@@ -278,3 +279,20 @@ def test_the_reference_server_keeps_its_door() -> None:
                     engine._client.send(path, body)
     finally:
         stop()
+
+
+def test_the_examples_of_the_documentation_are_the_protocol(server: Server) -> None:
+    """What the page shows as replies is understood, and what it shows as requests is what is sent."""
+    about, request, found, names_asked, named = [json.loads(b) for b in re.findall(r"```json\n(.*?)```", DOCS, re.S)]
+    server.about = lambda: (200, "application/json", json.dumps({**about, "knows": True}).encode())
+
+    def respond(body: dict[str, Any]) -> Answer:
+        return 200, "application/json", json.dumps(found if "image" in body else named).encode()
+
+    server.detect = respond
+    asking = client(server, threshold=request["threshold"])
+    assert [asking.knows(e) for e in names_asked["entities"]] == ["cup", None]
+    named["names"]["candle"] = "candle"
+    asking = client(server, threshold=request["threshold"])
+    assert [list(d.box) for d in asking.detect(PICTURE, ["candle"])] == [found["detections"][0]["box"]]
+    assert set(server.requests[-1][2]) == set(request) and set(server.requests[-2][2]) == set(names_asked)
