@@ -17,7 +17,15 @@ from functools import lru_cache
 from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
-from ..store.errors import EngineMissing, ModelMissing, NoSuchVideo, UsageError, VidragError, one_line
+from ..store.errors import (
+    EngineMissing,
+    ModelMissing,
+    NoSuchVideo,
+    NotIndexed,
+    UsageError,
+    VidragError,
+    one_line,
+)
 from ..store.records import Evidence
 from ..store.shard import Shard
 from . import decouple
@@ -37,7 +45,7 @@ from .request import Request
 from .retrieve import RetrieveOptions
 from .rows import RowSet
 from .support import covered
-from .visual import VisualIndex
+from .visual import VisualIndex, evenly
 from .words import sought, terms
 
 LONGEST_QUESTION = 10_000
@@ -170,7 +178,7 @@ class Asker:
         with steps.step("open"):
             asked, opened = self._open(question, videos, steps)
         with steps.step("decouple"):
-            request = self._decouple(asked, steps)
+            request = self.options.decouple.worded(self._decouple(asked, steps))
         with steps.step("encode"):
             encoded = encode(
                 asked,
@@ -212,7 +220,7 @@ class Asker:
             _passages(merged, found.joined),
             weight,
             request.subjects,
-            _shown_pictures(opened, merged) if self.chat.looks else (),
+            _shown_pictures(opened, merged, self.options.context.pictures) if self.chat.looks else (),
             request.visual,
             request.order,
             request.anchor,
@@ -222,13 +230,19 @@ class Asker:
 
     def _open(self, question: str, videos: Sequence[str] | None, steps: _Steps) -> tuple[str, _Opened]:
         """The videos that are asked about, and the question without the file names that say so."""
-        damaged: list[str] = []
-        whole = list(self.archive.shards(damaged)) if videos is None else []
+        damaged, other = list[str](), list[str]()
+        whole = list(self.archive.shards(damaged, other)) if videos is None else []
         if videos is None:
             ids = [s.video for s in whole]
             steps.notes += [f"left out, damaged: {d[:200]}" for d in damaged]
         else:
             ids = list(dict.fromkeys(self.archive.find(v) for v in videos))
+        if not ids and len(other) == 1:
+            self.archive.shard(other[0])  # says under which profile it is
+        if other and ids:
+            steps.notes.append(self.archive.left_out(len(other)))
+        elif other:
+            raise NotIndexed(f"{self.archive.location}: all {self.archive.left_out(len(other))}")
         if not ids:
             raise NoSuchVideo(
                 f"{self.archive.location}: no videos yet; 'vidrag ingest {self.archive.location} VIDEO' adds some"
@@ -251,7 +265,9 @@ class Asker:
         key = tuple((s.video, s.manifest.version) for s in shards)
         if key not in self._opened:
             self._opened[key] = _Opened(
-                shards, RowSet(shards, self.text_encoder.spec), VisualIndex(shards, self.image_text_encoder)
+                shards,
+                RowSet(shards, self.text_encoder.spec),
+                VisualIndex(shards, self.image_text_encoder, self.options.keyframes.shot_s),
             )
             while len(self._opened) > 1 and (
                 len(self._opened) > 16 or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
@@ -295,8 +311,12 @@ class Asker:
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
 
 
-def _shown_pictures(opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
-    """The pictures of the frame rows, for engines that look."""
+def _shown_pictures(
+    opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]], uniform: int
+) -> tuple[tuple[str, bytes], ...]:
+    """The pictures of the frame rows, for engines that look; or ``uniform`` frames, by their times."""
+    if uniform:
+        return evenly(opened.shards, uniform)
     shards = {s.video: s for s in opened.shards}
     return tuple((e.id, shards[c.video].jpeg(c.frame)) for e, c in merged if c.frame is not None)
 
