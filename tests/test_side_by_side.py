@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import Engines, ingest_video
-from vidrag.jobs import build, profile
+from vidrag.jobs import build, profile, report
 from vidrag.jobs.asking import Keys
 from vidrag.jobs.batch import Asked
 from vidrag.query.found import search
 from vidrag.query.search import TERMS_ID
 from vidrag.query.words import terms
-from vidrag.store import index_build, maintenance
+from vidrag.store import engines, index_build, maintenance
 from vidrag.store.archive import Archive
 from vidrag.store.errors import NotIndexed, SpaceMismatch
 from vidrag.store.manifest import EARLIER, Manifest, ProfileKey, Source
@@ -210,3 +210,35 @@ def test_vectors_of_another_space_are_still_refused(world: World) -> None:
     changed = profile.load(str(world.root / "fake.toml"), ["text_encoder.salt=3"])
     with pytest.raises(SpaceMismatch):
         build.asker(archive, changed).ask("beep?", ["red.mp4"])
+
+
+def test_what_engines_note_stands_in_their_cells(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that were left out, batches made smaller: told with the results, by ``show``, ledger and report."""
+    for kind in ("asr", "ocr", "text_encoder", "image_text_encoder"):
+        monkeypatch.setattr(engines.find(kind, "fake"), "notes", [f"{kind}: batches of 4"], raising=False)
+    shutil.copytree(world.root / "in", tmp_path / "in")
+    (tmp_path / "fake.toml").write_text((world.root / "fake.toml").read_text())
+    Archive.create(tmp_path / "archive")
+    mine = World(tmp_path, world.env)
+    ingest(mine, "fake.toml", "red.mp4")
+    archive = Archive.open(tmp_path / "archive")
+    told = {s: c.data.get("note") for s, c in archive.shard(archive.ids()[0]).status().items()}
+    assert {s: n for s, n in told.items() if n} == {
+        "speech": "asr: batches of 4",
+        "text": "ocr: batches of 4",
+        "frame_vectors": "image_text_encoder: batches of 4",
+        **dict.fromkeys(("speech_vectors", "text_vectors"), "text_encoder: batches of 4"),
+    }
+    row = {
+        "source": "a",
+        "status": "ok",
+        "message": "asr: batches of 4",
+        "host": "h",
+        "finished": None,
+        "coverage": None,
+    }
+    rows = [{**row, "stage": s, "seconds": 1, "cpu_seconds": 1, "bytes": 1, "media_seconds": 1} for s in told]
+    found = report.summary(report.Run("r", True), rows)
+    assert found["notes"] == {"asr: batches of 4": len(told)} and f"{len(told)} x asr: batches of 4" in report.text(
+        found
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,10 +67,11 @@ def show(
 ) -> None:
     """Show what is in the index of one video: chapters, transcript, text on screen, frames and labels, with times."""
     from ...store.archive import Archive
+    from ...store.manifest import ProfileKey
 
     opened = Archive.open(archive)
     if profile:
-        opened = opened.under(profile_of(profile, None).key())
+        opened = opened.under(profile_of(profile, None).key() if Path(profile).is_file() else ProfileKey(profile))
     shard = opened.shard(opened.find(video))
     if as_json:
         print(json.dumps(_everything(shard)))
