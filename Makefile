@@ -6,7 +6,8 @@ STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/d
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
-.PHONY: demo eval test test-faults lint types docker-check docker-prove check install clean
+# make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
+.PHONY: demo eval test test-full test-faults lint types docker-check docker-prove check install clean
 
 install: $(STAMP)
 
@@ -59,6 +60,20 @@ FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests
 test-faults: $(STAMP)-dev
 	@$(BIN)/python -m pytest -q -rs -n 2 -m slow $(FAULTS)
 	@echo "test-faults: all passed"
+
+# In an environment of its own, laid over the one in FULL_ENV where it is given.
+FULL := build/full
+FULL_STAMP := $(FULL)/.made-$(shell { cat requirements/*.txt requirements/*.sh pyproject.toml; echo "$(FULL_ENV)"; } | cksum | cut -d' ' -f1)
+FULL_TESTS := tests/conformance tests/test_full_engines.py tests/test_full_profile.py tests/test_bench_engines.py \
+  tests/test_extras.py $(wildcard tests/test_full_*.py)
+
+$(FULL_STAMP):
+	@rm -rf $(FULL) && requirements/make_full.sh $(PYTHON) $(FULL) $(if $(FULL_ENV),"$(abspath $(FULL_ENV))")
+	@touch $@
+
+test-full: $(FULL_STAMP)
+	@$(FULL)/bin/python -m pytest -q -rs -n 2 --dist loadfile -m "not slow" $(sort $(FULL_TESTS))
+	@echo "test-full: all passed; the engines whose tests were not run are named above with the reason (SKIPPED)"
 
 clean:
 	rm -rf $(VENV) build demo-archive

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..store import tries
 from ..store.archive import Archive
+from ..store.manifest import ProfileKey
 from ..store.records import Cell
 
 Watch = Callable[[float, Callable[[], None]], AbstractContextManager[None]]
@@ -25,7 +26,7 @@ class Conduct:
     """``run``: name of the run that this is part of.  ``tries``: failures or deaths of a worker after which a step is
     given up until it is asked for with ``retry_failed``.  ``again``: this run has worked on the video before and its
     worker died: what failed since is left alone.  ``step_s`` and ``step_per_s``: seconds that a step may take, and so
-    many more for each second of video; ``watch`` sees to it.
+    many more for each second of video; ``watch`` sees to it.  ``profile``: for which the cells are noted as its own.
     """
 
     run: str = "direct"
@@ -35,6 +36,7 @@ class Conduct:
     step_s: float = 900.0
     step_per_s: float = 20.0
     watch: Watch = unwatched
+    profile: ProfileKey | None = None
 
     def limit_s(self, duration: float | None) -> float:
         return self.step_s + self.step_per_s * (duration or 0.0)

@@ -161,7 +161,10 @@ class _Job:
             self._step(
                 ["frame_vectors"],
                 lambda d: steps.frame_vectors(
-                    self._shard(), self.prints["frame_vectors"], lambda: self.loaded.get("image_text_encoder"), d
+                    self._shard_of("frame_vectors"),
+                    self.prints["frame_vectors"],
+                    lambda: self.loaded.get("image_text_encoder"),
+                    d,
                 ),
             )
         for kind in ("text", "speech"):
@@ -170,7 +173,12 @@ class _Job:
                 self._step(
                     [stage],
                     lambda d, kind=kind, stage=stage: steps.text_vectors(  # type: ignore[misc]
-                        self._shard(), kind, stage, self.prints[stage], lambda: self.loaded.get("text_encoder"), d
+                        self._shard_of(stage),
+                        kind,
+                        stage,
+                        self.prints[stage],
+                        lambda: self.loaded.get("text_encoder"),
+                        d,
                     ),
                 )
         if self._ready("chapters"):
@@ -188,9 +196,6 @@ class _Job:
         source, self.prints = captions.per_video(self.opened.path, known, info, self.settings, self.prints)
         return source, self.manifest.cell("speech", source.plain) if self.manifest else None
 
-    def _shard(self) -> Any:
-        return self.archive.shard(self.video)
-
     def _shard_of(self, stage: str) -> Shard:
         """The video as ``stage`` reads it: cells under the fingerprints of these settings, whatever is current."""
         assert self.manifest is not None
@@ -205,7 +210,7 @@ class _Job:
             if s not in self.todo and self.manifest and (c := self.manifest.cell(s, self.prints[s]))
         }
         if self.manifest and (have or self.source.paths[0] not in self.manifest.source.paths):
-            self.manifest = self.archive.publish(self.source, have, {})
+            self.manifest = self.archive.publish(self.source, have, {}, self.conduct.profile)
 
     def _media(self) -> MediaInfo:
         cell = self.manifest.cell("media", self.prints["media"]) if self.manifest else None
@@ -273,7 +278,7 @@ class _Job:
             s: self.conduct.counted(c, before.cell(s, c.fingerprint) if before else None) for s, c in cells.items()
         }
         probed = {"media": self.done["media"]} if "media" in self.done else {}
-        self.manifest = self.archive.publish(self.source, {**probed, **counted}, staged)
+        self.manifest = self.archive.publish(self.source, {**probed, **counted}, staged, self.conduct.profile)
         self.done |= counted
 
     def _outcome(self, stage: str) -> Outcome:

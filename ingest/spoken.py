@@ -58,8 +58,8 @@ def speech_step(
 
 def _with(made: Made, data: dict[str, Any], notes: tuple[str, ...]) -> Made:
     cell = made.cells["speech"]
-    note = {"note": "; ".join(notes)} if notes else {}
-    made.cells["speech"] = dataclasses.replace(cell, data={**data, **cell.data, **note})
+    own = [str(cell.data["note"])] if "note" in cell.data else []  # the engine's
+    made.cells["speech"] = dataclasses.replace(cell, data={**data, **cell.data, **steps.noted(*notes, *own)})
     return made
 
 

@@ -13,7 +13,7 @@ weights, and the fingerprints of the stages it reads; so a changed option reache
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..store import engines
@@ -97,6 +97,18 @@ def fingerprints(settings: IngestSettings) -> dict[str, str]:
     for stage in STAGES:
         out[stage] = _print(stage, own[stage], out)
     return out
+
+
+def settings_key(settings: IngestSettings) -> str:
+    """Names all options that decide what ingest makes; not the weights, which need not be where questions are asked."""
+    own: dict[str, Any] = {}
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if isinstance(value, EngineChoice):
+            own[one.name] = [value.name, engines.options(one.name, value.name, value.options).identity()]  # type: ignore[arg-type]
+        else:
+            own[one.name] = value.identity() if isinstance(value, engines.Options) else value
+    return digest(own)
 
 
 def _print(stage: str, own: Any, prints: Mapping[str, str]) -> str:

@@ -68,6 +68,12 @@ def failed(stage: str, fingerprint: str, error: BaseException, **told: Any) -> C
     )
 
 
+def noted(*told: object) -> dict[str, str]:
+    """What users should know of a cell, as data of it: texts, and the ``notes`` of engines that keep some."""
+    notes = [n for one in told for n in ([one] if isinstance(one, str) else getattr(one, "notes", ()))]
+    return {"note": "; ".join(dict.fromkeys(map(str, notes)))} if notes else {}
+
+
 class Table:
     """Rows of one kind on their way to a file; nothing is kept where none came."""
 
@@ -188,6 +194,7 @@ class _TextStage:
             "frames_read": self._frames,
             "boxes": read.found if read else 0,
             "recognised": read.recognised if read else 0,
+            **noted(read and read.engine),
         }
         return Cell(
             "text",
@@ -243,9 +250,10 @@ def speech_rows(
         made.cells["speech"] = Cell("speech", fingerprint, "none", data={"reason": "no audio stream"})
         return made
     sound = media.audio(path, info, settings.media)
-    table = Table(folder, "speech", video, fingerprint)
+    table, engine = Table(folder, "speech", video, fingerprint), None
     try:
-        table.write(recognise(sound, asr(), settings.speech))
+        engine = asr()
+        table.write(recognise(sound, engine, settings.speech))
         if settings.strict and sound.warning:
             raise MediaError(f"{path.name}: {sound.warning}")
         if settings.strict:
@@ -260,7 +268,7 @@ def speech_rows(
         made.cells["speech"] = failed("speech", fingerprint, wrapped, **clock.read())
         return made
     status, files = table.close(made)
-    data: dict[str, Any] = {"warning": sound.warning} if sound.warning else {}
+    data: dict[str, Any] = {**({"warning": sound.warning} if sound.warning else {}), **noted(engine)}
     if status == "none":
         data["reason"] = "no speech found"
     made.cells["speech"] = Cell(
@@ -289,7 +297,9 @@ def text_vectors(
         engine = encoder()
         found = engine.documents([r.text for r in rows])
         file = _write_vectors(made, folder, f"{kind}.faiss", fingerprint, found)
-        made.cells[stage] = Cell(stage, fingerprint, "ok", (file,), encoder=engine.spec.as_json(), **clock.read())
+        made.cells[stage] = Cell(
+            stage, fingerprint, "ok", (file,), noted(engine), encoder=engine.spec.as_json(), **clock.read()
+        )
     except Exception as e:
         made.cells[stage] = failed(stage, fingerprint, e, **clock.read())
     return made
@@ -320,7 +330,13 @@ def frame_vectors(shard: Shard, fingerprint: str, encoder: Callable[[], ImageTex
         _, files = table.close(made)
         file = _write_vectors(made, folder, "frames.faiss", fingerprint, np.concatenate(found))
         made.cells["frame_vectors"] = Cell(
-            "frame_vectors", fingerprint, "ok", (*files, file), encoder=engine.spec.as_json(), **clock.read()
+            "frame_vectors",
+            fingerprint,
+            "ok",
+            (*files, file),
+            noted(engine),
+            encoder=engine.spec.as_json(),
+            **clock.read(),
         )
     except Exception as e:
         made.cells["frame_vectors"] = failed("frame_vectors", fingerprint, e, **clock.read())

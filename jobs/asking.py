@@ -14,7 +14,6 @@ from typing import Any
 from ..query.answer import Answer
 from ..query.asker import Asker
 from ..store import engines
-from ..store.archive import Archive
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
 from ..store.fingerprints import digest
 from .batch import Asked
@@ -46,8 +45,8 @@ class Counts:
 class Keys:
     """Names for all that an answer depends on: question, settings of every step, engines, code, versions of videos."""
 
-    def __init__(self, archive: Archive, profile: Profile, asker: Asker) -> None:
-        self._archive = archive
+    def __init__(self, profile: Profile, asker: Asker) -> None:
+        self._archive = asker.archive
         prints = {k: v for k, v in asker.fingerprints.items() if k != "profile"}  # which holds options of ingest, too
         chat = engines.identity("chat", profile.chat.name, dict(profile.chat.options))
         self._settings = digest([profile.ask.identity(), profile.search.identity(), prints, chat, code()])
@@ -70,7 +69,14 @@ class Keys:
         """
         archive = self._archive
         ids = archive.ids() if videos is None else list(dict.fromkeys(archive.find(v) for v in videos))
-        return digest([[v, max(archive.versions(v), default=0)] for v in ids])
+        return digest([[v, max(archive.versions(v), default=0), self._cells(v)] for v in ids])
+
+    def _cells(self, video: str) -> list[tuple[str, str]]:
+        """Which cells of a video the profile reads; none where it has none."""
+        try:
+            return sorted(self._archive.shard(video).manifest.current.items())
+        except VidragError:
+            return []
 
 
 @cache

@@ -67,7 +67,7 @@ def _run(
     check_output(output)
     profile = profiles.compose(table)
     asker = build.asker(archive, profile)
-    counts, keys = Counts(), Keys(archive, profile, asker)
+    counts, keys = Counts(), Keys(profile, asker)
     kept, problem = _log(archive, made)
 
     def told() -> Iterator[dict[str, Any]]:

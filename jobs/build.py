@@ -53,7 +53,8 @@ def load(profile: Profile, kind: engines.Kind) -> object:
 
 
 def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Asker:
-    """An Asker with the profile's engines, ready for its first question."""
+    """An Asker with the profile's engines over the cells of the profile, ready for its first question."""
+    archive = archive.under(profile.key())
     text = load("text_encoder", *_of(profile, "text_encoder"))
     picture = load("image_text_encoder", *_of(profile, "image_text_encoder"))
     reranker = load("reranker", *_of(profile, "reranker"))
@@ -77,13 +78,16 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
 def searcher(
     archive: Archive, profile: Profile, kinds: Sequence[Kind]
 ) -> tuple[Searcher, TextEncoder, ImageTextEncoder | None]:
-    """A Searcher for ``kinds``, and the encoders of the texts that it is asked with (None: frames are not searched)."""
+    """A Searcher for ``kinds`` over the cells of the profile, and the encoders of the texts that it is asked with.
+
+    The second is None where frames are not searched.
+    """
     text = engines.load("text_encoder", *_of(profile, "text_encoder"))
     specs: dict[Kind, EncoderSpec] = dict.fromkeys(("speech", "text"), text.spec)
     picture = engines.load("image_text_encoder", *_of(profile, "image_text_encoder")) if "frames" in kinds else None
     if picture is not None:
         specs["frames"] = picture.spec
-    return Searcher(archive, specs, profile.search), text, picture
+    return Searcher(archive.under(profile.key()), specs, profile.search), text, picture
 
 
 def _of(profile: Profile, kind: engines.Kind) -> tuple[str, dict[str, object]]:

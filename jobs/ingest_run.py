@@ -93,7 +93,12 @@ def ingest(
     run, options = new_run(), profile.run
     progress = Progress(len(items), sum(i.bytes for i in items))
     conduct = Conduct(
-        run, options.attempts, retry_failed, step_s=options.step_timeout_s, step_per_s=options.step_timeout_per_s
+        run,
+        options.attempts,
+        retry_failed,
+        step_s=options.step_timeout_s,
+        step_per_s=options.step_timeout_per_s,
+        profile=profile.key(),
     )
     order = Order(archive.backend.address, profile.ingest, conduct, models.offline())
     with Known(archive, profile.ingest, conduct) as known, Ledger(archive, run) as ledger:

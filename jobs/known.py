@@ -40,7 +40,10 @@ class Known:
 
     def __init__(self, archive: Archive, settings: IngestSettings, conduct: Conduct) -> None:
         self._archive, self._conduct = archive, conduct
-        self._settings = digest([sorted(fingerprints(settings).items()), settings.subtitles.identity()])
+        told = [sorted(fingerprints(settings).items()), settings.subtitles.identity()]
+        if conduct.profile:  # what is known under one profile is still to be noted for another
+            told.append([conduct.profile.name, conduct.profile.settings])
+        self._settings = digest(told)
         self._kept = CacheFile(archive.cache_file("files.sqlite"), _TABLE, "unchanged files", _COMMIT_S)
 
     def kept(self, item: Item) -> list[Outcome] | None:

@@ -17,7 +17,7 @@ from ..ingest.media import MediaOptions
 from ..ingest.reading import ReadingOptions
 from ..ingest.sampling import SamplingOptions
 from ..ingest.speech import SpeechOptions
-from ..ingest.stages import GROUPS, EngineChoice, IngestSettings
+from ..ingest.stages import GROUPS, EngineChoice, IngestSettings, settings_key
 from ..ingest.subtitles import SubtitleOptions
 from ..ingest.tracks import TrackOptions
 from ..query.asker import AskOptions
@@ -26,9 +26,10 @@ from ..store import engines
 from ..store.engines import Options
 from ..store.errors import OptionError
 from ..store.fingerprints import digest
+from ..store.manifest import ProfileKey
 from .pool import PoolOptions
 
-BUILT_IN = ("embedded",)
+BUILT_IN = ("embedded", "full", "paper")
 _MODELS: Mapping[str, type[Options]] = {
     "media": MediaOptions,
     "sampling": SamplingOptions,
@@ -66,6 +67,12 @@ class Profile:
     chat: EngineChoice
     run: RunOptions
     pools: Mapping[str, PoolOptions]
+    given: str = ""
+    """What the command line called it: a name or a file."""
+
+    def key(self) -> ProfileKey:
+        """As the store knows it."""
+        return ProfileKey(self.name, settings_key(self.ingest), self.given)
 
     def fingerprint(self) -> str:
         """Changes with any option that changes results."""
@@ -85,7 +92,7 @@ def load(name: str = "embedded", overrides: Sequence[str] = ()) -> Profile:
 
     What a file leaves out is as in the embedded profile.  :class:`OptionError` names what does not fit.
     """
-    return compose(table(name, overrides))
+    return replace(compose(table(name, overrides)), given=name)
 
 
 def table(name: str = "embedded", overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -102,9 +109,11 @@ def changed(table: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _read(name: str) -> dict[str, Any]:
-    base = tomllib.loads((resources.files(__package__) / "embedded.toml").read_text("utf-8"))
-    if name in BUILT_IN:
+    base = _built_in(BUILT_IN[0])
+    if name == BUILT_IN[0]:
         return base
+    if name in BUILT_IN:
+        return _over(base, _built_in(name))
     path = Path(name)
     if not path.is_file():
         raise OptionError(f"no profile '{name}': neither a built-in one ({', '.join(BUILT_IN)}) nor a TOML file")
@@ -113,13 +122,22 @@ def _read(name: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise OptionError(f"{path}: not valid TOML: {e}") from e
     given.setdefault("name", path.stem)
+    return _over(base, given)
+
+
+def _built_in(name: str) -> dict[str, Any]:
+    return tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text("utf-8"))
+
+
+def _over(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """``given`` laid over ``base``: another engine brings all of its options, pools replace those that were there."""
     for key, value in given.items():
         same_engine = (
             isinstance(value, dict)
             and isinstance(base.get(key), dict)
             and (value.get("engine", base[key].get("engine")) == base[key].get("engine"))
         )
-        base[key] = {**base[key], **value} if same_engine else value
+        base[key] = {**base[key], **value} if same_engine and key != "pools" else value
     return base
 
 
@@ -133,6 +151,9 @@ def _override(table: dict[str, Any], text: str) -> None:
     except tomllib.TOMLDecodeError:
         value = raw
     if not dot:
+        if section == "name":
+            table["name"] = str(value)
+            return
         if section not in engines.KINDS:
             raise OptionError(f"--set {text}: only {', '.join(engines.KINDS)} can be set without an option name")
         table[section] = {"engine": str(value)}

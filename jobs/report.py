@@ -22,6 +22,7 @@ from .ledger import lines_key, printable, tables
 _NAMES = ("source", "stage", "status")
 _NUMBERS = ("attempts", "seconds", "cpu_seconds", "rows", "bytes", "media_seconds")
 _MOST_ROWS, _MOST_BYTES = 50_000_000, 8 << 30
+_NOTES = 10
 """Of a ledger, eight rows a video: more is a hostile file."""
 
 
@@ -121,6 +122,7 @@ def summary(run: Run, ledger: Iterable[dict[str, Any]], slowest: int = 5) -> dic
     videos: dict[str, _Video] = {}
     stages: dict[str, Counter[str]] = {}
     hosts: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
     cpu = size = 0.0
     last: datetime.datetime | None = None
     for row in ledger:
@@ -129,6 +131,8 @@ def summary(run: Run, ledger: Iterable[dict[str, Any]], slowest: int = 5) -> dic
         cpu, size = cpu + row["cpu_seconds"], size + row["bytes"]
         if row["status"] in ("ok", "none"):
             hosts[row["host"] or "?"] += 1
+            if row["message"]:
+                notes[row["message"]] += 1
         if row["finished"] is not None and (last is None or row["finished"] > last):
             last = row["finished"]
     failures = [v.failure for v in videos.values() if v.failure]
@@ -148,6 +152,7 @@ def summary(run: Run, ledger: Iterable[dict[str, Any]], slowest: int = 5) -> dic
         "stages": {stage: dict(counts) for stage, counts in stages.items()},
         "causes": dict(Counter(f["error"] or "?" for f in failures).most_common()),
         "failures": failures,
+        "notes": dict(notes.most_common(_NOTES)),
         "partial": [{"source": s, "coverage": c} for c, s in partial],
         "slowest": [
             {"source": s, "seconds": round(v.seconds, 2), "media_seconds": round(v.media_seconds, 2)}
@@ -186,6 +191,9 @@ def text(told: dict[str, Any]) -> str:
         for f in told["failures"]:
             tries = f" [{f['attempts']} tries]" if f["attempts"] > 1 else ""
             out.append(f"  {printable(f['source'])}: {f['stage']}: {f['message']}{tries}")
+    if told["notes"]:
+        out.append("\nNoted")
+        out += [f"  {n} x {printable(note)}" for note, n in told["notes"].items()]
     if told["partial"]:
         out.append("\nDecoded in part")
         out += [f"  {p['coverage']:4.0%} of {printable(p['source'])}" for p in told["partial"]]

@@ -113,7 +113,7 @@ class Asker:
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._count_tokens = lru_cache(maxsize=20_000)(text_encoder.count_tokens)
         self.reranker = reranker
-        self.opener = Opener(archive, text_encoder.spec, image_text_encoder, searcher)
+        self.opener = Opener(archive, text_encoder.spec, image_text_encoder, options.keyframes.shot_s, searcher)
 
     def ask(
         self,
@@ -168,7 +168,7 @@ class Asker:
             indexed = ids is None and self.opener.indexed()
             opened = None if indexed else self.opener.open(ids, steps.notes)
         with steps.step("decouple"):
-            request = self._decouple(asked, steps)
+            request = self.options.decouple.worded(self._decouple(asked, steps))
         with steps.step("encode"):
             encoded = encode(
                 asked,
@@ -215,7 +215,7 @@ class Asker:
             _passages(merged, found.joined),
             weight,
             request.subjects,
-            shown(opened.shards, merged, self.chat.frames) if self.chat.looks else (),
+            shown(opened.shards, merged, self.chat.frames, self.options.context.pictures) if self.chat.looks else (),
             request.visual,
             request.order,
             request.anchor,

@@ -25,9 +25,19 @@ from .request import MOST_THINGS, Relation, Request, Scope, TimeHint, When
 
 
 class DecoupleOptions(Options):
-    """``engine``: ``rules``, or ``llm`` to ask the chat engine where it is a language model (rules otherwise)."""
+    """``engine``: ``rules``, or ``llm`` to ask the chat engine where it is a language model (rules otherwise).
+    ``pictures``: a sentence with ``{}`` in it, with which frames are looked for by the things asked for alone; None
+    looks for captions too.
+    """
 
     engine: Literal["rules", "llm"] = "rules"
+    pictures: str | None = Field(None, pattern=r"^[^{}]*\{\}[^{}]*$", max_length=200)
+
+    def worded(self, request: Request) -> Request:
+        """The request with what pictures are looked for by in the words of :attr:`pictures`."""
+        if self.pictures is None:
+            return request
+        return replace(request, captions=tuple(self.pictures.format(thing) for thing in request.det))
 
 
 _NUMBER = re.compile(

@@ -19,7 +19,8 @@ class KeyframeOptions(Options):
     transform sampling of sharpened scores), ``uniform``, or ``paper`` (Video-RAG's threshold rule).  ``count``: the
     most key frames.  ``votes``: how much a frame gains that is on screen with a row found by words, as a share of the
     spread of scores.  ``sharpness``: the power to which ``bolt`` raises scores.  ``counted``: the most frames in
-    which things are counted over time, 0 for none.
+    which things are counted over time, 0 for none.  ``threshold`` and ``beta``: of ``paper``.  ``shot_s``: frames
+    without a cut between them stand for one, so many seconds long at most; 0 takes each frame by itself.
     """
 
     method: Literal["topk", "aks", "bolt", "uniform", "paper"] = "topk"
@@ -28,6 +29,9 @@ class KeyframeOptions(Options):
     votes: float = Field(1.0, ge=0, le=10)
     apart_s: float = Field(2.0, ge=0)
     sharpness: float = Field(3.0, ge=0, le=20)
+    threshold: float = Field(0.3, ge=0, le=100)
+    beta: float = Field(3.0, gt=0, le=100)
+    shot_s: float = Field(10.0, ge=0)
 
 
 def choose(frames: Sequence[Frame], scores: NDArray[np.float32], options: KeyframeOptions) -> list[int]:
@@ -40,7 +44,7 @@ def choose(frames: Sequence[Frame], scores: NDArray[np.float32], options: Keyfra
     if options.method == "topk":
         return _topk(frames, scores, options)
     if options.method == "paper":
-        return _paper(scores, options.count)
+        return _paper(scores, options)
     if options.method == "uniform":
         rows = sorted(set(_uniform(frames, options.count)))
     elif options.method == "aks":
@@ -124,14 +128,14 @@ def _topk(frames: Sequence[Frame], scores: NDArray[np.float32], options: Keyfram
     return chosen
 
 
-def _paper(scores: NDArray[np.float32], count: int) -> list[int]:
-    """Video-RAG's rule (arXiv 2411.13093): ``score * alpha / sum(scores) > 0.3`` with ``alpha = 3n/16``.
+def _paper(scores: NDArray[np.float32], options: KeyframeOptions) -> list[int]:
+    """Video-RAG's rule (arXiv 2411.13093): ``score * alpha / sum(scores) > threshold`` with ``alpha = beta * n / 16``.
 
-    That is "more than 1.6 times the mean", so that often nothing passes.
+    With the published values that is "more than 1.6 times the mean", so that often nothing passes.
     """
     total = float(scores.sum())
     if total <= 0:
         return []
-    passing = np.flatnonzero(scores * (3 * len(scores) / 16) / total > 0.3)
+    passing = np.flatnonzero(scores * (options.beta * len(scores) / 16) / total > options.threshold)
     best: list[int] = passing[np.argsort(-scores[passing], kind="stable")].tolist()
-    return best[:count]
+    return best[: options.count]

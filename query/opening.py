@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..store.archive import Archive
 from ..store.encoders import EncoderSpec, ImageTextEncoder
-from ..store.errors import NoSuchVideo, SpaceMismatch, UsageError, one_line
+from ..store.errors import NoSuchVideo, NotIndexed, SpaceMismatch, UsageError, one_line
 from ..store.index import Kind, versions
 from ..store.shard import Shard
 from ..store.vectors import Vectors
@@ -40,10 +40,16 @@ class Opener:
     """
 
     def __init__(
-        self, archive: Archive, texts: EncoderSpec, pictures: ImageTextEncoder, searcher: Searcher | None
+        self,
+        archive: Archive,
+        texts: EncoderSpec,
+        pictures: ImageTextEncoder,
+        shot_s: float,
+        searcher: Searcher | None = None,
     ) -> None:
+        """``shot_s``: longest shot in seconds, see :class:`.VisualIndex`."""
         self.archive, self.searcher = archive, searcher
-        self._texts, self._pictures = texts, pictures
+        self._texts, self._pictures, self._shot_s = texts, pictures, shot_s
         self._opened: OrderedDict[tuple[tuple[str, int], ...], Opened] = OrderedDict()
 
     def about(self, question: str, videos: Sequence[str] | None) -> tuple[str, list[str] | None]:
@@ -90,12 +96,21 @@ class Opener:
 
     def open(self, ids: Sequence[str] | None, notes: list[str], found: bool = False) -> Opened:
         """The videos ``ids``, or all.  Of all, and of those that a search ``found``, damaged ones are left out with a
-        note.  Raises :class:`~vidrag.store.errors.NoSuchVideo` where there is none.
+        note, and those that were not indexed under the archive's profile.
+
+        Raises :class:`~vidrag.store.errors.NoSuchVideo` where there is none, and
+        :class:`~vidrag.store.errors.NotIndexed` where none was indexed under the profile.
         """
         if ids is None or found:
-            damaged: list[str] = []
-            shards = list(self.archive.shards(damaged, ids))
+            damaged, other = list[str](), list[str]()
+            shards = list(self.archive.shards(damaged, other, ids))
             notes += [f"left out, damaged: {d[:200]}" for d in damaged]
+            if len(other) == 1 and not shards:
+                self.archive.shard(other[0])  # says under which profile it is
+            if other and not shards:
+                raise NotIndexed(f"{self.archive.location}: all {self.archive.left_out(len(other))}")
+            if other:
+                notes.append(self.archive.left_out(len(other)))
         else:
             shards = [self.archive.shard(v) for v in ids]
         if not shards:
@@ -106,7 +121,9 @@ class Opener:
     def _kept(self, shards: list[Shard]) -> Opened:
         key = tuple((s.video, s.manifest.version) for s in shards)
         if key not in self._opened:
-            self._opened[key] = Opened(shards, RowSet(shards, self._texts), VisualIndex(shards, self._pictures))
+            self._opened[key] = Opened(
+                shards, RowSet(shards, self._texts), VisualIndex(shards, self._pictures, self._shot_s)
+            )
             while len(self._opened) > 1 and (
                 len(self._opened) > _MOST_OPEN or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
             ):

@@ -96,7 +96,8 @@ class View:
     @property
     def notes(self) -> list[str]:
         """What the user should know."""
-        return [*self.own_notes, *(f"left out, damaged: {d[:200]}" for d in self.damaged.values())]
+        out = [*self.own_notes, *(f"left out, damaged: {d[:200]}" for d in self.damaged.values())]
+        return [*out, self.archive.left_out(len(self.cover.other))] if self.cover.other else out
 
     def without_index(self, why: str) -> View:
         """The same archive, searched exactly; ``why`` becomes a note."""

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,8 +18,8 @@ from threading import RLock
 from . import manifest as manifests
 from . import names
 from .backend import Backend, open_backend, storage_errors
-from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, StorageError, one_line
-from .manifest import Manifest, Source
+from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, NotIndexed, StorageError, one_line
+from .manifest import EARLIER, Manifest, ProfileKey, Source
 from .models import sha256_of
 from .records import Cell, StoredFile
 from .shard import Shard
@@ -40,8 +41,13 @@ class Archive:
     Reading never writes, apart from ``cache/``, which may be deleted at any time.
     """
 
-    def __init__(self, backend: Backend, keep_open: int = 256, named: bool = True) -> None:
-        """``named``: every video is in the catalogue of names (archives made by early versions have none)."""
+    def __init__(
+        self, backend: Backend, keep_open: int = 256, named: bool = True, profile: ProfileKey | None = None
+    ) -> None:
+        """``named``: every video is in the catalogue of names (archives made by early versions have none).
+        ``profile``: see :meth:`under`.
+        """
+        self.profile = profile
         self.backend, self.location = backend, backend.location
         self._open: OrderedDict[str, Shard] = OrderedDict()
         self._keep_open, self._named = keep_open, named
@@ -74,6 +80,13 @@ class Archive:
             )
         return cls(backend, named=named)
 
+    def under(self, profile: ProfileKey) -> Archive:
+        """The same archive for reading: of each video the cells of ``profile``, whatever was ingested last.
+
+        A video that has none raises :class:`NotIndexed`.
+        """
+        return Archive(self.backend, self._keep_open, self._named, profile)
+
     @classmethod
     def create(cls, location: str | Path) -> Archive:
         """Opens an archive for writing, making it where the folder is new or empty."""
@@ -102,7 +115,8 @@ class Archive:
                 self._held[video] = stamp
             return True
         try:  # nothing was found in it, or it was taken out
-            return self.manifest(video) is not None
+            found = self.newest(video)
+            return found is not None and not found.deleted
         except ArchiveDamaged:
             return True
 
@@ -126,10 +140,36 @@ class Archive:
     def manifest(self, video: str) -> Manifest | None:
         """The newest valid manifest of ``video``; None where it has none, or was taken out.
 
-        An invalid one is passed over with a warning; :class:`ArchiveDamaged` where none is valid.
+        An invalid one is passed over with a warning; :class:`ArchiveDamaged` where none is valid,
+        :class:`NotIndexed` where it has no cells of :attr:`profile`.
         """
         found = self.newest(video)
-        return None if found is None or found.deleted else found
+        if found is None or found.deleted:
+            return None
+        return self.asked(found)
+
+    def asked(self, found: Manifest) -> Manifest:
+        """A manifest with the cells of :attr:`profile` as the current ones; :class:`NotIndexed` where it has none."""
+        profile = self.profile
+        if profile is None:
+            return found
+        if (own := found.under(profile)) is not None:
+            return own
+        others = ", ".join(sorted(n for n in found.profiles if n != EARLIER)) or "an earlier one"
+        raise NotIndexed(
+            f"{found.name} is not indexed under profile '{profile.name}' (only under {others}); add it with: "
+            f"{self.how_to_add(shlex.quote(found.source.paths[0]))}"
+        )
+
+    def left_out(self, videos: int) -> str:
+        """What a user is told of so many videos that have no cells of :attr:`profile`."""
+        name = self.profile.name if self.profile else ""
+        return f"left out, not indexed under profile '{name}': {videos} videos; add them with: {self.how_to_add()}"
+
+    def how_to_add(self, source: str = "VIDEO...") -> str:
+        """The command that makes the cells of :attr:`profile`."""
+        given = self.profile.given or self.profile.name if self.profile else ""
+        return f"vidrag ingest {self.location} {source} --profile {given}"
 
     def newest(self, video: str) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
@@ -183,13 +223,18 @@ class Archive:
             self._open.popitem(last=False)
         return self._open[video]
 
-    def shards(self, damaged: list[str] | None = None, videos: Iterable[str] | None = None) -> Iterator[Shard]:
+    def shards(
+        self, damaged: list[str] | None = None, other: list[str] | None = None, videos: Iterable[str] | None = None
+    ) -> Iterator[Shard]:
         """Every video (or those with the ids ``videos``) that can be read; what is wrong with the others is logged, and
-        told in ``damaged``.
+        told in ``damaged``.  ``other`` gets the ids of those that have no cells of :attr:`profile`.
         """
         for video in self.ids() if videos is None else videos:
             try:
                 yield self.shard(video)
+            except NotIndexed:
+                if other is not None:
+                    other.append(video)
             except NoSuchVideo:  # taken out since; or its removal was cut short, and files of it are still there
                 continue
             except ArchiveDamaged as e:
@@ -210,7 +255,7 @@ class Archive:
         except ArchiveDamaged:  # no version can be read: nothing to hide from readers
             base = None
         if base is not None and not base.deleted:
-            self._advance(video, lambda m: dataclasses.replace(m, cells=(), current={}, deleted=True))
+            self._advance(video, lambda m: dataclasses.replace(m, cells=(), current={}, profiles={}, deleted=True))
         with self._lock:
             self._open.pop(video, None)
         kept = 0 if base is None else 1  # the version that says so keeps the numbers going up
@@ -254,13 +299,25 @@ class Archive:
     def drop(self, video: str, gone: Callable[[Cell], bool], current: bool = True) -> Manifest:
         """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected.
 
-        ``current``: also those that are the current ones of their stage by then.
+        ``current``: also those that are the current ones of their stage, or belong to a profile, by then.
         """
 
         def without(m: Manifest) -> Manifest:
-            return m.without(lambda c: gone(c) and (current or m.current.get(c.stage) != c.fingerprint))
+            return m.without(lambda c: gone(c) and (current or not m.needed(c)))
 
         return self._advance(video, without)
+
+    def forget(self, video: str, profile: str) -> None:
+        """Publishes a version that knows nothing of ``profile``; where its cells were current, another's are now."""
+
+        def without(m: Manifest) -> Manifest:
+            left = {n: p for n, p in m.profiles.items() if n != profile}
+            gone = m.profiles[profile].cells if profile in m.profiles else {}
+            others = next((dict(p.cells) for p in left.values()), None)
+            current = others if others and dict(gone) == dict(m.current) else m.current
+            return dataclasses.replace(m, profiles=left, current=current)
+
+        self._advance(video, without)
 
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.
@@ -290,10 +347,10 @@ class Archive:
         exact, loose = [], []
         for video in known:
             try:
-                found = self.manifest(video)
+                found = self.newest(video)
             except ArchiveDamaged:
                 continue
-            if found is None:
+            if found is None or found.deleted:
                 continue
             own = [names.same(n) for n in found.source.names]
             if wanted in own or name in found.source.paths:
@@ -303,9 +360,15 @@ class Archive:
         return exact or loose
 
     def publish(
-        self, source: Source, cells: Mapping[str, Cell], staged: Mapping[str, Path], attempts: int = 20
+        self,
+        source: Source,
+        cells: Mapping[str, Cell],
+        staged: Mapping[str, Path],
+        profile: ProfileKey | None = None,
+        attempts: int = 20,
     ) -> Manifest:
-        """Makes ``cells`` (by stage) the current ones of the video and returns the manifest that says so.
+        """Makes ``cells`` (by stage) the current ones of the video, and those of ``profile``; returns the manifest that
+        says so.
 
         ``staged`` maps the file names that the cells name to finished local files.  All or nothing: the files get their
         final names first, then one manifest appears under a number that did not exist.
@@ -320,7 +383,7 @@ class Archive:
                 base = Manifest(video, base.version if base else 0, source)
             if fresh or not set(source.names) <= set(base.source.names):
                 names.add(self.backend, video, source.names)
-            if made := self._put(base, base.merged(cells, source.paths), highest):
+            if made := self._put(base, base.merged(cells, source.paths, profile), highest):
                 break
         else:
             raise self._outrun(video, attempts)

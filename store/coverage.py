@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .archive import Archive
-from .errors import ArchiveDamaged, NoSuchVideo, StorageError, one_line
+from .errors import ArchiveDamaged, NoSuchVideo, NotIndexed, StorageError, one_line
 from .index import ArchiveIndex, Block, Kind, Wanted, wanted
 from .shard import Shard
 
@@ -18,7 +18,8 @@ class Coverage:
     ``live``: its blocks that are the newest; ``fresh``: for videos with rows that it does not hold, these rows;
     ``numbers``: highest version of each video when it was looked at; ``rows``: those of speech and text in all videos;
     ``changed``: there is something that a new version of the index would say otherwise; ``damaged``: what is wrong with
-    videos that cannot be read, by video; ``behind``: videos of which an older version was read.
+    videos that cannot be read, by video; ``behind``: videos of which an older version was read; ``other``: those that
+    are indexed under other profiles only.
     """
 
     numbers: Mapping[str, int]
@@ -28,17 +29,19 @@ class Coverage:
     changed: bool = False
     damaged: dict[str, str] = field(default_factory=dict)
     behind: set[str] = field(default_factory=set)
+    other: set[str] = field(default_factory=set)
 
 
 def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str, int] | None = None) -> Coverage:
     """Holds an index against the archive.  Reads the manifests of only those videos that have a new version."""
     out = Coverage(archive.newest_numbers() if numbers is None else numbers)
+    ours = index is not None and index.manifest.profile == profile_of(archive)
     blocks: dict[str, list[Block]] = {}
     for block in index.blocks if index else ():
         blocks.setdefault(block.video, []).append(block)
     for video, number in out.numbers.items():
         own = blocks.pop(video, [])
-        if index is not None and index.videos.get(video) == number:
+        if index is not None and ours and index.videos.get(video) == number:
             out.live += own
             out.rows += sum(b.rows for b in own if b.first >= 0)
             continue
@@ -52,7 +55,11 @@ def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str,
             continue
         if found is None or found.version != number:  # it cannot be read just now, or never again
             out.behind.add(video)
-        have = wanted(found) if found and not found.deleted else {}
+        have: dict[Kind, Wanted] = {}
+        try:
+            have = wanted(archive.asked(found)) if found and not found.deleted else {}
+        except NotIndexed:
+            out.other.add(video)
         out.rows += sum(w.file.rows for k, w in have.items() if k != "frames")
         good = [b for b in own if b.kind in have and b.names == have[b.kind].names]
         out.live += good
@@ -60,6 +67,11 @@ def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str,
             out.fresh[video] = missing
     out.changed = out.changed or bool(blocks)
     return out
+
+
+def profile_of(archive: Archive) -> str:
+    """Names whose cells an index over ``archive`` holds: those of its profile, or all current ones."""
+    return f"{archive.profile.name} {archive.profile.settings}" if archive.profile else ""
 
 
 def shard(archive: Archive, video: str, damaged: dict[str, str]) -> Shard | None:

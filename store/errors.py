@@ -6,6 +6,7 @@ Every message says what went wrong, where, and what to do next, in one line::
     ├── UsageError (ValueError)      2   the caller asked for something that cannot be
     │   ├── OptionError              2   an unknown key or a value out of range
     │   ├── NoSuchVideo (LookupError)2   no video of that name or id in the archive
+    │   │   └── NotIndexed           2   it is there, but not indexed under the profile that asks
     │   ├── AmbiguousVideo           2   the name fits several videos
     │   └── NotAnArchive             2   the path holds no archive, or one of a newer format
     ├── ArchiveDamaged               4   a hash, a header or a row count does not hold
@@ -43,6 +44,10 @@ class OptionError(UsageError):
 
 
 class NoSuchVideo(UsageError, LookupError):
+    pass
+
+
+class NotIndexed(NoSuchVideo):
     pass
 
 

@@ -129,7 +129,7 @@ def _version(video: str, version: int) -> tuple[str, int]:
 class IndexManifest:
     """One version of the index.  ``files`` by kind: ``catalogue.sqlite`` and ``<kind>.faiss``; ``encoders`` and
     ``trained`` (rows for which the lists were laid out) by kind; ``terms`` names the way in which text became terms;
-    ``rows``: numbers given in the inverted lists.
+    ``rows``: numbers given in the inverted lists; ``profile``: see :func:`.coverage.profile_of`.
     """
 
     version: int
@@ -141,6 +141,7 @@ class IndexManifest:
     videos: int
     created: str = ""
     written_by: str = ""
+    profile: str = ""
 
     def file(self, kind: str) -> StoredFile | None:
         return next((f for f in self.files if f.kind == kind), None)
@@ -164,7 +165,9 @@ def decode(data: bytes, where: str) -> IndexManifest:
         encoders = {k: fitting(EncoderSpec(**e)) for k, e in body.pop("encoders").items()}
         made = IndexManifest(files=files, encoders=encoders, **body)
         numbers = [made.version, made.rows, made.videos, *made.trained.values(), *(f.rows for f in files)]
-        if not all(isinstance(n, int) and 0 <= n <= MOST_ROWS for n in numbers) or not isinstance(made.terms, str):
+        if not all(isinstance(n, int) and 0 <= n <= MOST_ROWS for n in numbers) or not all(
+            isinstance(t, str) for t in (made.terms, made.profile)
+        ):
             raise ValueError("its numbers are out of range")
         held = {f.kind.removesuffix(".faiss") for f in files if f.kind.endswith(".faiss")}
         if not held <= {*KINDS} or not held == encoders.keys() == made.trained.keys():

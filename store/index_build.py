@@ -19,7 +19,7 @@ from . import ann
 from .ann import AnnBuilder
 from .archive import Archive, now, stored, version
 from .backend import storage_errors
-from .coverage import Coverage, coverage, shard
+from .coverage import Coverage, coverage, profile_of, shard
 from .encoders import EncoderSpec
 from .errors import ArchiveDamaged, StorageError, one_line
 from .index import (
@@ -173,7 +173,7 @@ class _Work:
         progress(len(self._todo), len(self._todo))
         whole = {(b.video, b.kind) for b in self.blocks}
         partly = {v for v, kinds in self._todo.items() if any((v, k) not in whole for k in kinds)}
-        bad = {*self.damaged, *self.cover.behind, *partly}  # are looked at again each time
+        bad = {*self.damaged, *self.cover.behind, *self.cover.other, *partly}  # are looked at again each time
         known = [(v, n) for v, n in self.cover.numbers.items() if v not in bad]
         writer.fill("videos", known)
         writer.fill("blocks", (b.as_row() for b in self.blocks))
@@ -279,6 +279,7 @@ def _publish(archive: Archive, work: _Work, terms_id: str, number: int) -> Archi
         work.videos,
         now(),
         f"vidrag {version()}",
+        profile_of(archive),
     )
     if not archive.backend.put_if_absent(_key(number), made.encode()):
         return None

@@ -212,6 +212,22 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
     return out
 
 
+def forget(archive: Archive, profile: str, dry_run: bool = False) -> int:
+    """Takes the name of a profile from every video; what belonged to it alone is collected from then on.
+
+    Returns how many videos were indexed under it.
+    """
+    count = 0
+    for video in archive.ids():
+        found = archive.manifest(video)
+        if found is None or profile not in found.profiles:
+            continue
+        count += 1
+        if not dry_run:
+            archive.forget(video, profile)
+    return count
+
+
 def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, out: Collected) -> None:
     folder, backend = f"videos/{video}", archive.backend
     numbers, keep = archive.versions(video), set[str]()
@@ -223,12 +239,12 @@ def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, 
         return ages.get(name, 0.0) >= grace_s
 
     if newest is not None:
-        name, current = manifests.manifest_name(newest.version), newest.current
-        slim = newest.without(lambda c: current.get(c.stage) != c.fingerprint)
+        name = manifests.manifest_name(newest.version)
+        slim = newest.without(lambda c: not newest.needed(c))
         if old(name) and slim.cells != newest.cells:
             if not dry_run:
                 # by then a writer may have published a newer one, or made an old cell current again
-                stale = {(c.stage, c.fingerprint) for c in newest.cells} - {(s, fp) for s, fp in current.items()}
+                stale = {(c.stage, c.fingerprint) for c in newest.cells if not newest.needed(c)}
                 slim = archive.drop(video, lambda c: (c.stage, c.fingerprint) in stale, current=False)
                 if slim.version < newest.version:
                     raise ArchiveDamaged(f"{archive.location}/{folder}/{name}: cannot be read any more")

@@ -1,7 +1,8 @@
 """The manifest: what is known of one video, one JSON file a version.
 
-A manifest names its cells (results of stages, see :class:`~vidrag.store.records.Cell`) and which of them is current
-for each stage.  It carries the SHA-256 of its own content, so a flipped bit is seen.
+A manifest names its cells (results of stages, see :class:`~vidrag.store.records.Cell`), which of them is current for
+each stage, that is made or found by the last ingest, and which belong to each profile that it was ingested under.  It
+carries the SHA-256 of its own content, so a flipped bit is seen.
 """
 
 from __future__ import annotations
@@ -50,6 +51,30 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileKey:
+    """A profile as the store knows it: ``settings`` hashes those of its options that decide what ingest makes.
+
+    ``given``: how a command line names it; in messages only.
+    """
+
+    name: str
+    settings: str = ""
+    given: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileCells:
+    """What the last ingest under a profile made or found: a fingerprint for each stage, and its ``settings``."""
+
+    settings: str
+    cells: Mapping[str, str]
+
+
+EARLIER = ""
+"""Stands for a profile where a video was indexed before profiles were noted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One version of one video's index.  ``deleted``: the video was taken out; the next version starts afresh."""
 
@@ -61,6 +86,7 @@ class Manifest:
     created: str = ""
     written_by: str = ""
     deleted: bool = False
+    profiles: Mapping[str, ProfileCells] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,8 +105,28 @@ class Manifest:
         declared = media.data.get("duration") if media else None
         return max(read) if read else float(declared or 0.0)
 
-    def merged(self, cells: Mapping[str, Cell], paths: tuple[str, ...]) -> Manifest:
-        """The next version with ``cells`` (by stage) added and made current and new ``paths`` put first.
+    def under(self, profile: ProfileKey) -> Manifest | None:
+        """The same version with the cells of ``profile`` as the current ones; None where there are none.
+
+        Those made with its very options, under whatever name; else those of the last ingest under its name, whose
+        options were others (``--set``); else those from before profiles were noted.
+        """
+        if not self.profiles:
+            return self
+        own = self.profiles.get(profile.name)
+        if own is None or own.settings != profile.settings:
+            same = (p for p in self.profiles.values() if profile.settings and p.settings == profile.settings)
+            own = next(same, own or self.profiles.get(EARLIER))
+        return None if own is None else dataclasses.replace(self, current=own.cells)
+
+    def needed(self, cell: Cell) -> bool:
+        """True for a cell that is current, or belongs to a profile."""
+        maps = (self.current, *(p.cells for p in self.profiles.values()))
+        return any(m.get(cell.stage) == cell.fingerprint for m in maps)
+
+    def merged(self, cells: Mapping[str, Cell], paths: tuple[str, ...], profile: ProfileKey | None = None) -> Manifest:
+        """The next version with ``cells`` (by stage) added and made current, for ``profile`` too, and new ``paths`` put
+        first.
 
         A cell that is there already and did not fail is kept: two runs that computed the same thing agree on the first.
         """
@@ -93,15 +139,34 @@ class Manifest:
             mine.append(cell)
         known = self.source.paths
         source = dataclasses.replace(self.source, paths=(*(p for p in paths if p not in known), *known))
-        current = {**self.current, **{s: c.fingerprint for s, c in cells.items()}}
-        return dataclasses.replace(self, version=self.version + 1, source=source, cells=tuple(mine), current=current)
+        new = {s: c.fingerprint for s, c in cells.items()}
+        return dataclasses.replace(
+            self,
+            version=self.version + 1,
+            source=source,
+            cells=tuple(mine),
+            current={**self.current, **new},
+            profiles=self._with_profile(profile, new) if profile and new else self.profiles,
+        )
+
+    def _with_profile(self, profile: ProfileKey, new: Mapping[str, str]) -> Mapping[str, ProfileCells]:
+        known = dict(self.profiles)
+        if not known and self.current:
+            known[EARLIER] = ProfileCells("", dict(self.current))
+        before = known[profile.name].cells if profile.name in known else {}
+        return {**known, profile.name: ProfileCells(profile.settings, {**before, **new})}
 
     def without(self, gone: Callable[[Cell], bool]) -> Manifest:
         """The next version without the cells for which ``gone`` holds."""
         cells = tuple(c for c in self.cells if not gone(c))
         left = {(c.stage, c.fingerprint) for c in cells}
         current = {s: fp for s, fp in self.current.items() if (s, fp) in left}
-        return dataclasses.replace(self, version=self.version + 1, cells=cells, current=current)
+        profiles = {
+            name: ProfileCells(p.settings, kept)
+            for name, p in self.profiles.items()
+            if (kept := {s: fp for s, fp in p.cells.items() if (s, fp) in left})
+        }
+        return dataclasses.replace(self, version=self.version + 1, cells=cells, current=current, profiles=profiles)
 
     def encode(self) -> bytes:
         body = {"format": FORMAT, **dataclasses.asdict(self)}
@@ -124,7 +189,8 @@ def decode(data: bytes, where: str) -> Manifest:
         cells = tuple(_cell(c) for c in body.pop("cells"))
         if not all(isinstance(fp, str) for fp in body["current"].values()):
             raise ValueError("'current' names no fingerprints")
-        return fitting(Manifest(source=source, cells=cells, **body))
+        profiles = {name: _profile(p) for name, p in body.pop("profiles", {}).items()}
+        return fitting(Manifest(source=source, cells=cells, profiles=profiles, **body))
     except NotAnArchive:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
@@ -137,6 +203,13 @@ def _source(body: dict[str, Any]) -> Source:
     if not paths or not all(isinstance(p, str) for p in paths):
         raise ValueError("it names no paths")
     return fitting(Source(source["sha256"], source["bytes"], paths))
+
+
+def _profile(raw: Mapping[str, Any]) -> ProfileCells:
+    made = fitting(ProfileCells(**raw))
+    if not all(isinstance(fp, str) for fp in made.cells.values()):
+        raise ValueError("a profile names no fingerprints")
+    return made
 
 
 def _cell(raw: Mapping[str, Any]) -> Cell:

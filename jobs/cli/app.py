@@ -35,14 +35,28 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _for_commands(command: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Defaults for a command, or for each of a group's commands, as ``default_map`` wants them."""
+    inner = getattr(command, "commands", None)
+    return {name: _for_commands(c, given) for name, c in inner.items()} if inner else given
+
+
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and leave.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never open a socket to look for weights.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to stderr.")] = False,
+    profile: Annotated[str | None, typer.Option("--profile", "-p", help="The same before the command.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="SECTION.OPTION=VALUE", help="The same before the command."),
+    ] = None,
 ) -> None:
+    given = {"profile": profile, "settings": settings}
+    context.default_map = _for_commands(context.command, {k: v for k, v in given.items() if v})
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
     logging.getLogger("vidrag").setLevel(logging.INFO if verbose else logging.WARNING)
     if offline:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import ArchivePath, AsJson
+from .app import ArchivePath, AsJson, profile_of
 
 if TYPE_CHECKING:
     from ...store.records import Cell, Chapter
@@ -50,6 +51,7 @@ def _row(shard: Shard) -> dict[str, Any]:
         "names": list(shard.manifest.source.names),
         "seconds": round(shard.manifest.duration, 3),
         "version": shard.manifest.version,
+        "profiles": sorted(filter(None, shard.manifest.profiles)),
         **counts,
         "failed": [s for s, c in shard.status().items() if c.status == "failed"],
     }
@@ -58,12 +60,18 @@ def _row(shard: Shard) -> dict[str, Any]:
 def show(
     archive: ArchivePath,
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="Id, start of an id, or file name.")],
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", help="What it holds for this one; without: of the last ingest.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what is in the index of one video: chapters, transcript, text on screen, frames and labels, with times."""
     from ...store.archive import Archive
+    from ...store.manifest import ProfileKey
 
     opened = Archive.open(archive)
+    if profile:
+        opened = opened.under(profile_of(profile, None).key() if Path(profile).is_file() else ProfileKey(profile))
     shard = opened.shard(opened.find(video))
     if as_json:
         print(json.dumps(_everything(shard)))
@@ -112,6 +120,8 @@ def _print(shard: Shard) -> None:
         print(printable(told))
     for path in manifest.source.paths:
         print(f"from {printable(path)}")
+    if profiles := sorted(filter(None, manifest.profiles)):
+        print(f"indexed under {printable(', '.join(profiles))}")
     print("\nStages")
     for stage, cell in shard.status().items():
         reason = cell.message or str(cell.data.get("reason") or "")

@@ -101,7 +101,8 @@ def index(
     from ...store.coverage import coverage
     from ...store.index import versions
 
-    opened, least = Archive.open(archive), profile_of(profile, settings).search.index_rows
+    chosen = profile_of(profile, settings)
+    opened, least = Archive.open(archive).under(chosen.key()), chosen.search.index_rows
     opened.backend.check_writable()
     began = time.monotonic()
     if not rebuild and not versions(opened) and (rows := coverage(opened, None).rows) < least:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import AsJson, ProfileName, profile_of
+from .app import AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
     from ...store.models import Weights
@@ -21,11 +21,11 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
 
 
-def doctor(profile: ProfileName = "embedded", as_json: AsJson = False) -> int:
+def doctor(profile: ProfileName = "embedded", settings: Settings = None, as_json: AsJson = False) -> int:
     """Say what is installed, which engines and weights are usable, and what to install for the rest."""
     from .. import health
 
-    checks = health.checks(profile_of(profile, None))
+    checks = health.checks(profile_of(profile, settings))
     if as_json:
         print(json.dumps([dataclasses.asdict(c) for c in checks]))
     else:

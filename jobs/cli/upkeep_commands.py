@@ -82,15 +82,23 @@ def gc(
     grace: Annotated[
         str, typer.Option("--grace", metavar="TIME", help="Leave alone what is younger, e.g. 90m, 24h, 7d.")
     ] = "24h",
+    forget: Annotated[
+        list[str] | None,
+        typer.Option("--forget", metavar="PROFILE", help="First give up what belongs to this profile alone."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what no version needs: results of earlier options, leftovers of killed runs, removed videos."""
+    """Remove what no profile needs: results of earlier options, leftovers of killed runs, removed videos."""
     from ...store import index_upkeep, maintenance
     from ...store.archive import Archive
+    from ...store.errors import UsageError
 
-    opened = Archive.open(archive)
-    found = maintenance.collect(opened, _seconds(grace), dry_run)
+    opened, seconds = Archive.open(archive), _seconds(grace)
+    for name in forget or ():
+        if not maintenance.forget(opened, name, dry_run):
+            raise UsageError(f"--forget {name}: no video is indexed under a profile of that name")
+    found = maintenance.collect(opened, seconds, dry_run)
     index_upkeep.collect(opened, _seconds(grace), dry_run, found)
     if as_json:
         print(json.dumps({"removed": found.keys, "bytes": found.bytes, "dry_run": dry_run}))

@@ -107,10 +107,10 @@ def _run(setting: Setting, arm: Arm, asked: Sequence[Question], made: ArmRun, lo
         if setting.subtitled is None:
             raise UsageError("needs an archive whose speech came from the official subtitles; --subtitled ARCHIVE")
         archive = setting.subtitled
-    videos = Videos(archive)
+    chosen = profile.load(setting.profile, (*setting.overrides, *arm.options.set))
+    videos = Videos(archive.under(chosen.key()))
     if arm.options.subtitled:
         asked = _subtitled(videos, asked, made)
-    chosen = profile.load(setting.profile, (*setting.overrides, *arm.options.set))
     prints: dict[str, Any] = {"control": control, "code": code_fingerprint()}
     answer: Callable[[Question], dict[str, Any]]
     if control == "form":

@@ -108,6 +108,7 @@ class TransformerEncoder:
 
 def _loaded(folder: Path, options: TransformerOptions, where: str) -> tuple[Any, Any]:
     """Model and tokenizer from a folder: no network, no pickle, no foreign code unless asked for."""
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     quiet()
@@ -127,7 +128,7 @@ def _loaded(folder: Path, options: TransformerOptions, where: str) -> tuple[Any,
             weights_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as e:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
         raise ModelMissing(f"{options.model}: transformers cannot load it: {one_line(e, 200)}") from e
     if missing := sorted(k for k in told["missing_keys"] if "pooler" not in k and "position_ids" not in k):
         raise ModelMissing(
