@@ -171,7 +171,7 @@ def test_chunks_are_blind(sample_sound: NDArray[np.float32]) -> None:
     assert [(s.start, s.end) for s in rows] == [(0.0, 10.0), (20.0, 24.0)]
 
 
-@pytest.mark.parametrize("name", ["whisperx", "whisper-30s"])
+@pytest.mark.parametrize("name", ["faster-whisper", "whisperx", "whisper-30s"])
 @pytest.mark.parametrize("harm", ["short", "no tokenizer", "other"])
 def test_damaged_whisper_is_told_in_one_line(name: str, harm: str, tmp_path: Path) -> None:
     _needs("asr", name)

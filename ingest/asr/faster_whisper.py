@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...store import models
 from ...store.engines import EngineOptions
 from ...store.records import Segment, Span, Word
 from . import Transcript
+from .ctranslate import RATE, whisper
 
-RATE = 16_000
 _VOICE = {"threshold": 0.5, "min_silence_duration_ms": 100, "speech_pad_ms": 100}
 """How :attr:`Transcript.voiced` is found: much closer to the voice than what is cut out for recognition."""
 
@@ -48,17 +47,8 @@ class FasterWhisper:
         return (options.model,)
 
     def __init__(self, options: FasterWhisperOptions) -> None:
-        from faster_whisper import WhisperModel
-
         self.options = options
-        self._model = WhisperModel(
-            str(models.folder_of(options.model)),
-            device="auto",
-            compute_type=options.compute_type,
-            cpu_threads=options.threads,
-            num_workers=1,
-            local_files_only=True,
-        )
+        self._model = whisper(options.model, options.compute_type, options.threads)
 
     def transcribe(self, audio: NDArray[np.float32], language: str | None, fallback: str | None = None) -> Transcript:
         found, info = self._run(audio, language)

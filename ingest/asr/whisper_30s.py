@@ -6,19 +6,15 @@ No voice activity detection, no word times: whatever is said in a chunk is one r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...store import models
 from ...store.engines import EngineOptions
-from ...store.errors import ModelMissing, one_line
 from ...store.records import Segment
 from . import Transcript
-from .faster_whisper import RATE
+from .ctranslate import RATE, guessed, whisper
 
 _SILENT = 1e-4  # a peak below this is digital silence
 
@@ -48,20 +44,8 @@ class Whisper30s:
         return (options.model,)
 
     def __init__(self, options: Whisper30sOptions) -> None:
-        from faster_whisper import WhisperModel
-
         self.options = options
-        folder = whisper_folder(options.model)
-        try:
-            self._model = WhisperModel(
-                str(folder),
-                device="auto",
-                compute_type=options.compute_type,
-                cpu_threads=options.threads,
-                local_files_only=True,
-            )
-        except (RuntimeError, ValueError, OSError) as e:
-            raise unloadable(options.model, e) from e
+        self._model = whisper(options.model, options.compute_type, options.threads)
 
     def transcribe(self, audio: NDArray[np.float32], language: str | None, fallback: str | None = None) -> Transcript:
         step = int(self.options.chunk_s * RATE)
@@ -101,25 +85,3 @@ class Whisper30s:
             float(max(p.no_speech_prob for p in parts)),
             float(max(p.compression_ratio for p in parts)),
         )
-
-
-def guessed(model: Any, sound: NDArray[np.float32], fallback: str | None, trust: float) -> tuple[str, float]:
-    """The language of up to 30 s of sound and its probability; ``fallback`` where that is below ``trust``.
-
-    ``model`` is a ``faster_whisper.WhisperModel`` or a kin of it.
-    """
-    found, sure, _ = model.detect_language(sound[: 30 * RATE])
-    return (fallback if fallback and sure < trust else str(found)), float(sure)
-
-
-def whisper_folder(ref: str) -> Path:
-    """The folder of a CTranslate2 Whisper model.  Raises :class:`ModelMissing` where files are not in it."""
-    folder = models.folder_of(ref)
-    if missing := [n for n in ("model.bin", "config.json", "tokenizer.json") if not (folder / n).is_file()]:
-        raise ModelMissing(f"{ref}: no {', '.join(missing)} in it; a CTranslate2 Whisper folder is needed")
-    return folder
-
-
-def unloadable(ref: str, error: Exception) -> ModelMissing:
-    """What a user is told of weights that CTranslate2 does not take."""
-    return ModelMissing(f"{ref}: cannot be loaded: cut short, damaged, or no Whisper ({one_line(error, 200)})")

@@ -24,8 +24,7 @@ from ...store.errors import EngineFailed, ModelMissing, one_line
 from ...store.records import Segment, Span
 from . import Transcript
 from .aligning import Aligner, Speakers
-from .faster_whisper import RATE
-from .whisper_30s import guessed, unloadable, whisper_folder
+from .ctranslate import RATE, guessed, unloadable, whisper_folder
 
 log = logging.getLogger("vidrag.engines")
 _SHORTEST = RATE // 10  # samples; less than this has no word in it

@@ -16,6 +16,8 @@ from vidrag.store.records import iou
 
 LINES = ("Harbour Hill 4719", "Open until 17:00")
 MISREADS = frozenset({"Easy"})
+IN_PARTS = frozenset({"Paddle"})
+"""Engines that may find words far apart one by one."""
 ALIKE = 0.02  # confidences may differ by this much with what is read beside
 
 
@@ -82,7 +84,7 @@ def test_no_quads_no_text(engine: TextRecogniser, sign: Picture) -> None:
     assert list(engine.recognise(sign, np.zeros((0, 4, 2), np.float32))) == []
 
 
-def test_finds_each_line_once(quads: Quads) -> None:
+def test_finds_each_line_once(engine: Any, quads: Quads) -> None:
     """float32 ``(n, 4, 2)`` in 0..1, where the lines are; none overlaps another."""
     assert quads.shape[1:] == (4, 2)
     assert quads.dtype == np.float32
@@ -91,6 +93,7 @@ def test_finds_each_line_once(quads: Quads) -> None:
     assert all(iou(a, b) < 0.1 for i, a in enumerate(boxes) for b in boxes[:i])
     middles = [y for y, _ in in_lines(quads)]
     assert middles == pytest.approx([0.23, 0.58], abs=0.05)
+    assert len(quads) == 2 or type(engine).__name__ in IN_PARTS
 
 
 def test_corners_run_clockwise_from_the_top_left(quads: Quads) -> None:
