@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ..store.engines import Options
 from ..store.records import Segment, Span, Word
+from . import memory
 from .asr import SpeechRecogniser
 
 RATE = 16_000
@@ -94,6 +95,7 @@ def _recognised(
         heard = [settled(s, found.voiced, options.pause_s) for s in found.segments]
         for row in sentences(heard, options):
             yield shifted(flagged(row, options, found.voiced), start)
+        memory.give_back()
 
 
 def shifted(segment: Segment, by: float) -> Segment:
