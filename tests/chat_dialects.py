@@ -122,9 +122,9 @@ def ollama(body: Mapping[str, Any]) -> Refusal | None:
 
 
 def llama_cpp(body: Mapping[str, Any]) -> Refusal | None:
-    """llama.cpp's server, of one model whatever it is called."""
+    """llama.cpp's server, of one model whatever it is called; as it ran in xllamacpp 2026.10."""
     if len(prompt_of(body)) > CONTEXT:
-        told = "the request exceeds the available context size, try increasing it"
+        told = "request (3031 tokens) exceeds the available context size (1024 tokens), try increasing it"
         return 400, {"error": {"code": 400, "message": told, "type": "exceed_context_size_error", "n_ctx": 4096}}
     return None
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 SAID = '{"citations": ["E2"], "choice": "B", "answerable": true, "answer": "Next to the blue staircase."}'
-KINDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_onevision", "qwen2", "llama")
-SEEING = KINDS[:4]
+KINDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_onevision", "llava_next_video", "qwen2", "llama")
+SEEING = KINDS[:5]
 _MARKS = (
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
     "<|video_pad|>", "<image>", "<video>",
@@ -34,7 +34,9 @@ _TEXT = {
 def template(kind: str, system: bool = True) -> str:
     """A chat template like that of the kind; without ``system`` one that refuses a system message, as Gemma's does."""
     refuse = "" if system else "{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
-    parts = {"qwen2": None, "llama": None, "llava_onevision": _LLAVA_PICTURES}.get(kind, _QWEN_PICTURES)
+    parts = {"qwen2": None, "llama": None, "llava_onevision": _LLAVA_PICTURES, "llava_next_video": _LLAVA_PICTURES}.get(
+        kind, _QWEN_PICTURES
+    )
     content = f"{{% for p in m.content %}}{parts}{{% endfor %}}" if parts else "{{ m.content }}"
     return (
         f"{{% for m in messages %}}{refuse}<|im_start|>{{{{ m.role }}}}\n{content}<|im_end|>\n{{% endfor %}}"
@@ -42,17 +44,18 @@ def template(kind: str, system: bool = True) -> str:
     )
 
 
-def saved(folder: Path, kind: str, said: str = SAID, system: bool = True, **text: Any) -> Path:
+def saved(folder: Path, kind: str, said: str = SAID, system: bool = True, live: bool = False, **text: Any) -> Path:
     """A folder with a model of ``kind`` that says ``said`` to everything, and B by the probability of its letter.
 
-    ``text``: of the language model's config.
+    ``live``: of random weights throughout, which says anything; ``text``: of the language model's config.
     """
     import torch
 
     tokenizer = _tokenizer(said)
     torch.manual_seed(0)
     model, processor = globals()[f"_{kind}"](tokenizer, {**_TEXT, "vocab_size": len(tokenizer), **text})
-    _chained(model, tokenizer, [tokenizer.convert_tokens_to_ids(t) for t in ("\u010a", said, "<|im_end|>")])
+    if not live:
+        _chained(model, tokenizer, [tokenizer.convert_tokens_to_ids(t) for t in ("\u010a", said, "<|im_end|>")])
     folder.mkdir(parents=True, exist_ok=True)
     processor.chat_template = template(kind, system)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -167,6 +170,28 @@ def _llava_onevision(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
         t.LlavaOnevisionVideoProcessor(size=size), num_image_tokens=16, vision_feature_select_strategy="full",
     )  # fmt: skip
     return t.LlavaOnevisionForConditionalGeneration(config), processor
+
+
+def _llava_next_video(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
+    import transformers as t
+
+    eyes = {
+        "model_type": "clip_vision_model", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": 56, "patch_size": 14, "projection_dim": 16,
+    }  # fmt: skip
+    grid = [[56, 112], [112, 56], [112, 112]]
+    config = t.LlavaNextVideoConfig(
+        vision_config=eyes, text_config={"model_type": "llama", **text}, image_grid_pinpoints=grid,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_id=tokenizer.convert_tokens_to_ids("<video>"), tie_word_embeddings=False,
+        image_seq_length=16, video_seq_length=4,
+    )  # fmt: skip
+    size = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
+    processor = t.LlavaNextVideoProcessor(
+        t.LlavaNextVideoVideoProcessor(**size), t.LlavaNextImageProcessor(image_grid_pinpoints=grid, **size), tokenizer,
+        patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1,
+    )  # fmt: skip
+    return t.LlavaNextVideoForConditionalGeneration(config), processor
 
 
 def _qwen2(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:

@@ -90,6 +90,21 @@ def test_pictures_reach_the_model_as_they_are_stored() -> None:
     assert not torch.equal(other["pixel_values"][:4], read["pixel_values"][:4])
 
 
+@pytest.mark.parametrize("kind", SEEING)
+def test_what_is_in_the_pictures_matters(kind: str, tmp_path: Path) -> None:
+    """With random weights throughout: other pictures, or the same in another order, are other probabilities."""
+    made = engines.load("chat", "transformers", {"model": str(random_chat.saved(tmp_path / "m", kind, live=True))})
+
+    def shares(*pictures: bytes) -> dict[str, float]:
+        found: dict[str, float] = made.first_token([Message("user", "What is this?", pictures)]).top
+        return found
+
+    black = bytes(cv2.imencode(".jpg", np.zeros((90, 160, 3), np.uint8))[1])
+    first = shares(JPEGS[0], black)
+    assert first == shares(JPEGS[0], black)
+    assert all(first != other for other in (shares(black, JPEGS[0]), shares(black, black), shares()))
+
+
 def test_frames_become_one_video_where_the_model_was_taught_so() -> None:
     """LLaVA-OneVision: four tokens a frame here in place of seventeen; pictures of several sizes become alike."""
     as_video, _ = engine("llava_onevision")._read(asked(5), 10)

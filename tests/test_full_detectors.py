@@ -141,6 +141,18 @@ def test_short_memory_halves_the_batch(name: str, monkeypatch: pytest.MonkeyPatc
         made.detect(PICTURES[0], ["cat"])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_that_fails_is_an_engine_that_failed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = engine(name)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("shapes\ndo not fit")
+
+    monkeypatch.setattr(made, "_see", broken)
+    with pytest.raises(EngineFailed, match="RuntimeError: shapes do not fit"):
+        made.detect(PICTURES[0], ["cat"])
+
+
 class _Shard:
     """Stored frames, as the cache of detections asks for them."""
 
@@ -160,7 +172,7 @@ def test_what_was_found_is_kept(name: str, tmp_path: Path) -> None:
     """By frame, entities and what the engine is; other frames go to the detector together."""
     made, shard, calls = engine(name, batch_size=8), _Shard(), list[int]()
     real = made._see
-    made._see = lambda p, w: (calls.append(len(p)), real(p, w))[1]
+    made._see = lambda pictures, wanted: (calls.append(len(pictures)), real(pictures, wanted))[1]
     cache = DetectionCache(made, tmp_path / "detections.sqlite")
     first = cache.detect(shard, 2, ["cat"])  # type: ignore[arg-type]
     rows = cache.detect_rows(shard, [0, 1, 2, 3, 2], ["cat"])  # type: ignore[arg-type]

@@ -21,7 +21,8 @@ from pydantic import Field
 from ...store import models
 from ...store.errors import EngineFailed, ModelMissing, one_line
 from ...store.fingerprints import digest
-from . import LanguageModel, Message, ModelOptions, Reply
+from . import LanguageModel, Message, ModelOptions, Reply, TooMuch
+from .dialects import is_too_much
 from .wire import Pieces, top_of
 
 TOP = 64
@@ -103,8 +104,9 @@ class LocalChat(LanguageModel):
         try:
             pieces.add(chunk)
         except (LookupError, AttributeError, TypeError, ValueError) as e:
-            hint = "; a larger chat.n_ctx takes more" if "context" in str(e) else ""
-            raise EngineFailed(f"the local model sent {one_line(e, 200)}{hint}") from e
+            if is_too_much(str(e)):
+                raise TooMuch(f"the local model sent {one_line(e, 200)}; a larger chat.n_ctx takes more") from e
+            raise EngineFailed(f"the local model sent {one_line(e, 200)}") from e
 
     def _chunks(self, messages: Sequence[Message], max_tokens: int, more: Mapping[str, Any]) -> Iterator[Any]:
         """The pieces of a reply.  The model works in another thread, so that Ctrl-C and the time-out get through."""

@@ -10,6 +10,7 @@ import importlib.metadata
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from pydantic import Field
@@ -59,7 +60,7 @@ class TransformersChat(LanguageModel):
 
     Options = TransformersOptions
     requires = ("torch", "transformers", "PIL")
-    extra = "transformers"
+    extra = "vision"
 
     @staticmethod
     def weights(options: TransformersOptions) -> Sequence[str]:
@@ -71,6 +72,8 @@ class TransformersChat(LanguageModel):
         self._folder = pretrained.folder(options.model, "chat", options.remote_code)
         kind = pretrained.kind_of(self._folder, options.model)
         self._sees = "vision_config" in pretrained.head(self._folder / "config.json")
+        if self._sees and find_spec("torchvision") is None:
+            raise EngineMissing(f"{options.model}: looks at pictures by torchvision; pip install 'vidrag[vision]'")
         self.looks = self._sees and options.images
         video = kind in _AS_VIDEO if options.pictures == "auto" else options.pictures == "video"
         self._how: conversation.How = "video" if video else "images"

@@ -26,7 +26,7 @@ class _Again(EngineFailed):
 class JsonClient:
     """``who`` names the server in messages.  Safe for several threads: each request has its own connection."""
 
-    def __init__(self, url: str, token: str | None, connect_s: float, total_s: float, retries: int, who: str) -> None:
+    def __init__(self, url: str, token: str, connect_s: float, total_s: float, retries: int, who: str) -> None:
         try:
             parts = urlsplit(url)
             self._port = parts.port

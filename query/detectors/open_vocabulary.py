@@ -16,7 +16,7 @@ from ...store import pretrained
 from ...store.devices import Batches, TorchOptions, device, dtype, set_threads
 from ...store.encoders import Picture
 from ...store.engines import identity
-from ...store.errors import ModelMissing
+from ...store.errors import EngineFailed, ModelMissing, VidragError, one_line
 from ...store.fingerprints import digest
 from ...store.records import Detection
 from .phrases import best_first, box_within, phrase, phrases
@@ -43,7 +43,7 @@ class OpenVocabulary(ABC):
     """Loads the model; names, batches and boxes.  Subclasses bring :meth:`_see`."""
 
     requires: tuple[str, ...] = ("torch", "transformers", "PIL")
-    extra = "transformers"
+    extra: str = "transformers"
     name: ClassVar[str]
     kinds: ClassVar[tuple[str, ...]]
     """The ``model_type`` that the engine takes."""
@@ -89,7 +89,12 @@ class OpenVocabulary(ABC):
         found: list[list[Detection]] = [[] for _ in pictures]
         seen = [i for i, p in enumerate(pictures) if min(p.shape[:2]) >= _LEAST_SIDE]
         for wanted in self._portions(phrases(entities)) if seen else ():
-            rows = self._batches.run([pictures[i] for i in seen], partial(self._see, wanted=wanted))
+            try:
+                rows = self._batches.run([pictures[i] for i in seen], partial(self._see, wanted=wanted))
+            except VidragError:
+                raise
+            except Exception as e:  # models and processors are written by many
+                raise EngineFailed(f"the detector {self.name} failed: {type(e).__name__}: {one_line(e, 200)}") from e
             for i, (scores, boxes) in zip(seen, rows, strict=True):
                 found[i] += _detections(scores, boxes, wanted, self._least)
         return [best_first(f, self._overlap) for f in found]

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ...store.encoders import Picture
 from ...store.engines import EngineOptions, identity
-from ...store.errors import EngineFailed, EngineMissing, one_line
+from ...store.errors import EngineFailed, EngineMissing, OptionError, one_line
 from ...store.fingerprints import digest
 from ...store.records import Detection
 from ..chat.patience import Patience
@@ -62,9 +62,14 @@ class OverHttp:
         self.options = options
         if not options.url:
             raise EngineMissing("detector=http: no server named; --set detector.url=http://HOST:PORT")
+        token = os.environ.get(options.token_env, "").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise OptionError(
+                f"detector=http.token_env: {options.token_env} holds what no header can (its value is secret)"
+            )
         self._client = JsonClient(
             options.url,
-            os.environ.get(options.token_env),
+            token,
             options.connect_timeout_s,
             options.timeout_s,
             options.retries,

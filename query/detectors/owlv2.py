@@ -29,6 +29,8 @@ class Owlv2(OpenVocabulary):
     """Each patch of the picture is a box, named by the phrase whose vector it fits best."""
 
     Options = Owlv2Options
+    requires = ("torch", "transformers", "PIL", "torchvision")
+    extra = "vision"
     name = "owlv2"
     kinds = ("owlv2",)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from engine_tools import loaded, test_gguf
-from vidrag.query.chat import Message, Task
+from vidrag.query.chat import Message, Task, TooMuch
 from vidrag.query.chat.local import LocalChat, LocalOptions, gguf
 from vidrag.store import engines, models
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing
@@ -170,10 +170,12 @@ def test_an_answer_is_told_while_it_is_written(model: LocalChat) -> None:
 
 
 @slow
-def test_too_long_a_prompt_says_what_to_do(model: LocalChat) -> None:
+def test_too_long_a_prompt_loses_rows_and_says_what_to_do(model: LocalChat) -> None:
     rows = tuple(Evidence(f"E{i}", "speech", "0" * 16, "x", i, i, "many words " * 150, 1, i) for i in range(8))
-    with pytest.raises(EngineFailed, match="n_ctx"):
-        model.answer(Task("What?", (), rows))
+    draft = model.answer(Task("What?", (), rows))
+    assert any("too much" in n and "with 4 rows" in n for n in draft.notes)
+    with pytest.raises(TooMuch, match="n_ctx"):
+        model.answer(Task("What?", (), (replace(rows[0], text="many words " * 2000),)))
 
 
 @slow

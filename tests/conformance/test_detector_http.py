@@ -231,6 +231,17 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
         engines.load("detector", "http", {"url": url})
 
 
+def test_an_odd_token_is_not_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for token in (f"{SECRET}\nX: y", f"{SECRET}é"):
+        monkeypatch.setenv("VIDRAG_DETECTOR_TOKEN", token)
+        with pytest.raises(OptionError) as caught:
+            client(server)
+        assert SECRET not in str(caught.value)
+    monkeypatch.setenv("VIDRAG_DETECTOR_TOKEN", f" {SECRET}\n")  # as a file of secrets ends
+    client(server)
+    assert server.requests[-1][1]["authorization"] == f"Bearer {SECRET}"
+
+
 def test_the_identity_is_what_the_server_runs(server: Server) -> None:
     """Not where it runs; a name given counts for more than what it says."""
     first = client(server).identity
