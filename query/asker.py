@@ -45,7 +45,7 @@ from .request import Request
 from .retrieve import RetrieveOptions
 from .rows import RowSet
 from .support import covered
-from .visual import VisualIndex, evenly
+from .visual import VisualIndex
 from .words import sought, terms
 
 LONGEST_QUESTION = 10_000
@@ -220,7 +220,7 @@ class Asker:
             _passages(merged, found.joined),
             weight,
             request.subjects,
-            _shown_pictures(opened, merged, self.options.context.pictures) if self.chat.looks else (),
+            _shown_pictures(opened, merged) if self.chat.looks else (),
             request.visual,
             request.order,
             request.anchor,
@@ -311,12 +311,8 @@ class Asker:
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
 
 
-def _shown_pictures(
-    opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]], uniform: int
-) -> tuple[tuple[str, bytes], ...]:
-    """The pictures of the frame rows, for engines that look; or ``uniform`` frames, by their times."""
-    if uniform:
-        return evenly(opened.shards, uniform)
+def _shown_pictures(opened: _Opened, merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, bytes], ...]:
+    """The pictures of the frame rows, for engines that look."""
     shards = {s.video: s for s in opened.shards}
     return tuple((e.id, shards[c.video].jpeg(c.frame)) for e, c in merged if c.frame is not None)
 

@@ -71,9 +71,7 @@ def _asked(task: Task, ends: str) -> list[Message]:
     parts = [f"Evidence:\n{_rows(task.evidence)}", f"{_DATA}\n\nQuestion: {task.question}", ends]
     shown = tuple(data for _, data in task.pictures)
     if shown:
-        ids = {e.id for e in task.evidence}
-        what = "those of rows" if all(i in ids for i, _ in task.pictures) else "frames at equal steps in time:"
-        parts.insert(1, f"The pictures are {what} " + ", ".join(i for i, _ in task.pictures) + ".")
+        parts.insert(1, "The pictures are those of rows " + ", ".join(i for i, _ in task.pictures) + ".")
     text = harmless("\n\n".join(parts))
     return [Message("system", _ANSWER), Message("user", text, shown)]
 

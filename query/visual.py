@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.encoders import ImageTextEncoder
-from ..store.records import Frame, clock
+from ..store.records import Frame
 from ..store.shard import Shard
 from ..store.vectors import Vectors
 from . import keyframes, scene_graph
@@ -41,18 +41,6 @@ def shots(shard: Shard, longest: float) -> list[Shot]:
             found.append(Shot(shard, first, i - 1, frames[first].start, frames[i - 1].end))
             first = i
     return found
-
-
-def evenly(shards: Sequence[Shard], count: int) -> tuple[tuple[str, bytes], ...]:
-    """The stored pictures at the middle of ``count`` equal parts of the time of some videos, each with its time (and
-    the video's name where there are several).  Fewer where fewer are stored.
-    """
-    kept = [(shard, row, f) for shard in shards for row, f in enumerate(shard.frames)]
-    lengths = np.cumsum([max(f.end - f.start, 1e-3) for _, _, f in kept])
-    parts = (np.arange(count) + 0.5) / count * (lengths[-1] if len(kept) else 0.0)
-    rows = dict.fromkeys(np.minimum(np.searchsorted(lengths, parts, "right"), len(kept) - 1).tolist() if kept else [])
-    told = [(f"{s.name} " if len(shards) > 1 else "") + clock(f.start) for s, _, f in kept]
-    return tuple((told[at], kept[at][0].jpeg(kept[at][1])) for at in rows)
 
 
 class VisualIndex:
@@ -140,7 +128,8 @@ class VisualIndex:
         caption = labels[row].caption if row < len(labels) else ""
         others = [c for c in names if c and c != caption][:2]
         told = [c.removeprefix("a photo of ") for c in [caption, *others] if c]
-        text = "; ".join(told) or "nothing that can be named"
+        unnamed = "nothing that can be named" if any(x.caption for x in labels) else "a picture that fits the question"
+        text = "; ".join(told) or unnamed
         file = shot.shard.vectors("frames", self.encoder.spec)
         near = tuple(float(x) for x in options @ file.vector(row)) if file is not None and len(options) else ()
         return Candidate("frame", shot.shard.video, shot.shard.name, shot.start, shot.end, text, score, row, near)
