@@ -25,7 +25,10 @@ class RayCrew:
     def __init__(
         self, order: Order, pools: Mapping[str, PoolOptions], address: str | None = None, cpus: int | None = None
     ) -> None:
-        self.order, self.pools = order, dict(sorted(pools.items(), key=lambda p: -p[1].gpus))  # whole GPUs first
+        self.order = order
+        self.pools: Mapping[str, PoolOptions] = dict(
+            sorted(pools.items(), key=lambda p: -p[1].gpus)
+        )  # whole GPUs first
         self._ray = connect(address, cpus)
         nodes = [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
         if why := lacking(pools, "GPU", [float(n.get("GPU", 0)) for n in nodes]):
