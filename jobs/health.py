@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from ..store import devices, engines, models
 from ..store.errors import VidragError, one_line
 from . import build
+from .pool import local_gpus
 from .profile import Profile
 
 
@@ -84,7 +84,7 @@ def _refs(profile: Profile, kind: engines.Kind) -> list[str]:
 
 def _devices(profile: Profile) -> Iterator[Check]:
     """GPUs, where the profile wants any: for its workers, or by name for an engine."""
-    count = len([n for n in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", n)]) if os.path.isdir("/dev") else 0
+    count = len(local_gpus())
     pools = {n: p.gpus for n, p in profile.pools.items() if p.gpus}
     if pools:
         lacking = "none found; a cluster's are not looked at. On CPUs: " + " ".join(

@@ -6,6 +6,8 @@ A :class:`Crew` knows how to hire a worker and how to hear of it; :mod:`.ray_ing
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -73,6 +75,42 @@ class Crew(Protocol):
     def close(self) -> None:
         """Ends all workers."""
         ...
+
+
+def lacking(pools: Mapping[str, PoolOptions], resource: Literal["CPU", "GPU"], nodes: Sequence[float]) -> str:
+    """Why the workers that must be there at the same time do not fit on ``nodes``, with so much of a resource each.
+
+    Those are one of each pool, or as many as it says.  Empty where they fit: then none waits for another for ever.
+    """
+    field = "gpus" if resource == "GPU" else "cpus"
+    several = len(pools) > 1  # those of one pool may wait for each other: they do the same
+    wanted = {
+        n: (p.workers or 1 if several else 1, float(getattr(p, field))) for n, p in pools.items() if getattr(p, field)
+    }
+    # a worker has its GPUs on one node, and a share of one is a share of one GPU
+    free = [1.0] * int(sum(nodes)) if resource == "GPU" and all(e <= 1 for _, e in wanted.values()) else list(nodes)
+    for count, each in sorted(wanted.values(), key=lambda w: -w[1]):
+        for _ in range(count):
+            at = next((i for i, f in enumerate(free) if f >= each - 1e-9), None)
+            if at is None:
+                told = ", ".join(f"{n} {c} x {e:g}" for n, (c, e) in sorted(wanted.items()))
+                few = "0" if resource == "GPU" else "0.5"
+                less = " ".join(f"--set pools.{n}.{field}={few}" for n in sorted(wanted))
+                fewer = " or fewer --workers" if any(c > 1 for c, _ in wanted.values()) else ""
+                return (
+                    f"the profile's pools want more {resource}s than there are: {told}; there are {sum(nodes):g} on "
+                    f"{len(nodes)} nodes; use {less}{fewer}"
+                )
+            free[at] -= each
+    return ""
+
+
+def local_gpus() -> list[str]:
+    """The NVIDIA GPUs of this machine that may be used, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [g for g in given.split(",") if g.strip() not in ("", "-1")]
+    found = os.listdir("/dev") if os.path.isdir("/dev") else []
+    return sorted(n.removeprefix("nvidia") for n in found if re.fullmatch(r"nvidia\d+", n))
 
 
 class _Supply:

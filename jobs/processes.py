@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from .pool import Event, Hand, PoolOptions
+from .pool import Event, Hand, PoolOptions, local_gpus
 from .worker import OVERDUE, Order, Task
 
 _POLITE_S = 4.0
@@ -31,14 +31,23 @@ class Processes:
     def __init__(self, order: Order, pools: Mapping[str, PoolOptions]) -> None:
         self.order, self.pools = order, pools
         self._hands: list[_Process] = []
+        self._gpus, self._hired = local_gpus(), 0
 
     def places(self, pool: str) -> int:
         options = self.pools[pool]
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = cores / len(self.pools) / max(options.cpus, 0.001)
+        if options.gpus and self._gpus:
+            share = min(share, len(self._gpus) / sum(p.gpus > 0 for p in self.pools.values()) / options.gpus)
         return options.workers or max(1, int(share))
 
     def hire(self, pool: str) -> Hand:
+        env = dict(os.environ)
+        if self.pools[pool].gpus and self._gpus:  # in turns, as many as a worker is given
+            count = max(1, int(self.pools[pool].gpus))
+            own = [self._gpus[(self._hired + i) % len(self._gpus)] for i in range(min(count, len(self._gpus)))]
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+            self._hired += count
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
@@ -47,6 +56,7 @@ class Processes:
                 stdout=subprocess.DEVNULL,
                 stderr=None if os.environ.get("VIDRAG_DEBUG") else subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
+                env=env,
             )
         hand = _Process(process, Connection(ours.detach()))
         self._hands.append(hand)

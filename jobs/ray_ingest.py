@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..store.errors import EngineMissing, VidragError, one_line
-from .pool import Event, Hand, PoolOptions
+from .pool import Event, Hand, PoolOptions, lacking
 from .worker import Order, Task, Worker
 
 _OBJECT_STORE = 100 << 20
@@ -25,8 +25,17 @@ class RayCrew:
     def __init__(
         self, order: Order, pools: Mapping[str, PoolOptions], address: str | None = None, cpus: int | None = None
     ) -> None:
-        self.order, self.pools = order, pools
+        self.order = order
+        self.pools: Mapping[str, PoolOptions] = dict(
+            sorted(pools.items(), key=lambda p: -p[1].gpus)
+        )  # whole GPUs first
         self._ray = connect(address, cpus)
+        nodes = [n["Resources"] for n in self._ray.nodes() if n["Alive"]]
+        if why := lacking(pools, "GPU", [float(n.get("GPU", 0)) for n in nodes]):
+            raise VidragError(why)
+        alone = not (address or os.environ.get("RAY_ADDRESS"))  # to a cluster more CPUs may come
+        if alone and (why := lacking(pools, "CPU", [float(n.get("CPU", 0)) for n in nodes])):
+            raise VidragError(why)
         self._cpus = cpus
         self._waiting: dict[Any, tuple[Any, bool]] = {}  # reference -> actor, and whether it says that it is ready
         self._actors: dict[Any, None] = {}

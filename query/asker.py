@@ -215,7 +215,7 @@ class Asker:
             _passages(merged, found.joined),
             weight,
             request.subjects,
-            shown(opened.shards, merged, self.chat.frames, self.options.context.pictures) if self.chat.looks else (),
+            shown(opened.shards, merged, self.chat.frames) if self.chat.looks else (),
             request.visual,
             request.order,
             request.anchor,

@@ -16,15 +16,11 @@ _ROW = 24
 
 
 class ContextOptions(Options):
-    """``tokens``: budget of all rows together; ``rows``: the most rows; ``kinds``: which kinds of rows may be used.
-    ``pictures``: a chat engine that looks sees so many stored frames at equal steps in time, instead of those of the
-    rows (0).
-    """
+    """``tokens``: budget of all rows together; ``rows``: the most rows; ``kinds``: which kinds of rows may be used."""
 
     tokens: int = Field(1900, ge=50)
     rows: int = Field(16, ge=1, le=500)
     kinds: tuple[EvidenceKind, ...] = ("speech", "text", "detection", "frame")
-    pictures: int = Field(0, ge=0, le=1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..store.records import Evidence, clock
 from ..store.shard import Shard
 from .context import Candidate
@@ -18,15 +16,13 @@ from .counting import spread
 
 
 def shown(
-    shards: Sequence[Shard], merged: Sequence[tuple[Evidence, Candidate]], most: int, uniform: int = 0
+    shards: Sequence[Shard], merged: Sequence[tuple[Evidence, Candidate]], most: int
 ) -> tuple[tuple[str, bytes], ...]:
     """JPEGs in time order, video by video, each with the id of its row or with its time: see :class:`.chat.Task`.
 
     ``most``: 0 shows those of rows only.  The others come from the videos of the evidence, from all of them where there
-    is none.  ``uniform``: so many frames at equal steps in time instead, whatever the rows are (Video-RAG's choice).
+    is none.
     """
-    if uniform:
-        return _evenly(shards, uniform)
     ranked = sorted(((e.rank, e.id, c) for e, c in merged if c.frame is not None), key=lambda r: r[0])
     ids: dict[tuple[str, int], str] = {}
     for _, id, c in ranked:
@@ -42,20 +38,6 @@ def shown(
             name = ids.get((shard.video, row)) or _time(shard, row, len(asked) > 1)
             out.append((name, shard.jpeg(row)))
     return tuple(out)
-
-
-def _evenly(shards: Sequence[Shard], count: int) -> tuple[tuple[str, bytes], ...]:
-    """The stored pictures at the middle of ``count`` equal parts of the time of some videos; fewer where fewer are
-    stored.
-    """
-    kept = [(shard, row, f) for shard in shards for row, f in enumerate(shard.frames)]
-    if not kept:
-        return ()
-    lengths = np.cumsum([max(f.end - f.start, 1e-3) for _, _, f in kept])
-    parts = (np.arange(count) + 0.5) / count * lengths[-1]
-    places = dict.fromkeys(np.minimum(np.searchsorted(lengths, parts, "right"), len(kept) - 1).tolist())
-    chosen = [kept[at][:2] for at in places]
-    return tuple((_time(shard, row, len(shards) > 1), shard.jpeg(row)) for shard, row in chosen)
 
 
 def _time(shard: Shard, row: int, named: bool) -> str:

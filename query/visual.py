@@ -128,7 +128,8 @@ class VisualIndex:
         caption = labels[row].caption if row < len(labels) else ""
         others = [c for c in names if c and c != caption][:2]
         told = [c.removeprefix("a photo of ") for c in [caption, *others] if c]
-        text = "; ".join(told) or "nothing that can be named"
+        unnamed = "nothing that can be named" if any(x.caption for x in labels) else "a picture that fits the question"
+        text = "; ".join(told) or unnamed
         file = shot.shard.vectors("frames", self.encoder.spec)
         near = tuple(float(x) for x in options @ file.vector(row)) if file is not None and len(options) else ()
         return Candidate("frame", shot.shard.video, shot.shard.name, shot.start, shot.end, text, score, row, near)

@@ -13,7 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-RAY = Path(sys.executable).with_name("ray")
+RAY = [str(script)] if (script := Path(sys.executable).with_name("ray")).exists() else [
+    sys.executable, "-c", "import sys; sys.argv[0] = 'ray'; from ray.scripts.scripts import main; main()"
+]  # fmt: skip
 _STORE = 80 << 20
 
 
@@ -54,7 +56,7 @@ class Nodes:
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [
-            str(RAY),
+            *RAY,
             "start",
             *arguments,
             f"--object-store-memory={_STORE}",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from media_files import with_tone
 from vidrag.ingest.sources import Location
-from vidrag.jobs.pool import Event, PoolOptions, work
+from vidrag.jobs.pool import Event, PoolOptions, lacking, work
 from vidrag.jobs.worker import Task
 from vidrag.store.archive import Archive
 from vidrag.store.errors import ModelMissing, VidragError
@@ -233,3 +233,33 @@ def test_copies_are_left_to_the_workers_of_the_first_wave_and_wait_for_it() -> N
     done = [t.location.name for t, _ in work(crew, [[Location("a"), Location("b")], [Location("copy")], []], tries=2)]
     assert crew.hired == 2 and crew.closed
     assert done[-2:] == ["copy", "copy"] and sorted(done[:4]) == ["a", "a", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("sound", "visual", "nodes", "fits"),
+    [
+        ({"gpus": 0.5}, {"gpus": 1}, [2], True),
+        ({"gpus": 0.5}, {"gpus": 1}, [1, 1], True),
+        ({"gpus": 0.5}, {"gpus": 1}, [1], False),
+        ({"gpus": 0.5}, {"gpus": 0.5}, [1], True),
+        ({"gpus": 0.6}, {"gpus": 0.6}, [1], False),
+        ({"gpus": 0.5, "workers": 3}, {"gpus": 0.5}, [2], True),
+        ({"gpus": 0.5, "workers": 4}, {"gpus": 0.5}, [2], False),
+        ({"gpus": 2}, {}, [1, 1], False),
+        ({"gpus": 2}, {}, [0, 2], True),
+        ({}, {}, [0], True),
+        ({"gpus": 0.5}, {}, [], False),
+    ],
+)
+def test_pools_that_would_wait_for_each_other_for_ever(
+    sound: dict[str, float], visual: dict[str, float], nodes: list[float], fits: bool
+) -> None:
+    pools = {"sound": PoolOptions(**sound), "visual": PoolOptions(**visual)}  # type: ignore[arg-type]
+    told = lacking(pools, "GPU", nodes)
+    assert (not told) == fits and "\n" not in told
+    assert fits or ("GPUs" in told and "--set pools.sound.gpus=0" in told)
+
+
+def test_workers_of_one_pool_may_wait_for_each_other() -> None:
+    assert not lacking({"any": PoolOptions(workers=8)}, "CPU", [2])
+    assert "pools.a.cpus=0.5" in lacking({"a": PoolOptions(), "b": PoolOptions()}, "CPU", [1])

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from vidrag.jobs import profile
 from vidrag.query import keyframes, published, scene_graph
-from vidrag.query.keyframes import KeyframeOptions
+from vidrag.query.keyframes import KeyframeOptions, choose
+from vidrag.query.published import BETA, THRESHOLD
+from vidrag.query.request import Request
 from vidrag.query.retrieve import query_vectors
+from vidrag.query.visual import shots
 from vidrag.store.records import Detection, Evidence, Frame
 from vidrag.store.vectors import normalised
 
@@ -94,3 +98,34 @@ def test_our_relations_are_the_published_ones_where_boxes_lie_apart(a: tuple[flo
     if "overlaps" not in told:
         (ours,) = scene_graph.sentences([first, second], ["relation"])
         assert ours.replace("the a is ", "").replace(" the b", "") in told
+
+
+def test_the_paper_profile_says_what_was_published() -> None:
+    """Thresholds, rule and words of the profile are those of the transcription."""
+    asked = profile.load("paper", ["detector=coco", "chat=extractive"])
+    ask, ingest = asked.ask, asked.ingest
+    assert (ask.keyframes.method, ask.keyframes.threshold, ask.keyframes.beta) == ("paper", THRESHOLD, BETA)
+    assert (ask.retrieve.method, ask.retrieve.threshold, ask.retrieve.at_least) == ("dense", THRESHOLD, 0)
+    assert (ingest.sampling.uniform, ingest.asr.name, ingest.asr.options["chunk_s"]) == (64, "whisper-30s", 30)
+    assert (ingest.ocr.name, ingest.reading.min_confidence) == ("easyocr", 0.5)
+    assert ingest.text_encoder.options["model"] == "hf:facebook/contriever"
+    worded = ask.decouple.worded(Request("a", ("cup", "tall tree"), captions=("a photo of a cup",)))
+    assert worded.captions == ("a picture of cup", "a picture of tall tree")
+
+
+def test_each_frame_stands_by_itself_where_shots_have_no_length() -> None:
+    """The published rule counts frames; shots would make it another rule."""
+    options = KeyframeOptions(method="paper", count=256)
+    scores = np.random.default_rng(3).random(64).astype(np.float32) ** 4
+    frames = [Frame(float(i), i + 1.0, 4, 4, 0.0, False) for i in range(64)]
+    assert sorted(choose(frames, scores, options)) == published.key_frames(scores.tolist())
+    few = options.model_copy(update={"threshold": 0.6, "beta": 2.0})
+    assert sorted(choose(frames, scores, few)) == published.key_frames(scores.tolist(), 0.6, 2.0)
+
+    class Held:
+        video, name = "v", "v"
+
+        def __init__(self) -> None:
+            self.frames = frames
+
+    assert len(shots(Held(), 0)) == 64 and len(shots(Held(), 10)) == 7  # type: ignore[arg-type]

@@ -103,6 +103,36 @@ def test_a_lost_node_costs_what_was_in_flight(world: World, nodes: Nodes) -> Non
     assert told["failed"] == 0
 
 
+def pools(world: World, sound: str, visual: str) -> None:
+    """Adds pools to the profile of fakes."""
+    with (world.root / "fake.toml").open("a") as f:
+        f.write(f'[pools.sound]\ngroups = ["sound"]\n{sound}\n[pools.visual]\ngroups = ["visual"]\n{visual}\n')
+
+
+def test_gpus_that_the_cluster_does_not_have_are_one_line(world: World, nodes: Nodes) -> None:
+    pools(world, "gpus = 0.5", "gpus = 1")
+    ran = world.run("ingest", "archive", "in", "--ray", nodes.address)
+    (line,) = ran.stderr.splitlines()
+    assert ran.returncode == 1 and "want more GPUs than there are: sound 1 x 0.5, visual 1 x 1; there are 0" in line
+    assert "--set pools.sound.gpus=0 --set pools.visual.gpus=0" in line
+
+
+def test_workers_are_placed_by_shares_of_gpus(world: World, nodes: Nodes) -> None:
+    """Two GPUs, though there are none: two workers for sound share one, one for pictures has the other."""
+    pools(world, "gpus = 0.5", "gpus = 1")
+    node = nodes.add(cpus=3, gpus=2)
+    try:
+        nodes.wait_for(3 + len(nodes.nodes) - 1)
+        run = begun(world, nodes, "--set=asr.how=gpu")
+        until(lambda: len(nodes.workers()) >= 3)
+        complete(world, run)
+    finally:
+        nodes.kill(node)
+    archive = Archive.open(world.root / "archive")
+    heard = {s.speech[0].text for s in archive.shards()}
+    assert len(heard) == 1 and heard <= {"gpu 0", "gpu 1"}  # the halves are of one GPU, the other was taken
+
+
 @pytest.mark.slow
 def test_a_worker_that_takes_too_much_memory_is_ended_by_ray(tmp_path: Path, clips: Path) -> None:
     """Its video is given up after the tries it has, the others are indexed, the machine is spared."""

@@ -75,7 +75,7 @@ def ingest(
             return Processes(order, pools)
         from ..ray_ingest import RayCrew
 
-        return RayCrew(order, pools, ray, workers or None)
+        return RayCrew(order, pools, ray, workers * len(pools) or None)
 
     with _Report(len(items), quiet=as_json) as report:
         run, progress = ingest_run.ingest(

@@ -88,9 +88,12 @@ class FakeSpeech(_Fake):
 
 
 class TroubleOptions(FakeSpeechOptions):
-    """``how`` it goes wrong on sound longer than ``above_s`` seconds.  ``delay_s``: how long any call takes."""
+    """``how`` it goes wrong on sound longer than ``above_s`` seconds.  ``delay_s``: how long any call takes.
 
-    how: Literal["kill", "crash", "hang", "raise", "memory", "fine"] = "fine"
+    ``gpu`` does not go wrong: it hears which GPUs its process may use.
+    """
+
+    how: Literal["kill", "crash", "hang", "raise", "memory", "gpu", "fine"] = "fine"
     above_s: float = 1.5
     delay_s: float = 0.0
 
@@ -99,6 +102,11 @@ class Trouble(FakeSpeech):
     """Hears like the fake, but some sound kills the process, crashes it, or is never done."""
 
     Options = TroubleOptions
+
+    def __init__(self, options: TroubleOptions) -> None:
+        if options.how == "gpu":
+            options = options.model_copy(update={"word": f"gpu {os.environ.get('CUDA_VISIBLE_DEVICES')}"})
+        super().__init__(options)
 
     def transcribe(self, audio: NDArray[np.float32], language: str | None, fallback: str | None = None) -> Transcript:
         time.sleep(self.options.delay_s)
