@@ -16,6 +16,7 @@ from . import counting, panels
 from .colours import colours
 from .context import Candidate
 from .detections import DetectionCache
+from .detectors import BatchDetector
 from .gather import Found, Joined, in_time, joined_pictures
 from .keyframes import KeyframeOptions
 from .request import Request
@@ -66,11 +67,21 @@ class Looker:
         found.pictures += [j.second for j in joined]
         if _COLOUR.search(question):
             found.pictures += self._colours([*(j.second for j in joined), *(_stand_in(*s) for s in shots[:2])][:2])
+        self._look_ahead(shots[: self.options.count], known)
         for shot, row, score in shots[: self.options.count]:
             look = partial(self.visual.detected, shot, row, score, known, request.type, self.detections)
             if known and (seen := self._safely(look)):
                 found.pictures.append(seen)
             found.pictures.append(self.visual.seen(shot, row, score, pictures))
+
+    def _look_ahead(self, shots: Sequence[tuple[Shot, int, float]], known: Sequence[str]) -> None:
+        """Key frames of one video go together to a detector that takes several; what it finds is kept."""
+        if known and isinstance(self.detections.detector, BatchDetector):
+            rows: dict[str, list[int]] = {}
+            for shot, row, _ in shots:
+                rows.setdefault(shot.shard.video, []).append(row)
+            for video, own in rows.items():
+                self._safely(partial(self.detections.detect_rows, self.visual.shards[video], own, known))
 
     def _safely(self, work: Callable[[], T]) -> T | None:
         """What ``work`` gives; a detector that fails is noted, and left alone for the rest of the question."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -146,3 +148,44 @@ def test_a_failing_detector_costs_a_note(fail: int) -> None:
     looker.look("How many cats?", request, Found(), none, none)
     told = ["answered without the detector: the detector is gone"] * (fail < 3)
     assert (looker.failed, looker.notes, detector.calls) == (fail < 3, [*told, "boxes were clipped"], min(fail, 2))
+
+
+class _Many:
+    """A detector that takes several pictures; ``calls`` holds how many each time."""
+
+    identity = "many"
+
+    def __init__(self) -> None:
+        self.calls = list[int]()
+
+    def knows(self, entity: str) -> str:
+        return entity
+
+    def detect(self, picture: np.ndarray, entities: Sequence[str]) -> tuple[Detection, ...]:
+        return self.detect_many([picture], entities)[0]
+
+    def detect_many(self, pictures: Sequence[np.ndarray], entities: Sequence[str]) -> list[tuple[Detection, ...]]:
+        self.calls.append(len(pictures))
+        return [(box(0.1),) for _ in pictures]
+
+
+def test_key_frames_go_to_a_detector_of_batches_together() -> None:
+    """Once for each video; what it found is then taken from what is kept."""
+    jpeg = bytes(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1])
+    detector = _Many()
+    cache = DetectionCache(detector, None)
+
+    def shard(video: str) -> Any:
+        manifest = SimpleNamespace(current={"frames": "f"})
+        return SimpleNamespace(video=video, manifest=manifest, jpeg=lambda row: jpeg)
+
+    shards = {v: shard(v) for v in "ab"}
+    shots = [(SimpleNamespace(shard=shards[v]), row, 1.0) for v, row in (("a", 1), ("b", 5), ("a", 2))]
+
+    def detected(shot: Any, row: int, score: float, known: Any, kinds: Any, kept: DetectionCache) -> None:
+        assert len(kept.detect(shot.shard, row, known)) == 1
+
+    visual: Any = SimpleNamespace(best=lambda *_: shots, shards=shards, detected=detected, seen=lambda *_: None)
+    looker, none = Looker(visual, cache, KeyframeOptions()), np.zeros((0, 4), np.float32)
+    looker.look("Is there a cup?", Request(det=("cup",)), Found(), none, none)
+    assert detector.calls == [2, 1] and (cache.hits, cache.misses) == (3, 3) and not looker.failed
