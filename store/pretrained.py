@@ -6,7 +6,7 @@ Whatever cannot be loaded is told in one line.  Importing this module imports no
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,11 @@ def head(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def model(auto: str, path: Path, ref: str, remote_code: bool = False, **more: Any) -> Any:
+def model(auto: str, path: Path, ref: str, remote_code: bool = False, unused: Sequence[str] = (), **more: Any) -> Any:
     """The model that the class ``auto`` of transformers makes of a folder, ready to be asked.
 
-    ``more`` goes to ``from_pretrained``.  Raises :class:`ModelMissing` where a weight is missing: none is random.
+    ``unused``: parts of the names of weights that may be missing, as nothing reads them; ``more`` goes to
+    ``from_pretrained``.  Raises :class:`ModelMissing` where a weight is missing: none is random.
     """
     import transformers
 
@@ -84,7 +85,7 @@ def model(auto: str, path: Path, ref: str, remote_code: bool = False, **more: An
         raise
     except Exception as e:  # a foreign loader fails in any way
         raise ModelMissing(_told(ref, path, e)) from e
-    if missing := sorted(told["missing_keys"]):
+    if missing := sorted(k for k in told["missing_keys"] if not any(u in k for u in unused)):
         raise ModelMissing(
             f"{ref}: {len(missing)} weights of {type(made).__name__} are not in the file ({missing[0]}); "
             "random ones are not used: is it another architecture?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,15 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from .. import models
-from ..devices import Batches, TorchOptions, device, dtype, quiet, set_threads
+from .. import pretrained
+from ..devices import Batches, TorchOptions, device, dtype, set_threads
 from ..engines import identity
-from ..errors import ModelMissing, one_line
 from ..fingerprints import digest
 from ..vectors import Vectors, normalised
 from . import EncoderSpec
-
-_HEAD = 1 << 20
 
 
 class TransformerOptions(TorchOptions):
@@ -49,7 +45,7 @@ class TransformerEncoder:
 
     def __init__(self, options: TransformerOptions) -> None:
         self.options = options
-        folder = models.folder_of(options.model)
+        folder = pretrained.folder(options.model, "text_encoder", options.remote_code)
         self._where = device(options.device)
         set_threads(options.threads)
         self._model, self._tokenizer = _loaded(folder, options, self._where)
@@ -107,56 +103,28 @@ class TransformerEncoder:
 
 
 def _loaded(folder: Path, options: TransformerOptions, where: str) -> tuple[Any, Any]:
-    """Model and tokenizer from a folder: no network, no pickle, no foreign code unless asked for."""
-    from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
-
-    quiet()
-    needs_code = "auto_map" in _json(folder / "config.json")
-    if needs_code and not options.remote_code:
-        raise ModelMissing(
-            f"{options.model}: the model brings its own Python code, which is not run; "
-            "if you trust it: --set text_encoder.remote_code=true"
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=options.remote_code)
-        model, told = AutoModel.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=options.remote_code,
-            dtype=dtype(options.dtype, where),
-            weights_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as e:
-        raise ModelMissing(f"{options.model}: transformers cannot load it: {one_line(e, 200)}") from e
-    if missing := sorted(k for k in told["missing_keys"] if "pooler" not in k and "position_ids" not in k):
-        raise ModelMissing(
-            f"{options.model}: {len(missing)} weights of {type(model).__name__} are not in the file ({missing[0]}); "
-            "random ones are not used: is it another architecture?"
-        )
-    return model.eval().to(where), tokenizer
+    """Model and tokenizer from a folder; see :mod:`vidrag.store.pretrained`."""
+    tokenizer = pretrained.processor("AutoTokenizer", folder, options.model, options.remote_code)
+    model = pretrained.model(
+        "AutoModel",
+        folder,
+        options.model,
+        options.remote_code,
+        unused=("pooler", "position_ids"),
+        dtype=dtype(options.dtype, where),
+    )
+    return model.to(where), tokenizer
 
 
 def _sentence_transformers(folder: Path) -> dict[str, Any]:
     """Pooling, prefixes and length that a sentence-transformers folder names; the defaults elsewhere."""
-    pooling = _json(folder / "1_Pooling" / "config.json")
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    pooling = pretrained.head(folder / "1_Pooling" / "config.json")
+    prompts = pretrained.head(folder / "config_sentence_transformers.json").get("prompts") or {}
     prompts = prompts if isinstance(prompts, dict) else {}
-    longest = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+    longest = pretrained.head(folder / "sentence_bert_config.json").get("max_seq_length")
     return {
         "pooling": "cls" if pooling.get("pooling_mode_cls_token") else "mean",
         "query": str(prompts.get("query") or ""),
         "document": str(prompts.get("document") or prompts.get("passage") or ""),
         "max_tokens": longest if isinstance(longest, int) and longest > 0 else None,
     }
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _HEAD:
-            return {}
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
