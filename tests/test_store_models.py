@@ -214,5 +214,5 @@ def test_the_switch_is_inherited_by_workers(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_without_the_hub_client_the_way_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModelMissing, match="pip install huggingface-hub"):
+    with pytest.raises(ModelMissing, match=r"pip install 'vidrag\[hub\]'"):
         models.files("hf:nobody/nothing")

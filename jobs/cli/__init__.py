@@ -56,6 +56,9 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as e:
+        if type(e).__name__ == "NoArgsIsHelpError":
+            print(str(getattr(e, "message", e)), file=sys.stderr)
+            return 2
         if any(c.__name__ == "ClickException" for c in type(e).__mro__):  # typer brings a click of its own
             return _say(f"{one_line(e) or 'a command is missing'} (see 'vidrag --help')", 2)
         if os.environ.get("VIDRAG_DEBUG"):
