@@ -31,7 +31,7 @@ class NoReranker:
     """Rows stay in the order that retrieval gives them."""
 
     Options = EngineOptions
-    requires = ()
+    requires = ("numpy",)
     extra = "query"
     identity = ""
 
