@@ -12,6 +12,8 @@ from ..store.records import Box, Detection, Frame, iou
 
 _SAME = 0.3
 """Intersection over union from which on boxes of successive frames are one thing."""
+GLIMPSE_S = 2.0
+"""What only one frame shows is believed where that frame stands for so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,10 @@ class Run:
 
 
 def runs(frames: Sequence[Frame], found: Sequence[Sequence[Detection]]) -> list[Run]:
-    """Stretches of one count; a count that only a single frame shows between two equal ones is taken for a slip."""
+    """Stretches of one count; one that only a single short frame shows between two equal ones is taken for a slip."""
     counts = [len(f) for f in found]
     for i in range(1, len(counts) - 1):
-        if counts[i - 1] == counts[i + 1] != counts[i]:
+        if counts[i - 1] == counts[i + 1] != counts[i] and _short(frames[i]):
             counts[i] = counts[i - 1]
     out: list[Run] = []
     for frame, count in zip(frames, counts, strict=True):
@@ -38,22 +40,26 @@ def runs(frames: Sequence[Frame], found: Sequence[Sequence[Detection]]) -> list[
     return out
 
 
-def tracked(found: Sequence[Sequence[Detection]]) -> int:
+def _short(frame: Frame) -> bool:
+    return frame.end - frame.start < GLIMPSE_S
+
+
+def tracked(frames: Sequence[Frame], found: Sequence[Sequence[Detection]]) -> int:
     """How many different things there are: boxes linked by overlap from frame to frame, each chain once.
 
-    Chains of a single frame are left out where there are frames enough to see a thing twice.
+    Chains of a single short frame are left out where there are frames enough to see a thing twice.
     """
     live: list[tuple[Box, int]] = []
     ended: list[int] = []
-    for boxes in found:
-        left, now = list(live), []
+    for frame, boxes in zip(frames, found, strict=True):
+        left, now, once = list(live), [], 1 if _short(frame) else 2
         for d in sorted(boxes, key=lambda d: -d.score):
             near = max(left, key=lambda t: iou(t[0], d.box), default=None)
             if near is not None and iou(near[0], d.box) >= _SAME:
                 left.remove(near)
                 now.append((d.box, near[1] + 1))
             else:
-                now.append((d.box, 1))
+                now.append((d.box, once))
         ended += [seen for _, seen in left]
         live = now
     lengths = ended + [seen for _, seen in live]

@@ -125,9 +125,16 @@ class Looker:
         seen = [[d for d in found if d.label == name] for found in self.detections.detect_rows(shard, rows, [name])]
         if not any(seen):
             return []
-        runs = counting.runs([shard.frames[r] for r in rows], seen)
+        frames = [shard.frames[r] for r in rows]
+        runs = counting.runs(frames, seen)
         told = [
-            _counted(shard, rows[0], counting.summary(name, runs, counting.tracked(seen)), runs[0].start, runs[-1].end)
+            _counted(
+                shard,
+                rows[0],
+                counting.summary(name, runs, counting.tracked(frames, seen)),
+                runs[0].start,
+                runs[-1].end,
+            )
         ]
         at_that_time = [r for r in runs if in_time(request, shard, r.start, r.end)]
         best = [*at_that_time, *(r for r in runs if r not in at_that_time)][:_MOST_RUNS]

@@ -74,9 +74,16 @@ def test_things_are_counted_at_once_and_in_all() -> None:
     found = [[box(0.1), box(0.5)], [box(0.11), box(0.5)], [box(0.12)], [box(0.5), box(0.12)], [box(0.12)], [box(0.12)]]
     runs = counting.runs(frames([0, 1, 2, 3, 4, 5]), found)
     assert [(r.count, r.start, r.end) for r in runs] == [(2, 0, 4), (1, 4, 6)]  # one frame alone is a slip
-    assert counting.tracked(found) == 2  # the cup that is seen once again for a frame is no third
+    assert counting.tracked(frames([0, 1, 2, 3, 4, 5]), found) == 2  # one that is seen for a frame is no third
     told = counting.summary("cup", runs, 2)
     assert told == "smallest number 1 cup, largest number 2 cups at any time; 2 in all"
+
+
+def test_what_one_frame_shows_for_long_is_counted() -> None:
+    times = [Frame(t, t + 9, 640, 360, 0.5, True) for t in (0, 9, 18)]
+    found = [[], [box(0.1)], []]
+    assert [r.count for r in counting.runs(times, found)] == [0, 1, 0]
+    assert counting.tracked(times, found) == 1
 
 
 SCORES = st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=80)
