@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
 # make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
-.PHONY: demo eval test test-full test-faults lint types docker-check docker-prove check install clean
+.PHONY: demo eval test test-full test-faults test-extras lint types docker-check docker-prove check install clean
 
 install: $(STAMP)
 
@@ -74,6 +74,11 @@ $(FULL_STAMP):
 test-full: $(FULL_STAMP)
 	@$(FULL)/bin/python -m pytest -q -rs -n 2 --dist loadfile -m "not slow" $(sort $(FULL_TESTS))
 	@echo "test-full: all passed; the engines whose tests were not run are named above with the reason (SKIPPED)"
+
+# Asks pip to resolve every extra, for three Pythons: minutes, and a package index is needed.
+test-extras: $(STAMP)-dev
+	@$(BIN)/python -m pytest -q -rs -m slow tests/test_extras.py
+	@echo "test-extras: all passed"
 
 clean:
 	rm -rf $(VENV) build demo-archive
