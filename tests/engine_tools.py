@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -63,6 +64,25 @@ def random_clip() -> Path | None:
     out = _folder() / "clip.safetensors"
     save_file(open_clip.create_model("ViT-B-32", pretrained=None).state_dict(), out)
     return out
+
+
+def harmed(folder: Path, harm: str) -> bool:
+    """Harms a folder with a model in the layout of transformers; False for what is not done to each kind alike."""
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    if harm == "short":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    elif harm == "no weights":
+        weights.unlink()
+    elif harm == "pickle":
+        weights.rename(folder / "pytorch_model.bin")
+    elif harm == "no config":
+        config.unlink()
+    elif harm == "code":
+        config.write_text(json.dumps({**json.loads(config.read_text()), "auto_map": {"AutoModel": "evil.Model"}}))
+        (folder / "evil.py").write_text("raise SystemExit('was run')")
+    else:
+        return False
+    return True
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from engine_tools import harmed  # noqa: E402
 from random_rerankers import cross_encoder  # noqa: E402
 from vidrag.store import engines, models  # noqa: E402
 from vidrag.store.errors import EngineMissing, ModelMissing  # noqa: E402
@@ -80,12 +80,8 @@ def test_a_classifier_of_three_is_no_reranker(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_one_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineMissing, match="device 'cuda:7' is not there"):
         engine(folder, device="cuda:7")
-    other = cross_encoder(tmp_path / "other")
-    weights = other / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(ModelMissing, match="cannot load it"):
-        engine(other)
-    config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "x.Y"}}))
-    with pytest.raises(ModelMissing, match=r"remote_code=true"):
-        engine(other)
+    for harm, told in (("short", "cannot load it"), ("pickle", "no .safetensors"), ("code", "remote_code=true")):
+        other = cross_encoder(tmp_path / harm)
+        assert harmed(other, harm)
+        with pytest.raises(ModelMissing, match=told):
+            engine(other)
