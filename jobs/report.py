@@ -22,8 +22,9 @@ from .ledger import lines_key, printable, tables
 _NAMES = ("source", "stage", "status")
 _NUMBERS = ("attempts", "seconds", "cpu_seconds", "rows", "bytes", "media_seconds")
 _MOST_ROWS, _MOST_BYTES = 50_000_000, 8 << 30
-_NOTES = 10
 """Of a ledger, eight rows a video: more is a hostile file."""
+_NOTES = 10
+"""Notes of engines that a report tells, the most frequent ones."""
 
 
 @dataclass(frozen=True, slots=True)

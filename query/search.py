@@ -103,9 +103,10 @@ class Searcher:
         ``also``: more terms, each list of which brings in the videos of its own best rows after the best of the others.
         Only videos that the index does not hold yet are opened.
         """
-        if self.view().index is None:
+        view = self.view()
+        if view.index is None:
             return None
-        view, hits = self.rank(vectors, words, exact=0)
+        view, hits = self.rank(vectors, words, exact=0, view=view)
         if view.index is None:
             return None
         spoken = [k for k in KINDS if k != "frames"]
@@ -121,14 +122,19 @@ class Searcher:
         return Candidates(videos, len(view.cover.numbers), tuple(view.notes))
 
     def rank(
-        self, vectors: Mapping[Kind, Vectors], words: Sequence[str], exact: int, kinds: Sequence[Kind] = KINDS
+        self,
+        vectors: Mapping[Kind, Vectors],
+        words: Sequence[str],
+        exact: int,
+        kinds: Sequence[Kind] = KINDS,
+        view: View | None = None,
     ) -> tuple[View, list[Hit]]:
-        """All rows in one of the rankings, best first, and what they were found in.
+        """All rows in one of the rankings, best first, and what they were found in (``view``, where it is given).
 
         ``exact``: how many of each kind are scored from the shards.  Speech and text are one dense and one BM25
         ranking, frames another dense one; they are fused by rank alone (reciprocal rank fusion; Cormack et al., 2009).
         """
-        view = self.view()
+        view = view or self.view()
         try:
             return view, self._rank(view, vectors, words, exact, kinds)
         except IndexLost as e:
