@@ -18,6 +18,8 @@ from media_files import with_tone
 
 STEPS = {"k": 150, "f": 220}
 """Every how many calls the short run strikes, by kind of fault."""
+PARTS = 4
+"""The long run is cut into so many tests, so that workers share it."""
 
 
 class Ingest:
@@ -64,9 +66,9 @@ class Ingest:
         return f"{ended} with {stages} stages"
 
 
-def strike(hands: Hands, folder: Path, how: str, step: int) -> Counter[str]:
+def strike(hands: Hands, folder: Path, how: str, first: int, step: int) -> Counter[str]:
     ingest, came = Ingest(hands, folder), Counter[str]()
-    for nth in range(max(1, step // 2), ingest.calls, step):
+    for nth in range(first, ingest.calls + 1, step):
         came[ingest.strike(Fault(how, nth, errno.ENOSPC if how == "F" else errno.EIO))] += 1
     print(f"whole ingest, {how}: {ingest.calls} calls, struck {sum(came.values())}: {dict(came)}")
     return came
@@ -74,11 +76,13 @@ def strike(hands: Hands, folder: Path, how: str, step: int) -> Counter[str]:
 
 @pytest.mark.parametrize("how", "kf")
 def test_some_calls(how: str, hands: Hands, tmp_path: Path) -> None:
-    assert strike(hands, tmp_path, how, STEPS[how])
+    assert strike(hands, tmp_path, how, STEPS[how] // 2, STEPS[how])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("how", "ktfF")
-def test_every_call(how: str, hands: Hands, tmp_path: Path) -> None:
-    assert sum(strike(hands, tmp_path, how, 2 if how in "tF" else 1).values()) > 100
+def test_every_call(how: str, part: int, hands: Hands, tmp_path: Path) -> None:
+    every = 2 if how in "tF" else 1
+    assert sum(strike(hands, tmp_path, how, 1 + part * every, PARTS * every).values()) > 100 // PARTS
