@@ -20,7 +20,7 @@ pip() {
 pip install --upgrade 'setuptools>=77'
 if [ -z "$env" ]; then
   echo "installing the extras into $dir (once; several GB)"
-  pip install "$root[full,easyocr,offline,dev]"
+  pip install "$root[full,easyocr,onnx-export,offline,dev]"
 else
   echo "laying $dir over $env"
   "$dir/bin/python" - "$env" << 'P'

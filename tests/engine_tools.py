@@ -40,6 +40,8 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"url": url}
     if (kind, name) == ("text_encoder", "transformers") and (folder := minilm()):
         return {"model": str(folder)}
+    if (kind, name) == ("image_text_encoder", "onnx-clip"):
+        return {"model": str(colours())}
     if (kind, name) == ("image_text_encoder", "open_clip") and (file := random_clip()):
         return {"model": str(file), "architecture": "ViT-B-32"}
     return {}
@@ -64,6 +66,14 @@ def random_clip() -> Path | None:
     out = _folder() / "clip.safetensors"
     save_file(open_clip.create_model("ViT-B-32", pretrained=None).state_dict(), out)
     return out
+
+
+@cache
+def colours() -> Path:
+    """A folder with an image-text model of ``onnx_models``, for the time of the tests."""
+    import onnx_models
+
+    return onnx_models.colours(_folder() / "colours")
 
 
 def harmed(folder: Path, harm: str) -> bool:

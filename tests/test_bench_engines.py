@@ -30,9 +30,11 @@ def test_lines_are_judged_by_hand() -> None:
 
 
 def test_fakes_over_the_sample(sample: Path) -> None:
-    found = bench.run(sample, sample.with_suffix(".truth.json"), ["fake"], ["fake"], rate=0.2, side=320)
+    found = bench.run(sample, sample.with_suffix(".truth.json"), ["fake"], ["fake"], ["fake"], rate=0.2, side=320)
     (asr,), (ocr,) = found["asr"], found["ocr"]
     assert asr["words"] > 100 and asr["wer"] >= 0.9 and asr["cpu_per_s"] >= 0
+    (encoder,) = found["image_text_encoder"]
+    assert encoder["dim"] > 1 and encoder["cpu_per_picture"] >= 0 and encoder["cpu_per_text"] >= 0
     assert ocr["recall"] == 0 and found["lines"] > 10 and ocr["cpu_per_picture"] >= 0
 
 

@@ -16,7 +16,7 @@ from vidrag.store import engines
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-HEAVY = ("transformers", "open-clip", "whisperx", "paddleocr", "easyocr", "full", "paper")
+HEAVY = ("transformers", "open-clip", "onnx-export", "whisperx", "paddleocr", "easyocr", "full", "paper")
 
 
 def brought(extra: str) -> set[str]:

@@ -1,4 +1,5 @@
-"""Speech and text recognisers against what is known of a video: how much they get right, and what it costs.
+"""Speech and text recognisers against what is known of a video: how much they get right, and what it costs.  Of
+image-text encoders the cost alone.
 
 The truth is a JSON object with ``shots``, each with ``start`` and ``end`` (seconds), ``text`` (the lines on screen) and
 ``speech`` (objects of ``start``, ``end`` and ``text``), as in the truth of the bundled sample.  ``segments``,
@@ -27,6 +28,7 @@ from ...store.errors import OptionError, UsageError
 from . import machine
 
 ALIKE = 0.9  # similarity from which a line counts as found
+_BATCH, _TEXTS = 8, 20  # pictures that an encoder is given at a time, and texts one by one
 _EDGE = 0.5  # seconds about a cut in which pictures are not judged
 
 
@@ -39,7 +41,13 @@ class Shot:
 
 
 def run(
-    video: Path, truth: Path, asr: Sequence[str], ocr: Sequence[str], rate: float = 0.5, side: int = 1280
+    video: Path,
+    truth: Path,
+    asr: Sequence[str],
+    ocr: Sequence[str],
+    encoders: Sequence[str] = (),
+    rate: float = 0.5,
+    side: int = 1280,
 ) -> dict[str, Any]:
     """Figures of every engine named, as ``NAME`` or ``NAME:OPTION=VALUE,...``.
 
@@ -47,7 +55,7 @@ def run(
     Lines are judged in all pictures without leaving out those that have not changed, which ingest does not read again.
     """
     shots = read_truth(truth)
-    wanted = {"asr": [named(e) for e in asr], "ocr": [named(e) for e in ocr]}
+    wanted = {"asr": [named(e) for e in asr], "ocr": [named(e) for e in ocr], "see": [named(e) for e in encoders]}
     options = media.MediaOptions()
     info = media.probe(video, options)
     found: dict[str, Any] = {"video": video.name, "machine": machine()}
@@ -55,13 +63,15 @@ def run(
         sound = np.concatenate(list(media.audio(video, info, options)))
         found["sound_s"] = round(len(sound) / RATE, 1)
         found["asr"] = [_speech(name, given, sound, shots) for name, given in wanted["asr"]]
-    if wanted["ocr"]:
+    if wanted["ocr"] or wanted["see"]:
         pictures = [(f.time, f.picture) for f in media.frames(video, info, options, rate, side)]
         judged = [(p, s.lines) for t, p in pictures for s in shots if s.start + _EDGE <= t < s.end - _EDGE]
         if not judged:
             raise UsageError(f"{truth}: no picture lies in a shot of it; is it of {video.name}? or raise --rate")
         found |= {"pictures": len(judged), "lines": sum(len(lines) for _, lines in judged)}
         found["ocr"] = [_text(name, given, judged) for name, given in wanted["ocr"]]
+        seen = [p for p, _ in judged]
+        found["image_text_encoder"] = [_seeing(name, given, seen, shots) for name, given in wanted["see"]]
     return found
 
 
@@ -159,6 +169,27 @@ def _text(name: str, given: dict[str, str], judged: Sequence[tuple[Picture, tupl
         "lines_read": tally["read"],
         "cpu_per_picture": round(cpu / len(judged), 4),
         "wall_per_picture": round(wall / len(judged), 4),
+        "notes": list(getattr(engine, "notes", ())),
+    }
+
+
+def _seeing(name: str, given: dict[str, str], pictures: Sequence[Picture], shots: Sequence[Shot]) -> dict[str, Any]:
+    engine = engines.load("image_text_encoder", name, given)
+    texts = [t for s in shots for t in s.speech][:_TEXTS] or ["a photo"]
+    engine.images(pictures[:1])
+    cpu = [time.process_time()]
+    for at in range(0, len(pictures), _BATCH):
+        engine.images(pictures[at : at + _BATCH])
+    cpu.append(time.process_time())
+    for text in texts:
+        engine.queries([text])
+    cpu.append(time.process_time())
+    return {
+        "engine": name,
+        "options": given,
+        "dim": engine.spec.dim,
+        "cpu_per_picture": round((cpu[1] - cpu[0]) / len(pictures), 4),
+        "cpu_per_text": round((cpu[2] - cpu[1]) / len(texts), 4),
         "notes": list(getattr(engine, "notes", ())),
     }
 

@@ -195,6 +195,12 @@ def engines(
     ocr: Annotated[
         list[str] | None, typer.Option("--ocr", metavar="NAME[:OPTION=VALUE,...]", help="May be repeated.")
     ] = None,
+    encoders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--image-text-encoder", metavar="NAME[:OPTION=VALUE,...]", help="May be repeated; its cost alone."
+        ),
+    ] = None,
     rate: Annotated[float, typer.Option("--rate", min=0.01, help="Pictures read a second of video.")] = 0.5,
     side: Annotated[int, typer.Option("--side", min=64, help="Longer side of the pictures, pixels.")] = 1280,
 ) -> None:
@@ -203,9 +209,9 @@ def engines(
     from ..bench import engines as bench
 
     _there([video, truth])
-    if not asr and not ocr:
+    if not (asr or ocr or encoders):
         raise UsageError("name an engine at least: --asr faster-whisper, --ocr rapidocr (see 'vidrag doctor')")
-    print(json.dumps(bench.run(video, truth, asr or [], ocr or [], rate, side), indent=1))
+    print(json.dumps(bench.run(video, truth, asr or [], ocr or [], encoders or [], rate, side), indent=1))
 
 
 def _there(videos: list[Path], folders: bool = False) -> list[Path]:

@@ -1,10 +1,11 @@
-"""``vidrag doctor``, ``vidrag models`` and ``vidrag demo``."""
+"""``vidrag doctor``, ``vidrag models``, ``vidrag models onnx`` and ``vidrag demo``."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,10 +15,12 @@ from .app import AsJson, ProfileName, Settings, profile_of
 if TYPE_CHECKING:
     from ...store.models import Weights
 
+group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+
 
 def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
-    app.command("models")(models)
+    app.add_typer(group, name="models")
     app.command("demo")(demo)
 
 
@@ -37,8 +40,11 @@ def doctor(profile: ProfileName = "embedded", settings: Settings = None, as_json
     return 5 if missing else 0
 
 
-def models(as_json: AsJson = False) -> None:
+@group.callback()
+def models(context: typer.Context, as_json: AsJson = False) -> None:
     """List known weights: licence, hash, where they come from, and whether they are here."""
+    if context.invoked_subcommand:
+        return
     from ...store import models as store_models
 
     rows = [
@@ -65,6 +71,24 @@ def models(as_json: AsJson = False) -> None:
         if w.note:
             print(f"  note      {w.note}")
     print("\nAny engine's model option also takes a path, or hf:OWNER/REPO[@REVISION] (never fetched with --offline).")
+
+
+@group.command("onnx")
+def onnx(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As image_text_encoder.model of engine open_clip.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the files.")],
+    architecture: Annotated[
+        str | None, typer.Option("--architecture", help="Of a .safetensors file: ViT-B-32 ...")
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="int8 or float32.")] = "int8",
+) -> None:
+    """Write a model of open_clip as ONNX files, which find pictures on CPUs and without torch."""
+    from ...store.encoders import clip_export
+
+    done = clip_export.export(model, architecture, folder, precision)
+    print(f"{done.folder}: {done.precision}, {done.dim} dimensions, {done.bytes / 1e6:.0f} MB")
+    print(f"cosine with open_clip's own vectors, at least: {done.pictures:.4f} of pictures, {done.texts:.4f} of texts")
+    print(f"use it: --set image_text_encoder=onnx-clip --set image_text_encoder.model={done.folder}")
 
 
 def _packages(weights: Weights) -> str:

@@ -11,9 +11,10 @@ from pydantic import Field
 
 from .. import models
 from ..engines import EngineOptions, identity
+from ..errors import ModelMissing
 from ..fingerprints import digest
 from ..vectors import Vectors, normalised
-from . import EncoderSpec
+from . import EncoderSpec, onnx_session
 
 DIM = 384
 
@@ -30,18 +31,13 @@ class MiniLMOptions(EngineOptions):
 @lru_cache(maxsize=2)
 def _loaded(model: str, threads: int) -> tuple[Any, Any]:
     """Session and tokenizer, shared by every encoder of this process that reads the same file."""
-    import onnxruntime
-    from tokenizers import Tokenizer
-
     files = models.files(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(files["model.onnx"]), options, providers=["CPUExecutionProvider"])
-    tokenizer = Tokenizer.from_file(str(files["tokenizer.json"]))
+    if missing := {"model.onnx", "tokenizer.json"} - set(files):
+        raise ModelMissing(f"{model}: holds no {' and no '.join(sorted(missing))}")
+    tokenizer = onnx_session.tokenizer(files["tokenizer.json"])
     tokenizer.no_padding()  # the file asks for 128 each time, which would dilute the mean
     tokenizer.no_truncation()
-    return session, tokenizer
+    return onnx_session.session(files["model.onnx"], threads), tokenizer
 
 
 class MiniLM:

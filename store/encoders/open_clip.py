@@ -34,7 +34,10 @@ class OpenClipOptions(TorchOptions):
 
 
 class OpenClip:
-    """Contrastive image-text encoders (Radford et al., 2021, arXiv 2103.00020) as open_clip builds them."""
+    """Contrastive image-text encoders (Radford et al., 2021, arXiv 2103.00020) as open_clip builds them.
+
+    ``model`` and ``tokenize`` are open_clip's own objects.
+    """
 
     Options = OpenClipOptions
     requires = ("open_clip", "torch", "PIL")
@@ -48,9 +51,9 @@ class OpenClip:
         self.options = options
         self._where = device(options.device)
         set_threads(options.threads)
-        self._model, self._preprocess, self._tokenize = _loaded(options, self._where)
+        self.model, self._preprocess, self.tokenize = load(options, self._where)
         ident = identity("image_text_encoder", "open_clip", options.model_dump())
-        told = {"preprocessing": str(self._preprocess), "tokenizer": type(self._tokenize).__name__}
+        told = {"preprocessing": str(self._preprocess), "tokenizer": type(self.tokenize).__name__}
         name = Path(options.model.removeprefix("hf:")).name
         dim = self._project(["a"]).shape[1]
         self.spec = EncoderSpec(
@@ -81,19 +84,19 @@ class OpenClip:
 
         batch = torch.stack([self._preprocess(Image.fromarray(p)) for p in pictures])
         with torch.inference_mode():
-            seen = self._model.encode_image(batch.to(self._where, next(self._model.parameters()).dtype))
+            seen = self.model.encode_image(batch.to(self._where, next(self.model.parameters()).dtype))
         return list(seen.float().cpu().numpy())
 
     def _project(self, texts: Sequence[str]) -> Vectors:
         import torch
 
         with torch.inference_mode():
-            read = self._model.encode_text(self._tokenize(list(texts)).to(self._where))
+            read = self.model.encode_text(self.tokenize(list(texts)).to(self._where))
         out: Vectors = read.float().cpu().numpy()
         return out
 
 
-def _loaded(options: OpenClipOptions, where: str) -> tuple[Any, Any, Any]:
+def load(options: OpenClipOptions, where: str) -> tuple[Any, Any, Any]:
     """Model, preprocessing and tokenizer.  Never random weights, never a pickle, never the network."""
     import open_clip
     from safetensors import SafetensorError
@@ -110,7 +113,7 @@ def _loaded(options: OpenClipOptions, where: str) -> tuple[Any, Any, Any]:
         raise ModelMissing(f"{options.model}: only .safetensors weights are opened, no pickled ones; convert it first")
     elif not options.architecture:
         raise ModelMissing(
-            f"{options.model}: of which architecture is it? --set image_text_encoder.architecture=ViT-B-32"
+            f"{options.model}: of which architecture is it? Name it: --set image_text_encoder.architecture=ViT-B-32"
         )
     elif options.architecture not in open_clip.list_models():
         raise ModelMissing(f"open_clip knows no architecture '{options.architecture}'; see open_clip.list_models()")
