@@ -146,8 +146,15 @@ def order(question: str) -> Order | None:
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+(?:of |the |de |van |von )?[A-Z0-9][\w'’-]*)*")
 _OPENING_NAME = re.compile(r"^[A-Z][a-z'’-]+(?: [A-Z][\w'’-]+)+")
 _QUOTED = re.compile(r'"([^"]{2,200})"|“([^”]{2,200})”')
-_PHRASE = re.compile(r"\b(?:the|a|an|his|her|their|its|this|that)\s+((?:[a-z][\w'’-]+\s+){0,2}[a-z][\w'’-]+)")
-_BORING = STOP | ABOUT
+_PHRASE = re.compile(r"\b(?:the|a|an|his|her|their|its|this|that)\s+(?=((?:[a-z][\w'’-]+\s+){0,2}[a-z][\w'’-]+))")
+_ENDS = STOP | frozenset(
+    "across against along alongside among around away back because behind below beneath beside besides beyond despite "
+    "ever except inside instead like near next now off onto outside per since still than though through throughout "
+    "till together toward towards unlike until upon versus via whether whilst within without yet "
+    "become becomes became come comes came doing get gets getting give gives gave go goes going got keep keeps kept "
+    "look looks make makes made need needs put puts take takes took taken use uses used want wants went".split()
+)
+"""Words that end a noun phrase."""
 
 
 def quoted(text: str) -> list[str]:
@@ -170,13 +177,11 @@ def subjects(question: str) -> tuple[str, ...]:
     bare = _QUOTED.sub(" , ", " ".join(question.split()))
     things = []
     for match in _PHRASE.finditer(bare):
-        words = re.split(r"\s+", match[1])
-        while words and words[-1].lower() in _BORING:
-            words.pop()
-        for i, word in enumerate(words):
-            if i and word.lower() in STOP:
-                words = words[:i]
+        words: list[str] = []
+        for word in match[1].split():
+            if word.lower() in ABOUT or (word.lower() in _ENDS and words):
                 break
-        if words and not all(w.lower() in _BORING for w in words):
+            words.append(word)
+        if words and words[-1].lower() not in _ENDS:
             things.append(" ".join(words))
     return tuple(dict.fromkeys([*names(question), *things]))[:6]
