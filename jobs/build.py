@@ -70,8 +70,7 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
         "detector": detector.identity,
         "chat": getattr(chat, "identity", "") or profile.chat.name,
     }
-    specs: dict[Kind, EncoderSpec] = {"speech": text.spec, "text": text.spec, "frames": picture.spec}
-    found = Searcher(archive, specs, profile.search)
+    found = Searcher(archive, _spaces(text, picture), profile.search)
     return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints, found, reranker)
 
 
@@ -83,11 +82,14 @@ def searcher(
     The second is None where frames are not searched.
     """
     text = engines.load("text_encoder", *_of(profile, "text_encoder"))
-    specs: dict[Kind, EncoderSpec] = dict.fromkeys(("speech", "text"), text.spec)
     picture = engines.load("image_text_encoder", *_of(profile, "image_text_encoder")) if "frames" in kinds else None
-    if picture is not None:
-        specs["frames"] = picture.spec
-    return Searcher(archive.under(profile.key()), specs, profile.search), text, picture
+    return Searcher(archive.under(profile.key()), _spaces(text, picture), profile.search), text, picture
+
+
+def _spaces(text: TextEncoder, picture: ImageTextEncoder | None) -> dict[Kind, EncoderSpec]:
+    """Which encoder asks for rows of each kind."""
+    spaces: dict[Kind, EncoderSpec] = dict.fromkeys(("speech", "text"), text.spec)
+    return spaces if picture is None else {**spaces, "frames": picture.spec}
 
 
 def _of(profile: Profile, kind: engines.Kind) -> tuple[str, dict[str, object]]:

@@ -165,8 +165,8 @@ class Asker:
         choices = _checked(question, [o.encode("utf-8", "replace").decode() for o in options])
         with steps.step("open"):
             asked, ids = self.opener.about(question, videos)
-            indexed = ids is None and self.opener.indexed()
-            opened = None if indexed else self.opener.open(ids, steps.notes)
+            view = self.opener.indexed() if ids is None else None
+            opened = self.opener.open(ids, steps.notes) if view is None else None
         with steps.step("decouple"):
             request = self.options.decouple.worded(self._decouple(asked, steps))
         with steps.step("encode"):
@@ -181,7 +181,7 @@ class Asker:
             )
         if opened is None:
             with steps.step("open"):
-                opened = self.opener.likely(asked, choices, encoded, steps.notes)
+                opened = self.opener.likely(view, asked, choices, encoded, steps.notes)
         with steps.step("retrieve"):
             found = found_rows(
                 opened.rows,

@@ -16,6 +16,7 @@ from ..store.vectors import Vectors
 from .encoding import Encoded
 from .rows import RowSet
 from .search import Searcher
+from .view import View
 from .visual import VisualIndex
 from .words import sought, terms
 
@@ -72,18 +73,26 @@ class Opener:
             )
         return question.strip(" ,:") or "?", list(dict.fromkeys(named.values())) if named else ids
 
-    def indexed(self) -> bool:
-        """True where the archive is searched for the videos that are worth opening."""
-        return self.searcher is not None and bool(versions(self.archive)) and self.searcher.view().index is not None
+    def indexed(self) -> View | None:
+        """The archive as a search sees it, where it is searched for the videos that are worth opening."""
+        if self.searcher is None or not versions(self.archive):
+            return None
+        view = self.searcher.view()
+        return view if view.index is not None else None
 
-    def likely(self, question: str, choices: Sequence[str], encoded: Encoded, notes: list[str]) -> Opened:
-        """The videos that hold the best rows for a question and its options; all where nothing is found."""
+    def likely(
+        self, view: View | None, question: str, choices: Sequence[str], encoded: Encoded, notes: list[str]
+    ) -> Opened:
+        """The videos that hold the best rows for a question and its options; all where nothing is found.
+
+        ``view``: what :meth:`indexed` gave.
+        """
         vectors: dict[Kind, Vectors] = {"speech": encoded.queries["speech"], "text": encoded.queries["text"]}
         if len(encoded.captions):
             vectors["frames"] = encoded.captions[0]
         options = [t for c in choices if (t := terms(c))]
         try:
-            found = self.searcher.candidates(vectors, sought(question), options) if self.searcher else None
+            found = self.searcher.candidates(vectors, sought(question), options, view) if self.searcher else None
         except SpaceMismatch as e:
             notes.append(f"every video was opened: {one_line(e, 200)}")
             found = None

@@ -94,16 +94,21 @@ class Searcher:
             return self._view
 
     def candidates(
-        self, vectors: Mapping[Kind, Vectors], words: Sequence[str], also: Sequence[Sequence[str]] = ()
+        self,
+        vectors: Mapping[Kind, Vectors],
+        words: Sequence[str],
+        also: Sequence[Sequence[str]] = (),
+        view: View | None = None,
     ) -> Candidates | None:
         """The ``options.videos`` videos with the best rows for a question about all of them; None where all may be
         opened.
 
         ``vectors``: a query vector ``(dim,)`` for each kind to be searched; ``words``: terms (see :mod:`.words`);
         ``also``: more terms, each list of which brings in the videos of its own best rows after the best of the others.
-        Only videos that the index does not hold yet are opened.
+        ``view``: the archive as :meth:`view` saw it, where it was looked at already.  Only videos that the index does
+        not hold yet are opened.
         """
-        view = self.view()
+        view = view or self.view()
         if view.index is None:
             return None
         view, hits = self.rank(vectors, words, exact=0, view=view)
