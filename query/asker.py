@@ -206,6 +206,7 @@ class Asker:
                 [s.video for s in opened.shards],
                 self._count_tokens,
                 self._room(found),
+                found.beside,
             )
         steps.notes += [f"[{e.id}] is doubtful speech: {', '.join(e.doubts)}" for e, _ in merged if e.doubts]
         task = Task(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -49,21 +49,38 @@ def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list
 
 
 def merge(
-    ranked: Sequence[Candidate], order: Sequence[str], count_tokens: Callable[[str], int], options: ContextOptions
+    ranked: Sequence[Candidate],
+    order: Sequence[str],
+    count_tokens: Callable[[str], int],
+    options: ContextOptions,
+    beside: Mapping[int, Sequence[Candidate]] | None = None,
 ) -> list[tuple[Evidence, Candidate]]:
     """The best candidates as evidence E1, E2, ... in time order, video by video in ``order`` (ids).
 
-    Taken by rank until the budget is spent; one that does not fit is passed over for smaller ones.
+    Taken by rank until the budget is spent; one that does not fit is passed over for smaller ones.  ``beside``: more
+    for some of them, by ``id()``, which come last and as far as their tokens fit.
     """
     taken: list[tuple[int, Candidate]] = []
     left = options.tokens
     wanted = list({id(c): c for c in ranked if c.kind in options.kinds}.values())
-    ample = sum(len(c.text.encode("utf-8", "replace")) + 1 + _ROW for c in wanted[: options.rows]) <= options.tokens
-    for candidate in wanted[: options.rows] if ample else wanted:
+    near = {i: [c for c in rows if c.kind in options.kinds] for i, rows in (beside or {}).items()}
+    most = [*wanted[: options.rows], *(c for rows in near.values() for c in rows)]
+    ample = sum(len(c.text.encode("utf-8", "replace")) + 1 + _ROW for c in most) <= options.tokens
+
+    def fits(candidate: Candidate) -> bool:
+        nonlocal left
         cost = 0 if ample else count_tokens(candidate.text) + _ROW
-        if cost <= left and len(taken) < options.rows:
+        if cost > left:
+            return False
+        left -= cost
+        return True
+
+    for candidate in wanted[: options.rows] if ample else wanted:
+        if len(taken) < options.rows and fits(candidate):
             taken.append((len(taken) + 1, candidate))
-            left -= cost
+    for candidate in [n for _, c in taken for n in near.get(id(c), ())]:
+        if fits(candidate):
+            taken.append((len(taken) + 1, candidate))
     place = {video: i for i, video in enumerate(order)}
     taken.sort(key=lambda t: (place.get(t[1].video, len(place)), t[1].start, t[1].end, t[0]))
     return [

@@ -24,6 +24,8 @@ from .words import sought, terms
 
 FIRST = 4
 """Rows found that come before any others."""
+PAUSE = 2.0
+"""Seconds of silence that part what is said from what was said before."""
 EDGE = 0.15
 """Share of a video that counts as its beginning or its end; at least ten seconds."""
 
@@ -41,13 +43,15 @@ class Joined:
 class Found:
     """Candidates of each kind, best first, and which of them belong together.
 
-    ``chapters``: so many of the rows stand for chapters and need room besides those that were found.
+    ``chapters``: so many of the rows stand for chapters and need room besides those that were found.  ``beside``: what
+    is said right before and after some of the rows, by ``id()`` of these.
     """
 
     rows: list[Candidate] = field(default_factory=list)
     pictures: list[Candidate] = field(default_factory=list)
     joined: list[Joined] = field(default_factory=list)
     chapters: int = 0
+    beside: dict[int, list[Candidate]] = field(default_factory=dict)
 
     def keep(self, kinds: Sequence[EvidenceKind]) -> None:
         """Drops rows of other kinds, before they lead to anything else."""
@@ -99,9 +103,31 @@ def found_rows(
     if heads:
         ahead += [c for c in slides.rows[:FIRST] if all(c is not a for a in ahead)]
         ahead += [c for c in heads if all(c is not a for a in ahead)]
-    out.chapters = len({id(slides.of(at)) for at in (*parts.heads, *parts.more)})
     out.rows = [*ahead, *(c for c in slides.rows if all(c is not a for a in ahead))]
+    out.chapters = len({id(slides.of(at)) for at in (*parts.heads, *parts.more)})
+    out.beside = _beside(rows, slides, out.rows[: options.neighbours], usable)
     return out
+
+
+def _beside(
+    rows: RowSet, slides: _Slides, best: Sequence[Candidate], usable: NDArray[np.bool_]
+) -> dict[int, list[Candidate]]:
+    """The sentences right before and after spoken rows among the ``best``, where they were not found themselves."""
+    places = {id(slides.rows[i]): at for at, i in slides.place.items()}
+    out, seen = dict[int, list[Candidate]](), set(slides.place)
+    for c in best:
+        at = places[id(c)]
+        near = [n for n in (at - 1, at + 1) if 0 <= n < len(rows.rows) and n not in seen]
+        near = [n for n in near if usable[n] and _next_to(rows, at, n)]
+        out[id(c)] = [_candidate(rows, Hit(n, 0.0, 0.0, 0.0)) for n in near]
+        seen.update(near)
+    return out
+
+
+def _next_to(rows: RowSet, one: int, other: int) -> bool:
+    """Whether two rows are spoken one right after the other."""
+    first, then = (rows.rows[at] for at in sorted((one, other)))
+    return then.kind == first.kind == "speech" and then.shard == first.shard and then.start - first.end <= PAUSE
 
 
 def _favoured(rows: RowSet, request: Request) -> NDArray[np.bool_] | None:

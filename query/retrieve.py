@@ -23,7 +23,8 @@ class RetrieveOptions(Options):
     question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
     ``reranked``: rows that a re-ranker reads, where the profile has one.  ``chapters``: how many chapters a question
     about the whole gets rows of; ``summary``: the fewest rows that it gets so, the others being spread evenly over the
-    videos.  ``all`` takes every row, evenly spread, without retrieval.
+    videos.  ``neighbours``: so many of the spoken rows found come with what is said right before and after them.
+    ``all`` takes every row, evenly spread, without retrieval.
     """
 
     method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
@@ -37,6 +38,7 @@ class RetrieveOptions(Options):
     reranked: int = Field(50, ge=1, le=1000)
     chapters: int = Field(40, ge=0, le=1000)
     summary: int = Field(8, ge=0, le=1000)
+    neighbours: int = Field(3, ge=0, le=100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,70 @@
+"""Spoken rows that are found come with the sentences right before and after them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chapter_tools import publish
+from vidrag.jobs import build, profile
+from vidrag.query.context import Candidate, ContextOptions, merge
+from vidrag.store.archive import Archive
+from vidrag.store.records import Segment
+
+SAID = [
+    "This is about the harbour.", "It was a cold winter.", "Then the lighthouse keeper found a bottle.",
+    "She opened it at once.", "Nobody knew the ship.", "Let us go on with the weather.", "Rain is likely.",
+    "Wind comes from the west.", "Tides are high this week.",
+]  # fmt: skip
+QUESTION = "What did the lighthouse keeper find?"
+
+
+def told(archive: Archive, fake_profile: Path, *settings: str) -> list[str]:
+    few = ("retrieve.at_least=0", "retrieve.method=bm25", *settings)
+    answer = build.asker(archive, profile.load(str(fake_profile), few)).ask(QUESTION)
+    assert [e.start for e in answer.evidence] == sorted(e.start for e in answer.evidence)
+    assert next(e for e in answer.evidence if e.rank == 1).text == SAID[2]
+    return [e.text for e in answer.evidence]
+
+
+def rows(step: float = 3.0, pause: float = 0.0, doubt: bool = False) -> list[Segment]:
+    """Sentences of three seconds; ``pause`` more before the one that is asked for; the one after it doubtful."""
+    out = []
+    for i, text in enumerate(SAID):
+        start = i * step + (pause if i >= 2 else 0)
+        out.append(Segment(start, start + 2.8, text, flags=("no_speech",) if doubt and i == 3 else ()))
+    return out
+
+
+def test_with_what_is_said_around_it(archive: Archive, fake_profile: Path) -> None:
+    """As rows of their own, in time order and after all that was found."""
+    publish(archive, rows())
+    assert told(archive, fake_profile) == SAID[1:4]
+    assert told(archive, fake_profile, "retrieve.neighbours=0") == SAID[2:3]
+
+
+def test_not_across_a_pause(archive: Archive, fake_profile: Path) -> None:
+    publish(archive, rows(pause=10))
+    assert told(archive, fake_profile) == SAID[2:4]
+
+
+def test_not_what_is_doubtful(archive: Archive, fake_profile: Path) -> None:
+    publish(archive, rows(doubt=True))
+    assert told(archive, fake_profile) == SAID[1:3]
+    assert told(archive, fake_profile, "retrieve.doubtful=true") == SAID[1:4]
+
+
+def test_not_of_another_video(archive: Archive, fake_profile: Path) -> None:
+    publish(archive, [Segment(0, 3, SAID[2])], name="a.mp4")
+    publish(archive, [Segment(0, 3, SAID[5])], name="b.mp4")
+    assert told(archive, fake_profile) == SAID[2:3]
+
+
+@pytest.mark.parametrize("tokens, wanted", [(50, [2]), (60, [1, 2]), (1900, [1, 2, 3])])
+def test_as_far_as_the_tokens_last(tokens: int, wanted: list[int]) -> None:
+    """What was found goes first, whatever the number of rows."""
+    made = [Candidate("speech", "a", "a.mp4", i * 3.0, i * 3 + 2.8, t, 0.0) for i, t in enumerate(SAID)]
+    options = ContextOptions(tokens=tokens, rows=1)
+    found = merge([made[2]], ["a"], lambda t: len(t.split()), options, {id(made[2]): [made[1], made[3]]})
+    assert [c for _, c in found] == [made[i] for i in wanted]
+    assert min(e.rank for e, c in found if c is not made[2]) == 2 if len(wanted) > 1 else True
