@@ -129,9 +129,7 @@ def test_the_whole_folder_by_the_command(bad: Path, expected: dict[str, dict[str
     shards = {n: s for s in archive.shards() for n in s.manifest.source.names}
     looked_at = {n: e for n, e in expected.items() if e["outcome"] not in ("not a video", "not a file") and n != "loop"}
     assert set(shards) | set(rows) == set(looked_at)
-    complaints = {
-        n: why for n, e in looked_at.items() if (why := complaint(n, e["outcome"], shards.get(n), rows.get(n)))
-    }
+    complaints = {n: why for n, e in looked_at.items() if (why := complaint(e["outcome"], shards.get(n), rows.get(n)))}
     assert complaints == {}
     assert list((tmp_path / "archive").rglob(".tmp-*")) == []
     assert all("\n" not in f["message"] and str(bad) not in f["message"] for f in rows.values())
