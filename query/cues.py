@@ -146,15 +146,19 @@ def order(question: str) -> Order | None:
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'’-]+(?:\s+(?:of |the |de |van |von )?[A-Z0-9][\w'’-]*)*")
 _OPENING_NAME = re.compile(r"^[A-Z][a-z'’-]+(?: [A-Z][\w'’-]+)+")
 _QUOTED = re.compile(r'"([^"]{2,200})"|“([^”]{2,200})”')
-_PHRASE = re.compile(r"\b(?:the|a|an|his|her|their|its|this|that)\s+(?=((?:[a-z][\w'’-]+\s+){0,2}[a-z][\w'’-]+))")
+_DETERMINER = r"(?:the|an?|this|that|these|those|some|any|my|your|his|her|its|our|their)"
+_PHRASE = re.compile(rf"\b(?:{_DETERMINER}|of(?!\s+{_DETERMINER}\b))\s+(?=((?:[a-z][\w'’-]+\s+){{0,2}}[a-z][\w'’-]+))")
+_PLAIN = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must)\s+(.+)$")
+_WORDS = re.compile(r"\w[\w'’-]*")
 _ENDS = STOP | frozenset(
     "across against along alongside among around away back because behind below beneath beside besides beyond despite "
-    "ever except inside instead like near next now off onto outside per since still than though through throughout "
-    "till together toward towards unlike until upon versus via whether whilst within without yet "
+    "ever every except inside instead like near next now off onto outside per since still than though through "
+    "throughout till together toward towards unlike until upon versus via whether whilst within without yet "
     "become becomes became come comes came doing get gets getting give gives gave go goes going got keep keeps kept "
     "look looks make makes made need needs put puts take takes took taken use uses used want wants went".split()
 )
 """Words that end a noun phrase."""
+_NO_SUBJECT = _ENDS | ABOUT
 
 
 def quoted(text: str) -> list[str]:
@@ -173,7 +177,9 @@ def names(question: str) -> tuple[str, ...]:
 
 
 def subjects(question: str) -> tuple[str, ...]:
-    """Names, quoted words and noun phrases that the question is about, at most six, names first."""
+    """Names, quoted words and noun phrases that the question is about, at most six, names first; where it has none of
+    them, the words after its verb.
+    """
     bare = _QUOTED.sub(" , ", " ".join(question.split()))
     things = []
     for match in _PHRASE.finditer(bare):
@@ -184,4 +190,7 @@ def subjects(question: str) -> tuple[str, ...]:
             words.append(word)
         if words and words[-1].lower() not in _ENDS:
             things.append(" ".join(words))
-    return tuple(dict.fromkeys([*names(question), *things]))[:6]
+    found = [*names(question), *things]
+    if not found and (plain := _PLAIN.search(bare)):  # "In which month is slate delivered?"
+        found = [w for w in _WORDS.findall(plain[1]) if w.lower() not in _NO_SUBJECT][:3]
+    return tuple(dict.fromkeys(found))[:6]

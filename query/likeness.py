@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from .words import words
 
 _NOTHING, _SURE = 0.55, 0.95
 _SHORT = 4
+_COMPOUND = 6
+"""Letters from which on a phrase may be one word or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,9 @@ def spelt_words(found: Sequence[str]) -> Spelt:
 def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float = 0.0) -> NDArray[np.float32]:
     """How surely each of ``texts`` holds each phrase, 0..1, float32 ``(n_phrases, n_texts)``.
 
-    1: letter for letter or nearly so; 0: nothing like it.  Of several words the worst counts half, so that "the glass
-    workshop" is not "the bell workshop".  A number is there or not: one digit off is another number.
+    1: letter for letter or nearly so, as one word or as two; 0: nothing like it.  Of several words the worst counts
+    half, so that "the glass workshop" is not "the bell workshop".  A number is there or not: one digit off is another
+    number.
     ``at_least``: what is less sure may come out as 0, which is quicker.
     """
     if not phrases or not texts:
@@ -66,7 +70,18 @@ def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float =
         if len(group) > 1:
             out[i] = 0.5 * out[i] + 0.5 * np.minimum(out[i], raw[at : at + len(group)].min(0))
             at += len(group)
+    whole = [p.letters.replace(" ", "") for p in phrases]
+    for j, text in enumerate(texts):
+        runs = _runs(text.letters)
+        out[[len(w) >= _COMPOUND and w in runs for w in whole], j] = 1
     return out
+
+
+@lru_cache(maxsize=20_000)
+def _runs(letters: str) -> frozenset[str]:
+    """The words of a text, and each two of them as one: "sea shells" may be heard as "seashells" and the reverse."""
+    found = letters.split()
+    return frozenset(found) | {a + b for a, b in pairwise(found)}
 
 
 def _windows(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float = 0.0) -> NDArray[np.float32]:

@@ -34,6 +34,7 @@ _CORRECTS = re.compile(
 )
 NOTHING = "The videos do not say."
 """What is answered where no row answers."""
+_REMARK = 6.0  # seconds from the beginning of a remark to that of the next
 NAMES = (
     "said",
     "heard",
@@ -165,10 +166,16 @@ def _put_right(text: str) -> tuple[bool, frozenset[str]]:
 
 
 def _corrections(passages: Sequence[Passage], about: Sequence[set[str]]) -> set[tuple[int, int]]:
-    """Pairs of passages of which the later corrects the earlier: it says nearly the same, and that it was wrong."""
+    """Pairs of passages of which the later corrects the earlier: it says nearly the same, and that it was wrong, or
+    that is said right before it.
+    """
     out = set()
+    spoken = [p for p in passages if p.kind == "speech" and p.link == "alone"]
     for j, q in enumerate(passages):
         corrects, denied = _put_right(q.answer)
+        if not corrects and q.kind == "speech":  # "We were wrong. He has two."
+            before = [p for p in spoken if p.video == q.video and 0 < q.start - p.start <= _REMARK]
+            corrects = bool(before) and _put_right(max(before, key=lambda p: p.start).answer)[0]
         for i, p in enumerate(passages) if denied or corrects else ():
             if q.video != p.video or q.start <= p.start or q.kind != p.kind or not about[i]:
                 continue

@@ -79,7 +79,24 @@ def test_negations_names_and_subjects() -> None:
         "Toronto",
     )
     assert names("Daniel Reed left a map.") == ("Daniel Reed",)
-    assert subjects("What is the alarm code for the bell workshop?") == ("alarm code", "bell workshop")
+
+
+@pytest.mark.parametrize(
+    "question, about",
+    [
+        ("What is the alarm code for the bell workshop?", ("alarm code", "bell workshop")),
+        ("Which animal is the emblem of the rose garden?", ("emblem", "rose garden")),
+        ("When does the auction of pine boards take place?", ("auction", "pine boards")),
+        ("Which colour did the door of the old mill get last year?", ("door", "old mill")),
+        ("At what time does Anna Berg lock the sail loft every evening?", ("Anna Berg", "sail loft")),
+        ("What does the video say about these wooden chairs?", ("wooden chairs",)),
+        ("In which month is slate delivered?", ("slate", "delivered")),
+        ("What is it about?", ()),
+    ],
+)
+def test_subjects(question: str, about: tuple[str, ...]) -> None:
+    """Phrases that follow one another are all found, and end where another part of the sentence begins."""
+    assert subjects(question) == about
 
 
 def test_a_name_before_number_is_not_a_count() -> None:

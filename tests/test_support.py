@@ -136,3 +136,22 @@ def test_nothing_to_go_by_is_no_error() -> None:
     assert np.isfinite(features(Task("?", ("a", "b"))).values).all()
     assert Extractive(ExtractiveOptions()).answer(Task("Who?", ("Ann", NONE))).choice == 1
     assert Extractive(ExtractiveOptions()).answer(Task("Who?", ("", "🎬", "\x00"), (row(1, ""),))).choice is not None
+
+
+@pytest.mark.parametrize("phrase, text", [("sea shells", "covered with seashells"), ("lighthouse", "a light house")])
+def test_one_word_or_two(phrase: str, text: str) -> None:
+    assert like(phrase, text) == 1
+    assert like(phrase, "covered with rubber mats") < 0.5
+
+
+@pytest.mark.parametrize("between, put_right", [("We were wrong about that.", True), ("It rained all day.", False)])
+@pytest.mark.parametrize("gap", [3.0, 60.0])
+def test_a_mistake_may_be_owned_up_to_in_a_sentence_of_its_own(between: str, put_right: bool, gap: float) -> None:
+    rows = (
+        row(1, "The crane can lift nineteen tons.", 10),
+        row(2, between, 100),
+        row(3, "The crane can lift seventy two tons.", 100 + gap),
+    )
+    task = Task("How many tons can the crane lift?", ("nineteen", "seventy two"), rows, alone(rows))
+    outdated = features(task).values[0, :, NAMES.index("outdated")]
+    assert outdated.tolist() == [float(put_right and gap < 5), 0, 0]
