@@ -63,7 +63,9 @@ _SAID = re.compile(
     re.I,
 )
 _WRITTEN = re.compile(
-    r"\b(written|printed|titled?|headed|heading|caption(?:ed)?|slides?|text|sign|label(?:led)?|reads?|spelled|address)\b",
+    r"\b(?:written|printed|titled?|headed|heading|caption(?:ed)?|slides?|label(?:led)?|spelled|"
+    r"(?:sign|text|poster|banner|screen|board|plate|card|note|letter|label|badge)s?\b"
+    r"(?: (?!while|when|as|narrator|speaker|voice|he|she|they|we)\w+){0,3}? (?:say|read|tell)s?)\b",
     re.I,
 )
 _WHY = re.compile(r"\b(why|reason\w*|purpose|theme|mean(?:s|ing)?|because|opinion|believe\w*|think\w*)\b", re.I)

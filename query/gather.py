@@ -24,6 +24,8 @@ from .words import sought, terms
 
 FIRST = 4
 """Rows found that come before any others."""
+LANDMARKS = 6
+"""Rows found first, of which one may be the landmark of a question."""
 PAUSE = 2.0
 """Seconds of silence that part what is said from what was said before."""
 EDGE = 0.15
@@ -196,11 +198,17 @@ def _same_slide(a: Candidate, b: Candidate) -> bool:
 
 
 def joined_pictures(
-    visual: VisualIndex, request: Request, rows: Sequence[Candidate], pictures: Vectors
+    visual: VisualIndex, request: Request, question: str, rows: Sequence[Candidate], pictures: Vectors
 ) -> list[Joined]:
-    """What is on screen with, right after or right before the rows that the question names as its landmark."""
+    """What is on screen with, right after or right before the rows that the question names as its landmark: of those
+    found first the ones of the kind that it names, and of these the ones that hold most of its words.
+    """
     hint = request.hint("next", "previous", "after", "before", "during")
-    named = sorted(rows[:6], key=lambda c: c.kind != request.anchor) if request.anchor else list(rows)
+    asked = set(sought(question))
+    named = sorted(
+        rows[:LANDMARKS],
+        key=lambda c: (bool(request.anchor) and c.kind != request.anchor, -len(asked.intersection(terms(c.text)))),
+    )
     out = []
     for c in named[:2]:
         if hint and hint.kind in ("next", "after"):

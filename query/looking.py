@@ -56,7 +56,7 @@ class Looker:
         shots = self.visual.best(captions, self.options, lambda s: in_time(request, s.shard, s.start, s.end), votes)
         joined = list[Joined]()
         if request.asr or request.anchor or request.time or not shots:  # what is on screen while it is said or written
-            joined = joined_pictures(self.visual, request, found.rows, pictures)
+            joined = joined_pictures(self.visual, request, question, found.rows, pictures)
         found.joined += joined
         known = self._safely(partial(self._known, request)) or []
         if "number" in request.type:

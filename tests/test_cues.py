@@ -99,6 +99,21 @@ def test_subjects(question: str, about: tuple[str, ...]) -> None:
     assert subjects(question) == about
 
 
+@pytest.mark.parametrize(
+    "question, kind",
+    [
+        ("What is written above the door?", "text"),
+        ("What does the sign above the door say?", "text"),
+        ("What does the man say about the sign?", "speech"),
+        ("What is shown on screen while the narrator says goodbye?", "speech"),
+        ("What does she call the best sign of spring?", "speech"),
+        ("Which picture belongs to the secret sign?", None),
+    ],
+)
+def test_where_a_question_looks_for_its_landmark(question: str, kind: str | None) -> None:
+    assert by_rules(question).anchor == kind
+
+
 def test_a_name_before_number_is_not_a_count() -> None:
     assert by_rules("What is the telephone number of the place with the umbrella?").type == ()
     assert by_rules("What is the number of bottles on the table?").type[0] == "number"
