@@ -180,7 +180,8 @@ def _corrections(passages: Sequence[Passage], about: Sequence[set[str]]) -> set[
             if q.video != p.video or q.start <= p.start or q.kind != p.kind or not about[i]:
                 continue
             alike = len(about[i] & about[j]) / len(about[i])
-            if alike < 0.5 or not (about[i] - about[j] or about[j] - about[i]):
+            sure = corrects and not denied.isdisjoint(about[i])  # "sorry, 93, not 12": names may be misheard
+            if alike < (0.3 if sure else 0.5) or not (about[i] - about[j] or about[j] - about[i]):
                 continue
             if corrects or not denied.isdisjoint(about[i]):
                 out.add((i, j))

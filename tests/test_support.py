@@ -155,3 +155,14 @@ def test_a_mistake_may_be_owned_up_to_in_a_sentence_of_its_own(between: str, put
     task = Task("How many tons can the crane lift?", ("nineteen", "seventy two"), rows, alone(rows))
     outdated = features(task).values[0, :, NAMES.index("outdated")]
     assert outdated.tolist() == [float(put_right and gap < 5), 0, 0]
+
+
+@pytest.mark.parametrize("said, outdated", [("not twelve", 1.0), ("not nineteen", 0.0)])
+def test_a_correction_may_mishear_who_it_is_about(said: str, outdated: float) -> None:
+    """It says that it is one, and takes back the very number."""
+    rows = (
+        row(1, "Adam Novak stayed under water for twelve seconds.", 10),
+        row(2, f"A mistake slipped in before, and an overstate underwater for 93 seconds, {said}.", 90),
+    )
+    task = Task("For how long was Adam Novak under water?", ("twelve", "ninety three"), rows, alone(rows))
+    assert features(task).values[0, :, NAMES.index("outdated")].tolist() == [outdated, 0]
