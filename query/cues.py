@@ -158,7 +158,8 @@ _ENDS = STOP | frozenset(
     "look looks make makes made need needs put puts take takes took taken use uses used want wants went".split()
 )
 """Words that end a noun phrase."""
-_NO_SUBJECT = _ENDS | ABOUT
+_NO_SUBJECT = _ENDS | ABOUT | {"right", "left"}
+_MEDIA = frozenset("video videos clip clips film movie footage".split())
 
 
 def quoted(text: str) -> list[str]:
@@ -185,10 +186,12 @@ def subjects(question: str) -> tuple[str, ...]:
     for match in _PHRASE.finditer(bare):
         words: list[str] = []
         for word in match[1].split():
-            if word.lower() in ABOUT or (word.lower() in _ENDS and words):
+            if word.lower() in _MEDIA or (words and word.lower() in _ENDS):
                 break
             words.append(word)
-        if words and words[-1].lower() not in _ENDS:
+        while words and words[-1].lower() in _NO_SUBJECT:
+            words.pop()
+        if words:
             things.append(" ".join(words))
     found = [*names(question), *things]
     if not found and (plain := _PLAIN.search(bare)):  # "In which month is slate delivered?"

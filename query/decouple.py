@@ -62,11 +62,18 @@ _SAID = re.compile(
     r"according to|call(?:s|ed)?|describ\w*|ask(?:s|ed)?|hear|heard|words?|claim\w*|announce\w*|advice|advise\w*)\b",
     re.I,
 )
+_SIGN = r"(?:sign|text|poster|banner|screen|board|plate|card|note|letter|label|badge|envelope|door|wall)s?"
 _WRITTEN = re.compile(
-    r"\b(?:written|printed|titled?|headed|heading|caption(?:ed)?|slides?|label(?:led)?|spelled|"
-    r"(?:sign|text|poster|banner|screen|board|plate|card|note|letter|label|badge)s?\b"
-    r"(?: (?!while|when|as|narrator|speaker|voice|he|she|they|we)\w+){0,3}? (?:say|read|tell)s?)\b",
+    r"\b(?:written|printed|titled?|headed|heading|caption(?:ed)?|slides?|label(?:led)?|spelled|(?:what|which) text|"
+    rf"(?:web|e-?mail) address|(?:says?|reads?|words?|address)\b(?: \w+){{0,3}} on (?:the|a|his|her|their) {_SIGN})\b",
     re.I,
+)
+_SPEAKING = re.compile(
+    rf"\b{_SIGN}(?: (?!(?:while|when|as|narrator|speaker|voice|he|she|they|we)\b)\w+){{0,5}}? (?:say|read|tell)s?\b",
+    re.I,
+)
+_HELD = re.compile(
+    r"\b(?:on|with|in|of|by|at|near|behind|hold\w*|carry\w*|wear\w*|read\w*)(?: (?:the|a|an|his|her))? $", re.I
 )
 _WHY = re.compile(r"\b(why|reason\w*|purpose|theme|mean(?:s|ing)?|because|opinion|believe\w*|think\w*)\b", re.I)
 _DETERMINER = re.compile(r"^(the|a|an|this|that|these|those|his|her|their|its|any|some|two|three|four|five|old|many)$")
@@ -125,7 +132,8 @@ def by_rules(question: str) -> Request:
 
 
 def _anchor(text: str) -> Literal["speech", "text"] | None:
-    if _WRITTEN.search(text):
+    signs = (m for m in _SPEAKING.finditer(text) if not _HELD.search(text[: m.start()]))  # not who holds one
+    if _WRITTEN.search(text) or any(signs):
         return "text"
     return "speech" if _SAID.search(text) else None
 

@@ -5,6 +5,7 @@ Sounds are Metaphone codes (Lawrence Philips, 1990) from jellyfish; windows are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from .words import words
 
 _NOTHING, _SURE = 0.55, 0.95
 _SHORT = 4
+_DIGIT = re.compile(r"\d")
 _COMPOUND = 6
 """Letters from which on a phrase may be one word or two."""
 
@@ -70,18 +72,21 @@ def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float =
         if len(group) > 1:
             out[i] = 0.5 * out[i] + 0.5 * np.minimum(out[i], raw[at : at + len(group)].min(0))
             at += len(group)
-    whole = [p.letters.replace(" ", "") for p in phrases]
+    whole = ["" if _DIGIT.search(p.letters) else p.letters.replace(" ", "") for p in phrases]
     for j, text in enumerate(texts):
         runs = _runs(text.letters)
         out[[len(w) >= _COMPOUND and w in runs for w in whole], j] = 1
     return out
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4_000)
 def _runs(letters: str) -> frozenset[str]:
-    """The words of a text, and each two of them as one: "sea shells" may be heard as "seashells" and the reverse."""
+    """The words of a text, and each two of them as one: "sea shells" may be heard as "seashells" and the reverse.
+
+    Numbers stay as they are.
+    """
     found = letters.split()
-    return frozenset(found) | {a + b for a, b in pairwise(found)}
+    return frozenset(found) | {a + b for a, b in pairwise(found) if not _DIGIT.search(a + b)}
 
 
 def _windows(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float = 0.0) -> NDArray[np.float32]:

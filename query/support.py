@@ -32,8 +32,14 @@ _CORRECTS = re.compile(
     r"actually|in fact|revised?|updated?|put (?:it )?right)\b",
     re.I,
 )
+_WRONG = re.compile(
+    r"\b(?:correction|correct (?:an?|the|my|our|this|that)|mistake\w*|sorry|apolog\w+|misspoke|wrong(?:ly)?|"
+    r"not (?:right|correct|true))\b",
+    re.I,
+)
 NOTHING = "The videos do not say."
 """What is answered where no row answers."""
+_LITTLE = 3  # terms of a remark that only says that something was wrong
 _REMARK = 6.0  # seconds from the beginning of a remark to that of the next
 NAMES = (
     "said",
@@ -165,6 +171,12 @@ def _put_right(text: str) -> tuple[bool, frozenset[str]]:
     return bool(_CORRECTS.search(text)), frozenset(t for first in denied for t in first)
 
 
+@lru_cache(maxsize=20_000)
+def _owns_up(text: str) -> bool:
+    """Whether a text says that something was wrong, and little else."""
+    return len(terms(text)) <= _LITTLE and bool(_WRONG.search(text))
+
+
 def _corrections(passages: Sequence[Passage], about: Sequence[set[str]]) -> set[tuple[int, int]]:
     """Pairs of passages of which the later corrects the earlier: it says nearly the same, and that it was wrong, or
     that is said right before it.
@@ -175,12 +187,14 @@ def _corrections(passages: Sequence[Passage], about: Sequence[set[str]]) -> set[
         corrects, denied = _put_right(q.answer)
         if not corrects and q.kind == "speech":  # "We were wrong. He has two."
             before = [p for p in spoken if p.video == q.video and 0 < q.start - p.start <= _REMARK]
-            corrects = bool(before) and _put_right(max(before, key=lambda p: p.start).answer)[0]
+            corrects = bool(before) and _owns_up(max(before, key=lambda p: p.start).answer)
         for i, p in enumerate(passages) if denied or corrects else ():
             if q.video != p.video or q.start <= p.start or q.kind != p.kind or not about[i]:
                 continue
             alike = len(about[i] & about[j]) / len(about[i])
-            sure = corrects and not denied.isdisjoint(about[i])  # "sorry, 93, not 12": names may be misheard
+            sure = corrects and any(
+                t.isdigit() for t in denied & about[i]
+            )  # "sorry, 93, not 12": names may be misheard
             if alike < (0.3 if sure else 0.5) or not (about[i] - about[j] or about[j] - about[i]):
                 continue
             if corrects or not denied.isdisjoint(about[i]):

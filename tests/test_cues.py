@@ -91,6 +91,9 @@ def test_negations_names_and_subjects() -> None:
         ("At what time does Anna Berg lock the sail loft every evening?", ("Anna Berg", "sail loft")),
         ("What does the video say about these wooden chairs?", ("wooden chairs",)),
         ("In which month is slate delivered?", ("slate", "delivered")),
+        ("What does the picture frame cost?", ("picture frame cost",)),
+        ("What happens in the scene shown right after the slide titled Plans?", ("Plans",)),
+        ("What else is in the video related to glass?", ("related", "glass")),
         ("What is it about?", ()),
     ],
 )
@@ -108,6 +111,14 @@ def test_subjects(question: str, about: tuple[str, ...]) -> None:
         ("What is shown on screen while the narrator says goodbye?", "speech"),
         ("What does she call the best sign of spring?", "speech"),
         ("Which picture belongs to the secret sign?", None),
+        ("What does the sign on the shed say?", "text"),
+        ("What does it say on the sign?", "text"),
+        ("What words are on the sign?", "text"),
+        ("What text appears on screen?", "text"),
+        ("What is the address on the envelope?", "text"),
+        ("What does the man holding the card say?", "speech"),
+        ("What does the woman on the screen say about rent?", "speech"),
+        ("What do the members of the board say about the merger?", "speech"),
     ],
 )
 def test_where_a_question_looks_for_its_landmark(question: str, kind: str | None) -> None:

@@ -144,7 +144,16 @@ def test_one_word_or_two(phrase: str, text: str) -> None:
     assert like(phrase, "covered with rubber mats") < 0.5
 
 
-@pytest.mark.parametrize("between, put_right", [("We were wrong about that.", True), ("It rained all day.", False)])
+@pytest.mark.parametrize(
+    "between, put_right",
+    [
+        ("We were wrong about that.", True),
+        ("We must correct an earlier remark.", True),
+        ("It rained all day.", False),
+        ("Actually, the view is nice.", False),
+        ("Sorry, the old mill has twelve rooms, not nine.", False),
+    ],
+)
 @pytest.mark.parametrize("gap", [3.0, 60.0])
 def test_a_mistake_may_be_owned_up_to_in_a_sentence_of_its_own(between: str, put_right: bool, gap: float) -> None:
     rows = (
@@ -157,7 +166,12 @@ def test_a_mistake_may_be_owned_up_to_in_a_sentence_of_its_own(between: str, put
     assert outdated.tolist() == [float(put_right and gap < 5), 0, 0]
 
 
-@pytest.mark.parametrize("said, outdated", [("not twelve", 1.0), ("not nineteen", 0.0)])
+def test_numbers_are_not_run_together() -> None:
+    assert like("315000", "On May 3 15000 people came") == 0
+    assert like("12 1234", "code 121 234") < 1
+
+
+@pytest.mark.parametrize("said, outdated", [("not twelve", 1.0), ("not nineteen", 0.0), ("not a man overboard", 0.0)])
 def test_a_correction_may_mishear_who_it_is_about(said: str, outdated: float) -> None:
     """It says that it is one, and takes back the very number."""
     rows = (
