@@ -16,7 +16,9 @@ _ROW = 24
 
 
 class ContextOptions(Options):
-    """``tokens``: budget of all rows together; ``rows``: the most rows; ``kinds``: which kinds of rows may be used."""
+    """``tokens``: budget of all rows together; ``rows``: the most rows, without their neighbours (see
+    ``retrieve.neighbours``); ``kinds``: which kinds of rows may be used.
+    """
 
     tokens: int = Field(1900, ge=50)
     rows: int = Field(16, ge=1, le=500)
@@ -78,9 +80,11 @@ def merge(
     for candidate in wanted[: options.rows] if ample else wanted:
         if len(taken) < options.rows and fits(candidate):
             taken.append((len(taken) + 1, candidate))
+    held = {id(c) for _, c in taken}
     for candidate in [n for _, c in taken for n in near.get(id(c), ())]:
-        if fits(candidate):
+        if id(candidate) not in held and fits(candidate):
             taken.append((len(taken) + 1, candidate))
+            held.add(id(candidate))
     place = {video: i for i, video in enumerate(order)}
     taken.sort(key=lambda t: (place.get(t[1].video, len(place)), t[1].start, t[1].end, t[0]))
     return [

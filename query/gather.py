@@ -107,22 +107,23 @@ def found_rows(
         ahead += [c for c in heads if all(c is not a for a in ahead)]
     out.rows = [*ahead, *(c for c in slides.rows if all(c is not a for a in ahead))]
     out.chapters = len({id(slides.of(at)) for at in (*parts.heads, *parts.more)})
-    out.beside = _beside(rows, slides, out.rows[: options.neighbours], usable)
+    out.beside = _beside(rows, slides, out.rows, options.neighbours, usable)
     return out
 
 
 def _beside(
-    rows: RowSet, slides: _Slides, best: Sequence[Candidate], usable: NDArray[np.bool_]
+    rows: RowSet, slides: _Slides, ranked: Sequence[Candidate], most: int, usable: NDArray[np.bool_]
 ) -> dict[int, list[Candidate]]:
-    """The sentences right before and after spoken rows among the ``best``, where they were not found themselves."""
+    """The sentences right before and after the first ``most`` spoken rows."""
     places = {id(slides.rows[i]): at for at, i in slides.place.items()}
-    out, seen = dict[int, list[Candidate]](), set(slides.place)
-    for c in best:
+    out, made = dict[int, list[Candidate]](), dict[int, Candidate]()
+    for c in [c for c in ranked if c.kind == "speech"][:most]:
         at = places[id(c)]
-        near = [n for n in (at - 1, at + 1) if 0 <= n < len(rows.rows) and n not in seen]
-        near = [n for n in near if usable[n] and _next_to(rows, at, n)]
-        out[id(c)] = [_candidate(rows, Hit(n, 0.0, 0.0, 0.0)) for n in near]
-        seen.update(near)
+        for n in (at - 1, at + 1):
+            if 0 <= n < len(rows.rows) and usable[n] and _next_to(rows, at, n):
+                if n not in made:
+                    made[n] = slides.of(n) if n in slides.place else _candidate(rows, Hit(n, 0.0, 0.0, 0.0))
+                out.setdefault(id(c), []).append(made[n])
     return out
 
 

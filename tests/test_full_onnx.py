@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from engine_tools import loaded
 from vidrag.store import engines
-from vidrag.store.errors import ModelMissing, UsageError
+from vidrag.store.errors import ModelMissing, StorageError, UsageError, VidragError
 from world import World
 
 for module in ("torch", "open_clip", "onnx", "onnxscript"):
@@ -21,7 +21,14 @@ CLIP = {
     "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
-TEXTS = ["a photo of a cat", "", "WHERE's  the_red ball?! (yes)", "飞机 🎬 naïve", "word " * 300]
+TEXTS = [
+    "a photo of a cat",
+    "",
+    "the king’s “open” door &amp; ﬁle",
+    "WHERE's  the_red ball?! (yes)",
+    "飞机 🎬 naïve",
+    "word " * 300,
+]
 
 
 def saved(folder: Path, config: dict[str, Any], pixels: dict[str, Any]) -> Path:
@@ -97,14 +104,22 @@ def test_a_video_is_found_by_the_files(models: dict[str, Path], tmp_path: Path, 
     assert found.returncode == 0 and json.loads(found.stdout), found.stderr
 
 
-@pytest.mark.parametrize("how", ["there", "no model", "longest", "tokenizer"])
+@pytest.mark.parametrize("how", ["there", "link", "no parent", "long name", "no model", "longest", "tokenizer"])
 def test_what_cannot_be_written_leaves_nothing(how: str, models: dict[str, Path], tmp_path: Path) -> None:
     from vidrag.store.encoders.clip_export import export
 
-    model, wanted = str(models["clip"]), ModelMissing
+    model, out = str(models["clip"]), tmp_path / "out"
+    wanted: type[VidragError] = ModelMissing
     if how == "there":
         (tmp_path / "out").mkdir()
         wanted = UsageError
+    elif how == "link":
+        out.symlink_to(tmp_path / "nowhere")
+        wanted = UsageError
+    elif how == "no parent":
+        out, wanted = tmp_path / "new" / "out", UsageError
+    elif how == "long name":
+        out, wanted = tmp_path / ("x" * 250), StorageError
     elif how == "no model":
         model = str(tmp_path / "nothing")
     elif how == "longest":
@@ -114,7 +129,7 @@ def test_what_cannot_be_written_leaves_nothing(how: str, models: dict[str, Path]
         model = str(saved(tmp_path / "model", config, {}))
     before = {p.name for p in tmp_path.iterdir()}
     with pytest.raises(wanted) as e:
-        export(model, None, tmp_path / "out", "float32")
+        export(model, None, out, "float32")
     assert "\n" not in str(e.value)
     assert {p.name for p in tmp_path.iterdir()} == before
 

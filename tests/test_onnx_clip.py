@@ -145,11 +145,47 @@ def test_settings_are_written_as_they_are_read(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"do_resize": False}, {"rescale_factor": 1}, {"image_std": [0, 1, 1]}, {"size": -1}, {"image_mean": 1}]
+    "change",
+    [
+        {"do_resize": False},
+        {"rescale_factor": 1},
+        {"rescale_factor": float("nan")},
+        {"image_std": [0, 1, 1]},
+        {"image_mean": [0, 1, float("nan")]},
+        {"image_mean": 1},
+        {"size": -1},
+        {"size": "22"},
+        {"size": float("inf")},
+        {"size": {"height": 224, "width": 224}},
+        {"size": {"shortest_edge": 224, "longest_edge": 400}},
+        {"do_center_crop": False, "size": {"shortest_edge": 224}},
+        {"resample": float("inf")},
+    ],
 )
 def test_steps_that_are_not_known_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ModelMissing, match="not understood"):
         Pixels.of({**CLIP, **change}, "model")
+
+
+@pytest.mark.parametrize("most", [None, "x", -1, float("inf"), 1e30, True])
+def test_an_odd_length_is_that_of_clip(most: Any, tmp_path: Path) -> None:
+    folder = onnx_models.colours(tmp_path)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": most}))
+    assert engine(folder).queries(["red " * 500]).shape == (1, 4)
+
+
+def test_vectors_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    folder = onnx_models.colours(tmp_path)
+    path = folder / "onnx" / "text_model.onnx"
+    model = onnx.load(path)
+    table = next(t for t in model.graph.initializer if t.name == "table")
+    table.CopyFrom(numpy_helper.from_array(np.full(numpy_helper.to_array(table).shape, np.nan, np.float32), "table"))
+    onnx.save(model, path)
+    with pytest.raises(ModelMissing, match="no numbers"):
+        engine(folder)
 
 
 @pytest.mark.parametrize("how", ["short", "tokenizer", "no tokenizer"])

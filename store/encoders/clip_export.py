@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..backend import storage_errors
 from ..errors import EngineFailed, EngineMissing, ModelMissing, UsageError, one_line
 from . import Picture
 from .onnx_clip import (
@@ -42,6 +43,7 @@ _ALIKE = {"float32": 0.999, "int8": 0.9}  # least cosine with open_clip's own ve
 _TEXTS = (
     "a photo of a cat", "Two dogs, one ball; it's 3 o'clock!", "snow_covered  roofs -- at NIGHT", "café Größe 飞机 🎬",
     "", "a word " * 60, "(a) [b] {c} don't, can't & won't", "\tred\n and blue ",
+    "the king’s “open” door", "fish &amp; chips &lt;b&gt;", "ﬁles of the ﬂoor", "ＡＢＣ　１２",
 )  # fmt: skip
 
 
@@ -66,26 +68,30 @@ def export(model: str, architecture: str | None, folder: Path, precision: str = 
     """
     if precision not in get_args(Precision):
         raise UsageError(f"precision {precision}: expected {' or '.join(get_args(Precision))}")
-    if folder.exists():
+    if folder.exists() or folder.is_symlink():
         raise UsageError(f"{folder}: is there already; name a new folder")
+    if not folder.parent.is_dir():
+        raise UsageError(f"{folder}: there is no folder {folder.parent}; make it first")
     if missing := [m for m in NEEDS if find_spec(m) is None]:
         raise EngineMissing(f"this needs {', '.join(missing)}; install it with: pip install 'vidrag[onnx-export]'")
     from .open_clip import OpenClip, OpenClipOptions
 
     engine = OpenClip(OpenClipOptions(model=model, architecture=architecture, device="cpu", dtype="float32"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    with storage_errors(folder):
+        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
-        _write(engine, made, model, precision)
+        with storage_errors(folder):
+            _write(engine, made, model, precision)
         alike = _compared(engine, made)
-        if min(alike) < _ALIKE[precision]:
+        if not min(alike) >= _ALIKE[precision]:
             raise EngineFailed(
                 f"{model}: the files in {precision} give other vectors than open_clip (cosine {min(alike):.3f}); "
                 + ("try --precision float32" if precision == "int8" else "please report the architecture")
             )
         size = sum(p.stat().st_size for p in made.rglob("*") if p.is_file())
-        made.chmod(0o755)
-        made.rename(folder)
+        with storage_errors(folder):
+            made.chmod(0o755)
+            made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return Exported(folder, precision, engine.spec.dim, size, *alike)
@@ -111,6 +117,8 @@ def _write(engine: Any, made: Path, ref: str, precision: str) -> None:
                 _traced(method, example, full, given, told)
                 if precision == "int8":
                     _quantised(full, made / "onnx" / f"{name}{ending}")
+            except OSError:
+                raise
             except Exception as e:  # an exporter fails in any way
                 raise ModelMissing(f"{ref}: its {name} cannot be written as ONNX ({one_line(e, 200)})") from e
 
@@ -177,11 +185,12 @@ def _pixels(model: Any, ref: str) -> Pixels:
             f"{ref}: prepares pictures as '{mode}' to {height} x {width}, which no ONNX layout describes"
         )
     resample: Resample = "bilinear" if told.get("interpolation") == "bilinear" else "bicubic"
-    return Pixels(height, width, mode == "shortest", height, resample, tuple(told["mean"]), tuple(told["std"]))
+    crop = mode == "shortest"
+    return Pixels(height, width, crop, height if crop else 0, resample, tuple(told["mean"]), tuple(told["std"]))
 
 
 def _tokenizer(tokenize: Any, ref: str) -> Any:
-    """open_clip's tokenizer as one of the library tokenizers, with the same ids for texts of any kind."""
+    """open_clip's tokenizer as one of the library tokenizers, with the same ids for the texts that are tried."""
     length = int(tokenize.context_length)
     made = (
         _of_hub(tokenize.tokenizer, tokenize.clean_fn.__name__) if hasattr(tokenize, "tokenizer") else _clip(tokenize)
@@ -197,6 +206,19 @@ def _tokenizer(tokenize: Any, ref: str) -> Any:
     return made
 
 
+def _cleaning() -> list[Any]:
+    """Normalizers for what ftfy and html.unescape do to texts that people type: quotes, entities, ligatures, width."""
+    from tokenizers import Regex, normalizers
+
+    to = {
+        "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&nbsp;": " ", "&amp;": "&",
+        "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\u3000": " ",
+        **{chr(c): chr(c - 0xFEE0) for c in range(0xFF01, 0xFF5F)},
+    }  # fmt: skip
+    quotes = [normalizers.Replace(Regex("[ʼ‘-‛]"), "'"), normalizers.Replace(Regex("[“-‟]"), '"')]
+    return [*quotes, *(normalizers.Replace(a, b) for a, b in to.items()), normalizers.NFC()]
+
+
 def _clip(tokenize: Any) -> Any:
     """Byte-pair encoding as CLIP has it (Sennrich et al., 2016, arXiv 1508.07909)."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -205,7 +227,7 @@ def _clip(tokenize: Any) -> Any:
     merges = sorted(tokenize.bpe_ranks, key=tokenize.bpe_ranks.__getitem__)
     made = Tokenizer(models.BPE(tokenize.encoder, merges, end_of_word_suffix="</w>", unk_token=end))
     made.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip(), normalizers.Lowercase()]
+        [*_cleaning(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip(), normalizers.Lowercase()]
     )
     words = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
     made.pre_tokenizer = pre_tokenizers.Sequence(
@@ -224,12 +246,13 @@ def _of_hub(tokenizer: Any, clean: str) -> Any:
     from tokenizers import Regex, Tokenizer, normalizers
 
     made = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    before: list[Any] = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    before: list[Any] = [*_cleaning(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     if clean == "_clean_lower":
         before.append(normalizers.Lowercase())
     elif clean == "_clean_canonicalize":  # no ASCII punctuation, lower case
         signs = Regex(r"[!-/:-@\[-^`{-~]")
-        before = [normalizers.Replace("_", " "), normalizers.Replace(signs, ""), normalizers.Lowercase(), *before]
+        before += [normalizers.Replace("_", " "), normalizers.Replace(signs, ""), normalizers.Lowercase()]
+        before += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     made.normalizer = normalizers.Sequence([*before, *([made.normalizer] if made.normalizer else [])])
     return made
 

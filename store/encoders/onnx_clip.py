@@ -61,7 +61,8 @@ class OnnxClip:
         self._see = _Tower(folder / "onnx" / f"{VISION}{ending}", options.threads, PICTURES, PICTURE_VECTORS)
         self._read = _Tower(folder / "onnx" / f"{TEXT}{ending}", options.threads, TOKENS, TEXT_VECTORS)
         self._tokenizer = _fitted(tokenizer(folder / TOKENIZER), self._read.length, folder, options.model)
-        dims = {self._see(self._pixels([_GREY])).shape[1], self._text_vectors([""]).shape[1]}
+        blank = np.zeros((1, 3, self._pixels.height, self._pixels.width), np.float32)
+        dims = {self._see(blank).shape[1], self._text_vectors([""]).shape[1]}
         if len(dims) > 1:
             raise ModelMissing(
                 f"{options.model}: vectors of pictures and of texts have different lengths {sorted(dims)}"
@@ -93,9 +94,6 @@ class OnnxClip:
         )
 
 
-_GREY: Picture = np.full((8, 8, 3), 127, np.uint8)
-
-
 class _Tower:
     """One of the two models; what it is given and gives has the names that exporters use."""
 
@@ -109,7 +107,7 @@ class _Tower:
             )
         self._masked = "attention_mask" in inputs
         shape = inputs[given].shape
-        self.length: int | None = shape[1] if isinstance(shape[1], int) else None
+        self.length: int | None = shape[1] if shape and len(shape) > 1 and isinstance(shape[1], int) else None
 
     def __call__(self, given: Any, mask: Any = None) -> Vectors:
         feed = {self._given: given, **({"attention_mask": mask} if self._masked else {})}
@@ -119,6 +117,8 @@ class _Tower:
             raise ModelMissing(f"{self._path}: does not run on what its folder's files say ({one_line(e, 160)})") from e
         if out.ndim != 2 or len(out) != len(given):
             raise ModelMissing(f"{self._path}: {self._told} has the shape {out.shape} for {len(given)} inputs")
+        if not np.isfinite(out).all():
+            raise ModelMissing(f"{self._path}: gives vectors that are no numbers; write or fetch it again")
         return out
 
 
@@ -145,9 +145,8 @@ def _ending(folder: Path, options: OnnxClipOptions) -> str:
 def _fitted(made: Any, length: int | None, folder: Path, ref: str) -> Any:
     """The tokenizer, padding and cutting texts as the model wants them."""
     if made.truncation is None or (length and made.truncation["max_length"] != length):
-        made.enable_truncation(
-            length or min(_TOKENS, int(head(folder / "tokenizer_config.json").get("model_max_length", _TOKENS)))
-        )
+        told = head(folder / "tokenizer_config.json").get("model_max_length")
+        made.enable_truncation(length or (told if isinstance(told, int) and 2 <= told <= _TOKENS else _TOKENS))
     asked = made.padding or {}
     if (
         not length

@@ -23,7 +23,8 @@ _STEPS = ("do_resize", "do_rescale", "do_normalize")
 @dataclass(frozen=True, slots=True)
 class Pixels:
     """``height`` and ``width`` of what the model sees, in pixels.  ``crop``: the shorter side is resized to ``edge``
-    and the middle cut out, else the picture is squashed.  ``mean`` and ``std`` by channel, of values in 0..1.
+    and the middle cut out, else the picture is squashed (and ``edge`` is 0).  ``mean`` and ``std`` by channel, of
+    values in 0..1.
     """
 
     height: int
@@ -40,21 +41,20 @@ class Pixels:
         try:
             if off := [s for s in _STEPS if not config.get(s, True)]:
                 raise ValueError(f"{off[0]} is off")
-            if abs(float(config.get("rescale_factor", 1 / 255)) * 255 - 1) > 1e-3:
+            if not abs(float(config.get("rescale_factor", 1 / 255)) * 255 - 1) < 1e-3:
                 raise ValueError("rescale_factor is not 1/255")
             crop = bool(config.get("do_center_crop", False))
-            edge, inner = _size(config["size"]), _size(config["crop_size"] if crop else config["size"])
-            mean, std = (tuple(map(float, config[k])) for k in ("image_mean", "image_std"))
-            if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-                raise ValueError("image_mean and image_std need three numbers each")
-            if crop and edge[0] != edge[1]:
-                raise ValueError("a crop of a picture that was squashed")
+            edge = _edge(config["size"]) if crop else 0
+            inner = _size(config["crop_size"] if crop else config["size"])
+            mean, std = _three(config["image_mean"]), _three(config["image_std"])
+            if min(std) <= 0:
+                raise ValueError("image_std has a number that is not above 0")
             resample = _RESAMPLE[int(config.get("resample", 3))]
-        except (KeyError, ValueError, TypeError) as e:
+        except (KeyError, ValueError, TypeError, OverflowError) as e:
             raise ModelMissing(
                 f"{ref}: its preprocessor_config.json is not understood ({type(e).__name__}: {e})"
             ) from e
-        return Pixels(*inner, crop, edge[0], resample, mean, std)
+        return Pixels(*inner, crop, edge, resample, mean, std)
 
     def config(self) -> dict[str, Any]:
         """The same as the object for the file."""
@@ -93,11 +93,32 @@ class Pixels:
         return np.asarray(seen.crop((left, top, left + self.width, top + self.height)))
 
 
-def _size(told: Any) -> tuple[int, int]:
-    """Height and width; one number, or a shortest edge, is both."""
+def _edge(told: Any) -> int:
+    """The shortest edge that a picture is resized to before it is cropped."""
     if isinstance(told, Mapping):
-        told = [told["shortest_edge"]] * 2 if "shortest_edge" in told else [told["height"], told["width"]]
-    height, width = told if isinstance(told, Sequence) else (told, told)
-    if not (1 <= int(height) <= 4096 and 1 <= int(width) <= 4096):
-        raise ValueError(f"a size of {height} x {width}")
-    return int(height), int(width)
+        if set(told) != {"shortest_edge"}:
+            raise ValueError(f"a crop of what was resized to {dict(told)}")
+        told = told["shortest_edge"]
+    return _side(told)
+
+
+def _size(told: Any) -> tuple[int, int]:
+    """Height and width; one number is both."""
+    if isinstance(told, Mapping):
+        if set(told) != {"height", "width"}:
+            raise ValueError(f"a size of {dict(told)}")
+        return _side(told["height"]), _side(told["width"])
+    return _side(told), _side(told)
+
+
+def _side(told: Any) -> int:
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 1 <= told <= 4096:
+        raise ValueError(f"a side of {told!r} pixels")
+    return int(told)
+
+
+def _three(told: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, told)
+    if not np.isfinite((red, green, blue)).all():
+        raise ValueError("a mean or deviation that is no number")
+    return red, green, blue
