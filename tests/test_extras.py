@@ -92,8 +92,8 @@ def resolved(extra: str, folder: Path, python: str | None) -> dict[str, str]:
 
 def whole(extra: str, found: dict[str, str]) -> None:
     """What is told in docs/engines.md: each engine's package is there, and OpenCV comes twice with PaddleOCR only."""
-    package = {"open-clip": "open-clip-torch", "paper": "easyocr", "full": "whisperx"}.get(extra, extra)
-    assert package in found
+    package = {"open-clip": "open-clip-torch", "onnx-export": "onnxscript", "paper": "easyocr", "full": "whisperx"}
+    assert package.get(extra, extra) in found
     assert sum(name.startswith("opencv") for name in found) == (2 if "paddleocr" in brought(extra) else 1)
 
 
