@@ -192,9 +192,7 @@ def _corrections(passages: Sequence[Passage], about: Sequence[set[str]]) -> set[
             if q.video != p.video or q.start <= p.start or q.kind != p.kind or not about[i]:
                 continue
             alike = len(about[i] & about[j]) / len(about[i])
-            sure = corrects and any(
-                t.isdigit() for t in denied & about[i]
-            )  # "sorry, 93, not 12": names may be misheard
+            sure = corrects and any(t.isdigit() for t in denied & about[i])  # "93, not 12": the name may be misheard
             if alike < (0.3 if sure else 0.5) or not (about[i] - about[j] or about[j] - about[i]):
                 continue
             if corrects or not denied.isdisjoint(about[i]):

@@ -15,7 +15,7 @@ ABOUT = frozenset(
     "according exactly really happen happens happened kind type".split()
 )
 """Words about the video itself: they say where to look, not what for."""
-_PASSED = STOP - {"may"}
+PASSED = STOP - {"may"}
 """Words that carry no meaning; May is a month."""
 _KEPT = 20_000
 """Texts whose words are kept: rows come back for question after question, one question is looked at from all sides."""
@@ -54,7 +54,7 @@ def terms(text: str) -> list[str]:
 @lru_cache(maxsize=_KEPT)
 def _terms(text: str) -> tuple[str, ...]:
     found = _words(text)
-    return tuple(stems([w for w in found if w not in _PASSED] or found))
+    return tuple(stems([w for w in found if w not in PASSED] or found))
 
 
 def stems(found: Sequence[str]) -> list[str]:

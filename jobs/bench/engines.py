@@ -25,7 +25,7 @@ from ...ingest.speech import RATE, SpeechOptions, recognise
 from ...store import engines
 from ...store.encoders import Picture
 from ...store.errors import OptionError, UsageError
-from . import machine
+from . import cpu_each, machine
 
 ALIKE = 0.9  # similarity from which a line counts as found
 _BATCH, _TEXTS = 8, 20  # pictures that an encoder is given at a time, and texts one by one
@@ -177,19 +177,15 @@ def _seeing(name: str, given: dict[str, str], pictures: Sequence[Picture], shots
     engine = engines.load("image_text_encoder", name, given)
     texts = [t for s in shots for t in s.speech][:_TEXTS] or ["a photo"]
     engine.images(pictures[:1])
-    cpu = [time.process_time()]
-    for at in range(0, len(pictures), _BATCH):
-        engine.images(pictures[at : at + _BATCH])
-    cpu.append(time.process_time())
-    for text in texts:
-        engine.queries([text])
-    cpu.append(time.process_time())
+    batches = [pictures[at : at + _BATCH] for at in range(0, len(pictures), _BATCH)]
+    looking = cpu_each(engine.images, batches)[0] * len(batches)
+    reading, _ = cpu_each(engine.queries, [[t] for t in texts])
     return {
         "engine": name,
         "options": given,
         "dim": engine.spec.dim,
-        "cpu_per_picture": round((cpu[1] - cpu[0]) / len(pictures), 4),
-        "cpu_per_text": round((cpu[2] - cpu[1]) / len(texts), 4),
+        "cpu_per_picture": round(looking / len(pictures), 4),
+        "cpu_per_text": round(reading, 4),
         "notes": list(getattr(engine, "notes", ())),
     }
 

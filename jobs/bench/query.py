@@ -25,7 +25,7 @@ from ...query.rows import RowSet
 from ...query.words import sought
 from ...store.archive import Archive
 from ...store.encoders import TextEncoder
-from . import machine, made_up, spread
+from . import cpu_each, machine, made_up, spread
 
 SIZES = (100, 1_000, 4_200)
 
@@ -75,9 +75,9 @@ def beside_published(
             ask, part, theirs = list[float](), list[float](), list[float]()
             for run in range(1, runs + 1):
                 own = asked[run * batch : (run + 1) * batch]
-                part.append(_cpu(partial(ours, encoder, held), own)[0])
-                theirs.append(_cpu(partial(published, encoder, texts), own[:1])[0])
-                ask.append(_cpu(asker.ask, own)[0])
+                part.append(cpu_each(partial(ours, encoder, held), own)[0])
+                theirs.append(cpu_each(partial(published, encoder, texts), own[:1])[0])
+                ask.append(cpu_each(asker.ask, own)[0])
         out.append(
             {
                 "documents": len(texts),
@@ -150,11 +150,11 @@ def warm(asker: Asker, questions: Sequence[str]) -> dict[str, Any]:
     steps, count = dict[str, list[float]](), list[float]()
     for question in questions:
         text.batches, picture.batches = [], []
-        cpu, (answer,) = _cpu(asker.ask, [question])
+        cpu, (answer,) = cpu_each(asker.ask, [question])
         whole.append(cpu)
         count.append(sum(len(b) for b in (*text.batches, *picture.batches)))
-        all_texts.append(_cpu(lambda r: r.again(), [text, picture])[0] * 2)
-        alone.append(_cpu(asker.text_encoder.queries, [[question]])[0])
+        all_texts.append(cpu_each(lambda r: r.again(), [text, picture])[0] * 2)
+        alone.append(cpu_each(asker.text_encoder.queries, [[question]])[0])
         for step, seconds in answer.timings.items():
             steps.setdefault(step, []).append(seconds * 1e3)
     return {
@@ -198,10 +198,3 @@ def concurrent(asker: Asker, questions: Sequence[str], askers: int, each: int) -
         "p95_ms": round(p95 * 1e3, 2),
         "p95_over_p50": round(p95 / p50, 3),
     }
-
-
-def _cpu(work: Callable[[Any], Any], on: Sequence[Any]) -> tuple[float, list[Any]]:
-    """CPU seconds of the process for one item, and what came out."""
-    began = time.process_time()
-    found = [work(x) for x in on]
-    return (time.process_time() - began) / len(on), found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ...store import index_build
 from ...store.archive import Archive
 from ...store.encoders import EncoderSpec
 from ...store.vectors import Vectors
-from . import machine, made_up, spread
+from . import cpu_each, machine, made_up, spread
 
 K = 10
 _ROUNDS = 10
@@ -90,14 +90,14 @@ def _dense(searcher: Searcher, vectors: Vectors, asked: Vectors, before: Vectors
         searcher.nearest(view, "speech", q, K)
     hits, ratios, flat_ms, index_ms = 0, list[float](), list[float](), list[float]()
     for part in np.array_split(asked, _ROUNDS):
-        one, truth = _cpu(lambda q: flat.search(q[None], K)[1][0], part)
-        other, found = _cpu(lambda q: searcher.nearest(view, "speech", q, K), part)
+        one, truth = cpu_each(lambda q: flat.search(q[None], K)[1][0], part)
+        other, found = cpu_each(lambda q: searcher.nearest(view, "speech", q, K), part)
         for want, have in zip(truth, found, strict=True):
             hits += len(set(want.tolist()) & {place[p.video] + p.row for _, p in have})
         flat_ms.append(one * 1e3)
         index_ms.append(other * 1e3)
         ratios.append(one / other)
-    looked, _ = _cpu(lambda q: searcher.view(), asked[:20])
+    looked, _ = cpu_each(lambda q: searcher.view(), asked[:20])
     return {
         "queries": len(asked),
         "recall_at_10": round(hits / K / len(asked), 4),
@@ -117,7 +117,7 @@ def _original(videos: int, rows: int) -> dict[str, int]:
 def _lexical(searcher: Searcher, texts: Sequence[str]) -> dict[str, Any]:
     """BM25 with the words of some rows."""
     view, words = searcher.view(), [terms(t)[:8] for t in texts[:: max(1, len(texts) // 100)]]
-    took, _ = _cpu(lambda w: searcher.lexical(view, w, 100, ["speech"]), words)
+    took, _ = cpu_each(lambda w: searcher.lexical(view, w, 100, ["speech"]), words)
     return {"bm25_cpu_ms": round(took * 1e3, 3)}
 
 
@@ -126,10 +126,3 @@ def _appended(archive: Archive, texts: Sequence[str], vectors: Vectors, spec: En
     made_up.add(archive, b"one more", texts, vectors, spec)
     built, seconds = _built(archive)
     return {"append_s": round(seconds, 1), "append": built.how}
-
-
-def _cpu(work: Callable[[Any], Any], on: Sequence[Any] | Vectors) -> tuple[float, list[Any]]:
-    """CPU seconds of the process for one item, and what came out."""
-    began = time.process_time()
-    found = [work(x) for x in on]
-    return (time.process_time() - began) / len(on), found

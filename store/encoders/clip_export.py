@@ -15,7 +15,7 @@ import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +36,6 @@ from .onnx_clip import (
 )
 from .pixels import Pixels, Resample
 
-Precision = Literal["int8", "float32"]
 NEEDS = ("open_clip", "torch", "onnx", "onnxscript")
 _LARGE = 1_500_000_000  # bytes; a file of protocol buffers ends at 2 GB
 _ALIKE = {"float32": 0.999, "int8": 0.9}  # least cosine with open_clip's own vectors
@@ -66,8 +65,8 @@ def export(model: str, architecture: str | None, folder: Path, precision: str = 
     quantisation).  Raises :class:`UsageError` where ``folder`` is there or the precision none, :class:`ModelMissing`
     where the model is not or cannot be written, :class:`EngineFailed` where the files do not give its vectors.
     """
-    if precision not in get_args(Precision):
-        raise UsageError(f"precision {precision}: expected {' or '.join(get_args(Precision))}")
+    if precision not in _ALIKE:
+        raise UsageError(f"precision {precision}: expected {' or '.join(_ALIKE)}")
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"{folder}: is there already; name a new folder")
     if not folder.parent.is_dir():
@@ -219,6 +218,13 @@ def _cleaning() -> list[Any]:
     return [*quotes, *(normalizers.Replace(a, b) for a, b in to.items()), normalizers.NFC()]
 
 
+def _squeezed() -> list[Any]:
+    """Normalizers for spaces: one at a time, none at the ends."""
+    from tokenizers import Regex, normalizers
+
+    return [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+
+
 def _clip(tokenize: Any) -> Any:
     """Byte-pair encoding as CLIP has it (Sennrich et al., 2016, arXiv 1508.07909)."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -226,9 +232,7 @@ def _clip(tokenize: Any) -> Any:
     start, end = "<start_of_text>", "<end_of_text>"
     merges = sorted(tokenize.bpe_ranks, key=tokenize.bpe_ranks.__getitem__)
     made = Tokenizer(models.BPE(tokenize.encoder, merges, end_of_word_suffix="</w>", unk_token=end))
-    made.normalizer = normalizers.Sequence(
-        [*_cleaning(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip(), normalizers.Lowercase()]
-    )
+    made.normalizer = normalizers.Sequence([*_cleaning(), *_squeezed(), normalizers.Lowercase()])
     words = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -246,13 +250,13 @@ def _of_hub(tokenizer: Any, clean: str) -> Any:
     from tokenizers import Regex, Tokenizer, normalizers
 
     made = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    before: list[Any] = [*_cleaning(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    before = [*_cleaning(), *_squeezed()]
     if clean == "_clean_lower":
         before.append(normalizers.Lowercase())
     elif clean == "_clean_canonicalize":  # no ASCII punctuation, lower case
         signs = Regex(r"[!-/:-@\[-^`{-~]")
-        before += [normalizers.Replace("_", " "), normalizers.Replace(signs, ""), normalizers.Lowercase()]
-        before += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+        bare = [normalizers.Replace("_", " "), normalizers.Replace(signs, ""), normalizers.Lowercase()]
+        before += [*bare, *_squeezed()]
     made.normalizer = normalizers.Sequence([*before, *([made.normalizer] if made.normalizer else [])])
     return made
 
