@@ -216,6 +216,7 @@ class Asker:
             _passages(merged, found.joined),
             weight,
             request.subjects,
+            request.described,
             shown(opened.shards, merged, self.chat.frames) if self.chat.looks else (),
             request.visual,
             request.order,

@@ -35,6 +35,7 @@ TERMS = (
     "match x was",
     "match x rank",
     "match x asked",
+    "match x lacks",
     "shown",
     "shown x subject",
     "pictured",
@@ -48,7 +49,7 @@ def evidence_terms(features: Features) -> NDArray[np.float32]:
     """Float32 ``(n_options, n_passages, len(TERMS))`` from ``(n_options, n_passages, len(NAMES))``."""
     by = {name: features.values[..., i] for i, name in enumerate(NAMES)}
     match = np.maximum(by["said"], by["heard"])
-    crossed = [match * by[n] for n in ("covered", "subject", "dense", "denied", "outdated", "was", "rank", "asked")]
+    crossed = [match * by[n] for n in ("covered", "subject", "dense", "denied", "outdated", "was", "rank", "asked", "lacks")]
     looked = [
         by["shown"] * by["subject"],
         by["pictured"],

@@ -162,6 +162,16 @@ _NO_SUBJECT = _ENDS | ABOUT | {"right", "left"}
 _MEDIA = frozenset("video videos clip clips film movie footage".split())
 
 
+_SENTENCES = re.compile(r"(?<=[.?!;])\s+")
+_RELATIVE_CLAUSE = re.compile(r"\b(?:that|which|who|whom|whose|where)\b", re.I)
+_POINTS_BACK = re.compile(
+    r"\b(?:it|its|they|them|theirs?|one)\b|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )\bthere\b", re.I
+)
+_UNNAMED = re.compile(r"\bsome(?:thing|where|one|body)\b", re.I)
+_OPENING_WORDS = 3
+"""Among the first words of a question a wh-word asks, further on it describes: "At the foot of which hill"."""
+
+
 def quoted(text: str) -> list[str]:
     """What stands in quotation marks."""
     return [a or b for a, b in _QUOTED.findall(text)]
@@ -175,6 +185,18 @@ def names(question: str) -> tuple[str, ...]:
     if opening := _OPENING_NAME.match(bare):
         found = [opening[0], *(n for n in found if n not in opening[0])]
     return tuple(dict.fromkeys([*quoted(text), *found]))[:6]
+
+
+def described(question: str) -> bool:
+    """Whether the question does not name what it asks about but describes it, so that this takes another row to know:
+    by a relative clause ("the place where she hid the map") or by a sentence of its own ("She hid a map.  Which number
+    does the locker there have?").
+    """
+    bare = _QUOTED.sub(" , ", " ".join(question.split()))
+    *told, asked = _SENTENCES.split(bare.strip())
+    if _UNNAMED.search(bare) or _RELATIVE_CLAUSE.search(" ".join(asked.split()[_OPENING_WORDS:])):
+        return True
+    return any(_RELATIVE_CLAUSE.search(s) for s in told) or bool(told and _POINTS_BACK.search(asked))
 
 
 def subjects(question: str) -> tuple[str, ...]:

@@ -126,6 +126,7 @@ def by_rules(question: str) -> Request:
         cues.order(text),
         cues.subjects(text),
         cues.names(text),
+        cues.described(text),
         seen,
         _anchor(text),
     )

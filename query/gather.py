@@ -199,10 +199,15 @@ def _same_slide(a: Candidate, b: Candidate) -> bool:
 
 
 def joined_pictures(
-    visual: VisualIndex, request: Request, question: str, rows: Sequence[Candidate], pictures: Vectors
+    visual: VisualIndex,
+    request: Request,
+    question: str,
+    rows: Sequence[Candidate],
+    pictures: Vectors,
+    counted: Sequence[str] = (),
 ) -> list[Joined]:
     """What is on screen with, right after or right before the rows that the question names as its landmark: of those
-    found first the ones of the kind that it names, and of these the ones that hold most of its words.
+    found first the ones of the kind that it names, and of these the ones that hold most of its words.  ``counted``: see :meth:`~.visual.VisualIndex.seen`.
     """
     hint = request.hint("next", "previous", "after", "before", "during")
     asked = set(sought(question))
@@ -220,5 +225,5 @@ def joined_pictures(
             seen, link = visual.at(c.video, (c.start + c.end) / 2), "during"
         if seen:
             shot, row = seen
-            out.append(Joined(c, visual.seen(shot, row, 1.0, pictures), link))  # type: ignore[arg-type]
+            out.append(Joined(c, visual.seen(shot, row, 1.0, pictures, counted), link))  # type: ignore[arg-type]
     return out

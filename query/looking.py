@@ -9,10 +9,11 @@ from functools import partial
 from typing import TypeVar
 
 from ..store.errors import EngineFailed, EngineMissing, one_line
+from ..store.nouns import plural, singular
 from ..store.pictures import decode_jpeg
 from ..store.shard import Shard
 from ..store.vectors import Vectors
-from . import counting, panels
+from . import alike, counting, panels
 from .colours import colours
 from .context import Candidate
 from .detections import DetectionCache
@@ -28,6 +29,7 @@ _SHOWN = re.compile(
 _COLOUR = re.compile(r"\bcolou?r(?:s|ed)?\b", re.I)
 _PANELS = re.compile(r"\b(?:pictures?|photos?|photographs?|images?|panels?|tiles?|thumbnails?|cells?)\b", re.I)
 _MOST_RUNS = 6
+_ALIKE = "alike-1"
 T = TypeVar("T")
 
 
@@ -54,16 +56,19 @@ class Looker:
         for c in found.rows[:6] if self.options.votes else ():
             votes.setdefault(c.video, []).append((c.start, c.end))
         shots = self.visual.best(captions, self.options, lambda s: in_time(request, s.shard, s.start, s.end), votes)
+        known = self._safely(partial(self._known, request)) or []
+        counted = known if "number" in request.type else []
         joined = list[Joined]()
         if request.asr or request.anchor or request.time or not shots:  # what is on screen while it is said or written
-            joined = joined_pictures(self.visual, request, question, found.rows, pictures)
+            joined = joined_pictures(self.visual, request, question, found.rows, pictures, counted)
         found.joined += joined
-        known = self._safely(partial(self._known, request)) or []
         if "number" in request.type:
             joined_counts = self._grids(question, request, joined)
             found.joined += joined_counts
             found.pictures += [j.second for j in joined_counts]
-            found.pictures += self._safely(partial(self._over_time, request, known)) or []
+            found.pictures += self._safely(partial(self._over_time, request, known, shots)) or []
+            if not known and (thing := _asked_number_of(question, request)):
+                found.pictures += self._alike(thing, shots[: self.options.count])
         found.pictures += [j.second for j in joined]
         if _COLOUR.search(question):
             found.pictures += self._colours([*(j.second for j in joined), *(_stand_in(*s) for s in shots[:2])][:2])
@@ -72,7 +77,7 @@ class Looker:
             look = partial(self.visual.detected, shot, row, score, known, request.type, self.detections)
             if known and (seen := self._safely(look)):
                 found.pictures.append(seen)
-            found.pictures.append(self.visual.seen(shot, row, score, pictures))
+            found.pictures.append(self.visual.seen(shot, row, score, pictures, counted))
 
     def _look_ahead(self, shots: Sequence[tuple[Shot, int, float]], known: Sequence[str]) -> None:
         """Key frames of one video go together to a detector that takes several; what it finds is kept."""
@@ -115,8 +120,28 @@ class Looker:
                 self.notes.append(f"the detector does not know '{entity}'")
         return list(dict.fromkeys(known))
 
-    def _over_time(self, request: Request, known: Sequence[str]) -> list[Candidate]:
-        """How many of the first known thing there are from when to when; for questions about one video."""
+    def _alike(self, thing: str, shots: Sequence[tuple[Shot, int, float]]) -> list[Candidate]:
+        """How many things alike there are in the key frames, where the detector does not know ``thing``."""
+        out = []
+        for shot, row, _ in shots:
+            try:
+                seen = self.detections.remembered(shot.shard, row, _ALIKE, [], lambda p, _: alike.counted(p))
+            except EngineMissing as e:
+                self.notes.append(f"things alike were not counted: {one_line(e, 120)}")
+                return out
+            if seen:
+                frame = shot.shard.frames[row]
+                text = f"{len(seen)} things that look alike, perhaps {plural(singular(thing))}"
+                out.append(_counted(shot.shard, row, text, frame.start, frame.end))
+        return out
+
+    def _over_time(
+        self, request: Request, known: Sequence[str], shots: Sequence[tuple[Shot, int, float]]
+    ) -> list[Candidate]:
+        """How many of the first known thing there are from when to when; for questions about one video.
+
+        Where not all fit, the times that the question names come first, then those of its key frames, then the longest; those without any come last.
+        """
         shards = {s.shard.video: s.shard for s in self.visual.shots}
         if not known or len(shards) != 1 or not self.options.counted:
             return []
@@ -137,7 +162,10 @@ class Looker:
             )
         ]
         at_that_time = [r for r in runs if in_time(request, shard, r.start, r.end)]
-        best = [*at_that_time, *(r for r in runs if r not in at_that_time)][:_MOST_RUNS]
+        keys = [shard.frames[row].start for _, row, _ in shots]
+        others = [r for r in runs if r not in at_that_time]
+        others.sort(key=lambda r: (r.count == 0, _first_within(keys, r), r.start - r.end))
+        best = [*at_that_time, *others][:_MOST_RUNS]
         counts = [_counted(shard, rows[0], counting.amount(r.count, name), r.start, r.end) for r in best]
         return [*counts[: len(at_that_time)], *told, *counts[len(at_that_time) :]]
 
@@ -169,6 +197,19 @@ class Looker:
                 counted = _counted(shard, j.second.frame, text, frame.start, frame.end)
                 out.append(Joined(j.first, counted, "during"))
         return out
+
+
+def _asked_number_of(question: str, request: Request) -> str | None:
+    """The first of the things of a request of which the question wants the number."""
+    for thing in request.det:
+        if re.search(rf"\b(?:how many|number of)(?: \w+){{0,2}}? {re.escape(thing)}\b", question, re.I):
+            return thing
+    return None
+
+
+def _first_within(times: Sequence[float], run: counting.Run) -> int:
+    """The place of the first of ``times`` within ``run``; their number where none is."""
+    return next((i for i, t in enumerate(times) if run.start <= t < run.end), len(times))
 
 
 def _stand_in(shot: Shot, row: int, score: float) -> Candidate:

@@ -55,6 +55,7 @@ NAMES = (
     "pictured",
     "written",
     "asked",
+    "lacks",
 )
 """What is known of an option and a passage, see :func:`features`."""
 
@@ -81,7 +82,9 @@ def features(task: Task) -> Features:
     passage says "not <option>"; ``outdated``: a later row corrects it; ``was``: it corrects an earlier row that said
     this option; ``rank``: 1 for the first, falling; ``shown``: how much better the picture fits this option than the
     others; ``pictured``: 1 where a question about what is seen meets a picture; ``written``: 1 for screen text, which
-    is read better than speech is heard; ``asked``: 1 where the question asks for rows of this very kind.
+    is read better than speech is heard; ``asked``: 1 where the question asks for rows of this very kind;
+    ``lacks``: how much screen text lacks of that name or phrase of the question that it holds least of, 0 where the
+    question only describes what it is about.
     """
     passages = task.passages or alone(task.evidence)
     options = task.options or ("",)
@@ -104,6 +107,8 @@ def features(task: Task) -> Features:
     of["rank"][:] = [1 / p.rank for p in passages]
     of["written"][:] = [p.kind == "text" for p in passages]
     of["asked"][:] = [p.kind == task.anchor for p in passages]
+    if not task.described:
+        of["lacks"][:] = [p.kind == "text" and _lacking(task, t) for p, t in zip(passages, about, strict=True)]
     for i, option in enumerate(options):
         own, wanted = claimed(option, asked), words(option)
         of["said"][i] = said = [covered(own, t, task.weight) for t in told]
@@ -156,6 +161,11 @@ def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.floa
     worst = (1 - known[:, None] * (1 - found)).min(0)
     out: NDArray[np.float32] = (0.5 * mean + 0.5 * np.maximum(worst, 0)).astype(np.float32)
     return out
+
+
+def _lacking(task: Task, held: set[str]) -> float:
+    """Share of the terms of a question's name or phrase that a text does not hold, of the one for which it is largest."""
+    return 1 - min((covered(terms(s), held, task.weight) for s in task.subjects), default=1.0)
 
 
 def _denied(wanted: Sequence[str], text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.encoders import ImageTextEncoder
+from ..store.nouns import plural
 from ..store.records import Frame
 from ..store.shard import Shard
 from ..store.vectors import Vectors
@@ -29,6 +31,13 @@ class Shot:
     last: int
     start: float
     end: float
+
+
+def _uncounted(caption: str, names: Sequence[str]) -> str:
+    """``water bottle, 2 bottles`` as ``water bottle, bottles``."""
+    for name in names:
+        caption = re.sub(rf"\b\d+ (?={re.escape(plural(name))}\b)", "", caption)
+    return caption
 
 
 def shots(shard: Shard, longest: float) -> list[Shot]:
@@ -121,13 +130,17 @@ class VisualIndex:
                     return replace(shot, last=rows[-1], end=frames[rows[-1]].end), rows[-1]
         return None
 
-    def seen(self, shot: Shot, row: int, score: float, options: Vectors) -> Candidate:
-        """A shot as evidence: what the encoder names in it."""
+    def seen(
+        self, shot: Shot, row: int, score: float, options: Vectors, counted: Sequence[str] = ()
+    ) -> Candidate:
+        """A shot as evidence: what the encoder names in it; how many there are of ``counted`` things is left to the
+        detector.
+        """
         labels = shot.shard.labels
         names = dict.fromkeys(labels[r].caption for r in range(shot.first, shot.last + 1) if r < len(labels))
         caption = labels[row].caption if row < len(labels) else ""
         others = [c for c in names if c and c != caption][:2]
-        told = [c.removeprefix("a photo of ") for c in [caption, *others] if c]
+        told = [_uncounted(c.removeprefix("a photo of "), counted) for c in [caption, *others] if c]
         unnamed = "nothing that can be named" if any(x.caption for x in labels) else "a picture that fits the question"
         text = "; ".join(told) or unnamed
         file = shot.shard.vectors("frames", self.encoder.spec)

@@ -12,7 +12,7 @@ ABOUT = frozenset(
     "video clip film movie footage recording speaker narrator presenter say says said mention mentions mentioned "
     "talk talks talked tell tells told show shows shown showing see seen appear appears appeared visible screen "
     "picture pictures photo photos image images frame frames scene shot slide slides titled title called question "
-    "according exactly really happen happens happened kind type".split()
+    "printed written according exactly really happen happens happened kind type".split()
 )
 """Words about the video itself: they say where to look, not what for."""
 PASSED = STOP - {"may"}

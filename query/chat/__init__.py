@@ -27,7 +27,7 @@ class Task:
 
     ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row stands
     alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the
-    names and phrases of the question.  ``pictures`` are JPEGs of frames in time order, for engines that look at
+    names and phrases of the question; ``described``: it describes what it is about, see :class:`~..request.Request`.  ``pictures`` are JPEGs of frames in time order, for engines that look at
     pictures, each with the id of its row or, where no row stands for it, with its time.  ``order``: the question asks
     which option comes first or last; ``anchor``: the kind of row that it asks for.  ``tell`` is given the answer as far
     as it is written, again and again, by engines that write word by word; what it was given is not checked.
@@ -39,6 +39,7 @@ class Task:
     passages: tuple[Passage, ...] = ()
     weight: Mapping[str, float] = field(default_factory=dict)
     subjects: tuple[str, ...] = ()
+    described: bool = False
     pictures: tuple[tuple[str, bytes], ...] = ()
     visual: bool = False
     order: Order | None = None
