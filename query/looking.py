@@ -30,6 +30,8 @@ _COLOUR = re.compile(r"\bcolou?r(?:s|ed)?\b", re.I)
 _PANELS = re.compile(r"\b(?:pictures?|photos?|photographs?|images?|panels?|tiles?|thumbnails?|cells?)\b", re.I)
 _MOST_RUNS = 6
 _ALIKE = "alike-1"
+_FITS = 0.9
+"""Share of the best key frame's score from which on a key frame fits as well."""
 T = TypeVar("T")
 
 
@@ -140,13 +142,15 @@ class Looker:
     ) -> list[Candidate]:
         """How many of the first known thing there are from when to when; for questions about one video.
 
-        Where not all fit, the times that the question names come first, then those of its key frames, then the longest; those without any come last.
+        Where not all fit, the times that the question names come first, then those of the key frames that fit it best,
+        of these what is shown longest without a change; those without any come last.
         """
         shards = {s.shard.video: s.shard for s in self.visual.shots}
         if not known or len(shards) != 1 or not self.options.counted:
             return []
         shard, name = next(iter(shards.values())), known[0]
-        rows = counting.spread(range(len(shard.frames)), self.options.counted)
+        even = counting.spread(range(len(shard.frames)), self.options.counted)
+        rows = sorted({*even, *(row for _, row, _ in shots[: self.options.count])})
         seen = [[d for d in found if d.label == name] for found in self.detections.detect_rows(shard, rows, [name])]
         if not any(seen):
             return []
@@ -162,12 +166,16 @@ class Looker:
             )
         ]
         at_that_time = [r for r in runs if in_time(request, shard, r.start, r.end)]
-        keys = [shard.frames[row].start for _, row, _ in shots]
+        fits = [shard.frames[row] for _, row, score in shots if score >= _FITS * shots[0][2]]
+        still = {r: max((f.end - f.start for f in fits if r.start <= f.start < r.end), default=0.0) for r in runs}
         others = [r for r in runs if r not in at_that_time]
-        others.sort(key=lambda r: (r.count == 0, _first_within(keys, r), r.start - r.end))
+        others.sort(key=lambda r: (r.count == 0, -still[r], r.start - r.end))
         best = [*at_that_time, *others][:_MOST_RUNS]
         counts = [_counted(shard, rows[0], counting.amount(r.count, name), r.start, r.end) for r in best]
-        return [*counts[: len(at_that_time)], *told, *counts[len(at_that_time) :]]
+        ahead = len(at_that_time)
+        if not ahead and request.scope == "moment":
+            ahead = min(2, sum(r.count > 0 and still[r] > 0 for r in others))
+        return [*counts[:ahead], *told, *counts[ahead:]]
 
     def _grids(self, question: str, request: Request, joined: Sequence[Joined]) -> list[Joined]:
         """How many pictures of a grid show the thing asked for: of the frames on screen with a landmark."""
@@ -205,11 +213,6 @@ def _asked_number_of(question: str, request: Request) -> str | None:
         if re.search(rf"\b(?:how many|number of)(?: \w+){{0,2}}? {re.escape(thing)}\b", question, re.I):
             return thing
     return None
-
-
-def _first_within(times: Sequence[float], run: counting.Run) -> int:
-    """The place of the first of ``times`` within ``run``; their number where none is."""
-    return next((i for i, t in enumerate(times) if run.start <= t < run.end), len(times))
 
 
 def _stand_in(shot: Shot, row: int, score: float) -> Candidate:
