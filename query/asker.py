@@ -24,6 +24,7 @@ from ..store.records import Evidence
 from . import decouple
 from .answer import Answer
 from .chat import LETTERS, Chat, Draft, LanguageModel, Task
+from .colours import coloured
 from .context import Candidate, ContextOptions, interleaved, merge
 from .decouple import DecoupleOptions
 from .detections import DetectionCache
@@ -41,6 +42,7 @@ from .retrieve import RetrieveOptions
 from .search import Searcher
 from .showing import shown
 from .support import covered
+from .visual import Wanted
 from .words import sought, terms
 
 LONGEST_QUESTION = 10_000
@@ -197,7 +199,7 @@ class Asker:
         if self._looks(request):
             with steps.step("look"):
                 looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)
-                looker.look(asked, request, found, encoded.captions, encoded.pictures)
+                looker.look(asked, request, found, encoded.captions, Wanted(encoded.pictures, coloured(choices)))
                 steps.degraded |= looker.failed
         weight = {t: opened.rows.rarity(t) for text in (asked, *choices) for t in terms(text)}
         with steps.step("merge"):
@@ -293,7 +295,7 @@ def _passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joi
     """Each row of the evidence, and the pairs that belong together."""
     of = {id(c): e for e, c in merged}
     out = [
-        Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank, c.dense, c.affinity)
+        Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank, c.dense, c.affinity, c.tints)
         for e, c in merged
     ]
     for j in joined:
@@ -301,9 +303,8 @@ def _passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joi
         if a and b:
             about = a.text if b.kind == "frame" else f"{a.text} {b.text}"
             rank, dense = min(a.rank, b.rank), max(j.first.dense, j.second.dense)
-            out.append(
-                Passage((a.id, b.id), j.link, b.kind, b.video, b.start, about, b.text, rank, dense, j.second.affinity)
-            )
+            told = (about, b.text, rank, dense, j.second.affinity, j.second.tints)
+            out.append(Passage((a.id, b.id), j.link, b.kind, b.video, b.start, *told))
     return tuple(sorted(out, key=lambda p: p.rank))
 
 

@@ -36,6 +36,7 @@ TERMS = (
     "match x rank",
     "match x asked",
     "match x lacks",
+    "tinted",
     "shown",
     "shown x subject",
     "pictured",
@@ -58,7 +59,7 @@ def evidence_terms(features: Features) -> NDArray[np.float32]:
     ]
     written = [match * by["written"] * by[n] for n in ("covered", "subject")]
     crossed[2:2] = written
-    told = np.stack([by["said"], by["heard"], *crossed, by["shown"], *looked], -1)
+    told = np.stack([by["said"], by["heard"], *crossed, by["tinted"], by["shown"], *looked], -1)
     return told.astype(np.float32)
 
 

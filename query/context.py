@@ -27,7 +27,9 @@ class ContextOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options."""
+    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options; ``tints``: how
+    far it shows the colours that they name, see :func:`.colours.tint`.
+    """
 
     kind: EvidenceKind
     video: str
@@ -38,6 +40,7 @@ class Candidate:
     score: float
     frame: int | None = None
     affinity: tuple[float, ...] = field(default=())
+    tints: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
     dense: float = 0.0
 

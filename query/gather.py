@@ -19,7 +19,7 @@ from .passages import Link
 from .request import Request
 from .retrieve import Hit, RetrieveOptions, may_be_used, reranked, retrieve, spread
 from .rows import RowKind, RowSet
-from .visual import VisualIndex
+from .visual import VisualIndex, Wanted
 from .words import sought, terms
 
 FIRST = 4
@@ -203,11 +203,10 @@ def joined_pictures(
     request: Request,
     question: str,
     rows: Sequence[Candidate],
-    pictures: Vectors,
-    counted: Sequence[str] = (),
+    wanted: Wanted,
 ) -> list[Joined]:
     """What is on screen with, right after or right before the rows that the question names as its landmark: of those
-    found first the ones of the kind that it names, and of these the ones that hold most of its words.  ``counted``: see :meth:`~.visual.VisualIndex.seen`.
+    found first the ones of the kind that it names, and of these the ones that hold most of its words.
     """
     hint = request.hint("next", "previous", "after", "before", "during")
     asked = set(sought(question))
@@ -225,5 +224,5 @@ def joined_pictures(
             seen, link = visual.at(c.video, (c.start + c.end) / 2), "during"
         if seen:
             shot, row = seen
-            out.append(Joined(c, visual.seen(shot, row, 1.0, pictures, counted), link))  # type: ignore[arg-type]
+            out.append(Joined(c, visual.seen(shot, row, 1.0, wanted), link))  # type: ignore[arg-type]
     return out

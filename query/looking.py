@@ -21,7 +21,7 @@ from .detectors import BatchDetector
 from .gather import Found, Joined, in_time, joined_pictures
 from .keyframes import KeyframeOptions
 from .request import Request
-from .visual import Shot, VisualIndex
+from .visual import Shot, VisualIndex, Wanted
 
 _SHOWN = re.compile(
     r"\b(?:shows?|showing|depicts?|depicting|contains?|features?|are of|is of)\s+(?:an? |the )?([^?]{2,120})", re.I
@@ -47,22 +47,31 @@ class Looker:
     notes: list[str] = field(default_factory=list)
     failed: bool = False
 
-    def look(self, question: str, request: Request, found: Found, captions: Vectors, pictures: Vectors) -> None:
-        """Adds pictures to ``found``, best first.  ``captions`` and ``pictures``: encoded captions and options."""
+    def look(self, question: str, request: Request, found: Found, captions: Vectors, wanted: Wanted) -> None:
+        """Adds pictures to ``found``, best first.  ``captions``: encoded captions of the request."""
         told = len(self._detector_notes())
-        self._look(question, request, found, captions, pictures)
+        known = self._safely(partial(self._known, request)) or []
+        if "number" in request.type:
+            wanted = replace(wanted, counted=tuple(known))
+        self._look(question, request, found, captions, wanted, known)
         self.notes += [n for n in self._detector_notes()[told:] if n not in self.notes]
 
-    def _look(self, question: str, request: Request, found: Found, captions: Vectors, pictures: Vectors) -> None:
+    def _look(
+        self,
+        question: str,
+        request: Request,
+        found: Found,
+        captions: Vectors,
+        wanted: Wanted,
+        known: Sequence[str],
+    ) -> None:
         votes: dict[str, list[tuple[float, float]]] = {}
         for c in found.rows[:6] if self.options.votes else ():
             votes.setdefault(c.video, []).append((c.start, c.end))
         shots = self.visual.best(captions, self.options, lambda s: in_time(request, s.shard, s.start, s.end), votes)
-        known = self._safely(partial(self._known, request)) or []
-        counted = known if "number" in request.type else []
         joined = list[Joined]()
         if request.asr or request.anchor or request.time or not shots:  # what is on screen while it is said or written
-            joined = joined_pictures(self.visual, request, question, found.rows, pictures, counted)
+            joined = joined_pictures(self.visual, request, question, found.rows, wanted)
         found.joined += joined
         if "number" in request.type:
             joined_counts = self._grids(question, request, joined)
@@ -79,7 +88,7 @@ class Looker:
             look = partial(self.visual.detected, shot, row, score, known, request.type, self.detections)
             if known and (seen := self._safely(look)):
                 found.pictures.append(seen)
-            found.pictures.append(self.visual.seen(shot, row, score, pictures, counted))
+            found.pictures.append(self.visual.seen(shot, row, score, wanted))
 
     def _look_ahead(self, shots: Sequence[tuple[Shot, int, float]], known: Sequence[str]) -> None:
         """Key frames of one video go together to a detector that takes several; what it finds is kept."""
@@ -109,7 +118,7 @@ class Looker:
         out = []
         for c in pictures:
             if c.frame is not None and (names := colours(decode_jpeg(self.visual.shards[c.video].jpeg(c.frame)))):
-                out.append(replace(c, kind="detection", text=f"colours: {', '.join(names)}", affinity=()))
+                out.append(replace(c, kind="detection", text=f"colours: {', '.join(names)}", affinity=(), tints=()))
         return out
 
     def _known(self, request: Request) -> list[str]:
@@ -186,7 +195,7 @@ class Looker:
             return []
         out = list[Joined]()
         encoder = self.visual.encoder
-        identity = f"panels-1/{encoder.spec.space}"
+        identity = f"panels-2/{encoder.spec.space}"
         for j in joined:
             if j.second.frame is None:
                 continue

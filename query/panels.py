@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..store.encoders import ImageTextEncoder, Picture
 from ..store.records import Box, Detection
+from .colours import coloured, tint
 
 _NEAR = 14
 """How far a channel may be from the background's colour, of 255."""
@@ -21,6 +22,8 @@ _GUTTER = 0.97
 _LEAST = 4
 _SEVERAL = 0.08
 """Leaning towards larger groups, times the logarithm of their size: who asks how many expects several."""
+_TINT = 0.1
+"""What it is worth that a panel shows the colours that the thing is named with."""
 _ALIKE = 16.0
 """Mean difference of two panels of 16 x 16 pixels below which they show the same, of 255."""
 
@@ -102,9 +105,11 @@ def showing(picture: Picture, thing: str, encoder: ImageTextEncoder) -> tuple[De
         return ()
     sorts = groups(picture, found)
     firsts = [found[g[0]] for g in sorts]
-    seen = encoder.images([np.ascontiguousarray(picture[p.y0 : p.y1, p.x0 : p.x1]) for p in firsts]).vectors
+    crops = [np.ascontiguousarray(picture[p.y0 : p.y1, p.x0 : p.x1]) for p in firsts]
+    seen = encoder.images(crops).vectors
     fits = seen @ encoder.queries([f"a photo of {thing}"])[0]
-    best = int((fits + _SEVERAL * np.log([len(g) for g in sorts])).argmax())
+    tints = [tint(p, told)[0] if (told := coloured([thing])) else 0.0 for p in crops]
+    best = int((fits + _TINT * np.array(tints) + _SEVERAL * np.log([len(g) for g in sorts])).argmax())
     height, width = picture.shape[:2]
     group_of = {i: k for k, g in enumerate(sorts) for i in g}
     out = []

@@ -18,7 +18,7 @@ class Passage:
     ``ids``: evidence ids, the landmark first, the row that holds the answer last; ``about``: the text that must fit the
     question; ``answer``: the text that holds the answer; ``kind``: of the row that holds it; ``rank``: 1 for the row
     found first; ``dense``: inner product of the landmark with the question; ``shown``: inner products of the picture
-    with each option (empty for rows that are no picture).
+    with each option, ``tints``: how far it shows the colours that each names (empty for rows that are no picture).
     """
 
     ids: tuple[str, ...]
@@ -31,6 +31,7 @@ class Passage:
     rank: int
     dense: float = 0.0
     shown: tuple[float, ...] = ()
+    tints: tuple[float, ...] = ()
 
 
 def alone(evidence: Sequence[Evidence]) -> tuple[Passage, ...]:

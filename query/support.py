@@ -56,6 +56,7 @@ NAMES = (
     "written",
     "asked",
     "lacks",
+    "tinted",
 )
 """What is known of an option and a passage, see :func:`features`."""
 
@@ -84,7 +85,8 @@ def features(task: Task) -> Features:
     others; ``pictured``: 1 where a question about what is seen meets a picture; ``written``: 1 for screen text, which
     is read better than speech is heard; ``asked``: 1 where the question asks for rows of this very kind;
     ``lacks``: how much screen text lacks of that name or phrase of the question that it holds least of, 0 where the
-    question only describes what it is about.
+    question only describes what it is about; ``tinted``: whether the picture shows the colours that the option names,
+    from -1 to 1, 0 where it names none.
     """
     passages = task.passages or alone(task.evidence)
     options = task.options or ("",)
@@ -119,6 +121,9 @@ def features(task: Task) -> Features:
         if shown:
             of["pictured"][:, j] = 1
             of["shown"][:, j] = [x - (sum(shown) - x) / max(1, len(shown) - 1) for x in shown]
+    for j, tints in enumerate(p.tints for p in passages) if task.visual else ():
+        if tints:
+            of["tinted"][:, j] = tints
     return Features(out, passages)
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from ..store.encoders import ImageTextEncoder
 from ..store.nouns import plural
+from ..store.pictures import decode_jpeg
 from ..store.records import Frame
 from ..store.shard import Shard
 from ..store.vectors import Vectors
 from . import keyframes, scene_graph
+from .colours import tint
 from .context import Candidate
 from .detections import DetectionCache
 from .request import Relation
@@ -50,6 +52,17 @@ def shots(shard: Shard, longest: float) -> list[Shot]:
             found.append(Shot(shard, first, i - 1, frames[first].start, frames[i - 1].end))
             first = i
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What pictures are held against.  ``options``: their vectors, float32 ``(n, dim)``, or none; ``colours``: those that
+    each option names, or nothing where none names any; ``counted``: things of which the detector tells how many.
+    """
+
+    options: Vectors
+    colours: tuple[tuple[str, ...], ...] = ()
+    counted: tuple[str, ...] = ()
 
 
 class VisualIndex:
@@ -130,22 +143,30 @@ class VisualIndex:
                     return replace(shot, last=rows[-1], end=frames[rows[-1]].end), rows[-1]
         return None
 
-    def seen(
-        self, shot: Shot, row: int, score: float, options: Vectors, counted: Sequence[str] = ()
-    ) -> Candidate:
-        """A shot as evidence: what the encoder names in it; how many there are of ``counted`` things is left to the
-        detector.
-        """
+    def seen(self, shot: Shot, row: int, score: float, wanted: Wanted) -> Candidate:
+        """A shot as evidence: what the encoder names in it, and how its best frame fits what is wanted."""
         labels = shot.shard.labels
         names = dict.fromkeys(labels[r].caption for r in range(shot.first, shot.last + 1) if r < len(labels))
         caption = labels[row].caption if row < len(labels) else ""
         others = [c for c in names if c and c != caption][:2]
-        told = [_uncounted(c.removeprefix("a photo of "), counted) for c in [caption, *others] if c]
+        told = [_uncounted(c.removeprefix("a photo of "), wanted.counted) for c in [caption, *others] if c]
         unnamed = "nothing that can be named" if any(x.caption for x in labels) else "a picture that fits the question"
         text = "; ".join(told) or unnamed
         file = shot.shard.vectors("frames", self.encoder.spec)
-        near = tuple(float(x) for x in options @ file.vector(row)) if file is not None and len(options) else ()
-        return Candidate("frame", shot.shard.video, shot.shard.name, shot.start, shot.end, text, score, row, near)
+        near = wanted.options @ file.vector(row) if file is not None and len(wanted.options) else ()
+        tints = tint(decode_jpeg(shot.shard.jpeg(row)), wanted.colours) if wanted.colours else ()
+        return Candidate(
+            "frame",
+            shot.shard.video,
+            shot.shard.name,
+            shot.start,
+            shot.end,
+            text,
+            score,
+            row,
+            tuple(float(x) for x in near),
+            tints,
+        )
 
     def detected(
         self,

@@ -152,7 +152,7 @@ def test_a_failing_detector_costs_a_note(fail: int) -> None:
     visual: Any = SimpleNamespace(best=lambda *_: [], shots=[])
     looker = Looker(visual, DetectionCache(detector, None), KeyframeOptions())  # type: ignore[arg-type]
     request, none = Request(det=("cat", "dog"), type=("number",)), np.zeros((0, 4), np.float32)
-    looker.look("How many cats?", request, Found(), none, none)
+    looker.look("How many cats?", request, Found(), none, Wanted(none))
     told = ["answered without the detector: the detector is gone"] * (fail < 3)
     assert (looker.failed, looker.notes, detector.calls) == (fail < 3, [*told, "boxes were clipped"], min(fail, 2))
 
@@ -194,5 +194,5 @@ def test_key_frames_go_to_a_detector_of_batches_together() -> None:
 
     visual: Any = SimpleNamespace(best=lambda *_: shots, shards=shards, detected=detected, seen=lambda *_: None)
     looker, none = Looker(visual, cache, KeyframeOptions()), np.zeros((0, 4), np.float32)
-    looker.look("Is there a cup?", Request(det=("cup",)), Found(), none, none)
+    looker.look("Is there a cup?", Request(det=("cup",)), Found(), none, Wanted(none))
     assert detector.calls == [2, 1] and (cache.hits, cache.misses) == (3, 3) and not looker.failed
