@@ -25,7 +25,7 @@ _WORDS = {
 }
 _TELLING = frozenset([n for _, n in _HUES] + ["pink"])
 """Colours that say something: black, white, grey and brown are in most pictures."""
-_HALF = 0.05
+_HALF = 0.02
 """Share of a picture at which a colour is as likely there by what the text means as by chance."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .detectors.coco import also_called
 from .likeness import Spelt, likeness, spelt
 from .passages import Passage, alone
 from .words import sought, terms, words
@@ -94,7 +95,7 @@ def features(task: Task) -> Features:
     if not passages:
         return Features(out, ())
     asked = sought(task.question)
-    told = [terms(p.answer) for p in passages]
+    told = [terms(also_called(p.answer) if p.kind == "frame" else p.answer) for p in passages]
     about = [set(terms(p.about)) for p in passages]
     texts = [spelt(p.answer) for p in passages]
     corrections = _corrections(passages, about)

@@ -67,6 +67,14 @@ _OVERLAP, _WITHIN = 0.45, 0.75
 _WORDS = {w: name for name, also in _ALSO.items() for w in also.split()}
 
 
+_PERSON = re.compile(r"\b(?:person|people)\b")
+
+
+def also_called(caption: str) -> str:
+    """A caption that has a person in it with the other words for one: a question may speak of a woman."""
+    return f"{caption} {_ALSO['person']}" if _PERSON.search(caption) else caption
+
+
 class CocoOptions(EngineOptions):
     """``threshold``: least score of a detection that is stated as a fact; ``slices``: the most square slices of a picture
     that are looked at by themselves, each at the cost of a whole picture, where the whole hints at what is looked for; 0
