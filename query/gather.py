@@ -15,7 +15,7 @@ from . import hops
 from .context import Candidate
 from .ordering import holders
 from .outline import Outline, outline
-from .passages import Link
+from .passages import LINES, Link
 from .request import Request
 from .retrieve import Hit, RetrieveOptions, may_be_used, reranked, retrieve, spread
 from .rows import RowKind, RowSet
@@ -185,7 +185,7 @@ class _Slides:
             self.rows.append(candidate)
         else:
             self.place[at] = same
-            self.rows[same] = replace(self.rows[same], text=f"{self.rows[same].text} / {candidate.text}")
+            self.rows[same] = replace(self.rows[same], text=self.rows[same].text + LINES + candidate.text)
 
     def of(self, at: int) -> Candidate:
         return self.rows[self.place[at]]

@@ -8,6 +8,8 @@ from typing import Literal
 
 from ..store.records import Evidence, EvidenceKind
 
+LINES = " / "
+"""Between the lines of a slide, where rows that share their time become one."""
 Link = Literal["alone", "chain", "during", "next", "previous"]
 
 

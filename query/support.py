@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .detectors.coco import also_called
 from .likeness import Spelt, likeness, spelt
-from .passages import Passage, alone
+from .passages import LINES, Passage, alone
 from .words import sought, terms, words
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def features(task: Task) -> Features:
     """What each passage says for each option.
 
     ``said``: share of the option's own terms that the passage holds, by rarity; ``heard``: likeness of the option to a
-    stretch of it, by letters and sound; ``covered``: share of the question's terms; ``subject``: likeness of the
+    stretch of it, by letters and sound; ``covered``: share of the question's terms, of a slide those on the line that holds the option;
+    ``subject``: likeness of the
     question's names and phrases, the worst counting half; ``dense``: inner product with the question; ``denied``: the
     passage says "not <option>"; ``outdated``: a later row corrects it; ``was``: it corrects an earlier row that said
     this option; ``rank``: 1 for the first, falling; ``shown``: how much better the picture fits this option than the
@@ -115,6 +116,7 @@ def features(task: Task) -> Features:
     for i, option in enumerate(options):
         own, wanted = claimed(option, asked), words(option)
         of["said"][i] = said = [covered(own, t, task.weight) for t in told]
+        of["covered"][i] *= [_on_its_line(p, own, asked, task.weight) for p in passages]
         of["denied"][i] = [_denied(wanted, p.answer) for p in passages] if wanted else 0
         for earlier, later in corrections:
             of["was"][i, later] = max(of["was"][i, later], said[earlier])
@@ -167,6 +169,19 @@ def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.floa
     worst = (1 - known[:, None] * (1 - found)).min(0)
     out: NDArray[np.float32] = (0.5 * mean + 0.5 * np.maximum(worst, 0)).astype(np.float32)
     return out
+
+
+def _on_its_line(passage: Passage, own: Sequence[str], asked: Sequence[str], weight: Mapping[str, float]) -> float:
+    """Of what a slide holds of the question, the share that is on the line which holds most of an option."""
+    lines = [terms(line) for line in passage.answer.split(LINES)] if passage.kind == "text" else []
+    if len(lines) < 2 or passage.link != "alone":
+        return 1.0
+    all_of_it = covered(asked, [t for line in lines for t in line], weight)
+    holds = [covered(own, line, weight) for line in lines]
+    if not all_of_it or not max(holds):
+        return 1.0
+    near = max(covered(asked, line, weight) for line, h in zip(lines, holds, strict=True) if h == max(holds))
+    return near / all_of_it
 
 
 def _lacking(task: Task, held: set[str]) -> float:
