@@ -1,7 +1,7 @@
 """Many things of one kind in a picture, counted without knowing what they are: coins on a cloth, cells, pills, seeds.
 
-They are told from an even ground by a threshold that follows the light (the local mean), and counted where nearly all that
-stands out is of one size and shape.  A picture that is not of that kind gives no count.
+They are told from an even ground by a threshold that follows the light (the local mean), and counted where nearly all
+that stands out is of one size and shape.  A picture that is not of that kind gives no count.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ def evidence_terms(features: Features) -> NDArray[np.float32]:
     """Float32 ``(n_options, n_passages, len(TERMS))`` from ``(n_options, n_passages, len(NAMES))``."""
     by = {name: features.values[..., i] for i, name in enumerate(NAMES)}
     match = np.maximum(by["said"], by["heard"])
-    crossed = [match * by[n] for n in ("covered", "subject", "dense", "denied", "outdated", "was", "rank", "asked", "lacks")]
+    with_match = ("covered", "subject", "dense", "denied", "outdated", "was", "rank", "asked", "lacks")
+    crossed = [match * by[n] for n in with_match]
     looked = [
         by["shown"] * by["subject"],
         by["pictured"],

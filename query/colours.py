@@ -45,10 +45,8 @@ def colours(picture: Picture, most: int = 3) -> list[str]:
 
 
 def coloured(texts: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The telling colours that each text names in English, as :func:`colours` calls them; nothing where none names any."""
-    found = tuple(
-        tuple(dict.fromkeys(n for w in words(t) if (n := _WORDS.get(w, w)) in _TELLING)) for t in texts
-    )
+    """The telling colours that each text names, as :func:`colours` calls them; empty where none names any."""
+    found = tuple(tuple(dict.fromkeys(n for w in words(t) if (n := _WORDS.get(w, w)) in _TELLING)) for t in texts)
     return found if any(found) else ()
 
 

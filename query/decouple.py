@@ -54,7 +54,8 @@ _RELATION = re.compile(
 _SEEN = re.compile(
     r"\b(shown?|shows|showing|see|seen|visible|appears?|look(?:s|ing)?|picture[sd]?|photo\w*|image\w*|frames?|"
     r"on (?:the )?screen|scene|colou?rs?|wear(?:s|ing)?|hold(?:s|ing)?|animals?|objects?|pattern|doing|background|"
-    r"hangs?|stands?|depicted|displayed|take place|camera (?:moves?|pans?|zooms?|turns?|tilts?|shows?|follows?|focus\w*))\b",
+    r"hangs?|stands?|depicted|displayed|take place|"
+    r"camera (?:moves?|pans?|zooms?|turns?|tilts?|shows?|follows?|focus\w*))\b",
     re.I,
 )
 _SAID = re.compile(

@@ -133,7 +133,7 @@ class Looker:
 
     def _alike(self, thing: str, shots: Sequence[tuple[Shot, int, float]]) -> list[Candidate]:
         """How many things alike there are in the key frames, where the detector does not know ``thing``."""
-        out = []
+        out = list[Candidate]()
         for shot, row, _ in shots:
             try:
                 seen = self.detections.remembered(shot.shard, row, _ALIKE, [], lambda p, _: alike.counted(p))

@@ -30,10 +30,10 @@ class Request:
 
     ``time``: where to look; ``scope``: one moment, the whole of a video, or several videos; ``negations``: what the
     question excludes; ``order``: the question asks which of its options comes first or last, or for their sequence.
-    ``subjects``: names and phrases that a row must be about, ``names`` the names alone; ``described``: the question does
-    not name what it asks about but describes it ("the place where ..."), so that the row that answers need not hold
-    them.  ``visual``: the question is about what is seen; ``anchor``: the kind of row that it names as its landmark
-    ("while the speaker says").
+    ``subjects``: names and phrases that a row must be about, ``names`` the names alone; ``described``: the question
+    does not name what it asks about but describes it ("the place where ..."), so that the row that answers need not
+    hold them.  ``visual``: the question is about what is seen; ``anchor``: the kind of row that it names as its
+    landmark ("while the speaker says").
     """
 
     asr: str | None = None

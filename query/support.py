@@ -79,16 +79,15 @@ def features(task: Task) -> Features:
     """What each passage says for each option.
 
     ``said``: share of the option's own terms that the passage holds, by rarity; ``heard``: likeness of the option to a
-    stretch of it, by letters and sound; ``covered``: share of the question's terms, of a slide those on the line that holds the option;
-    ``subject``: likeness of the
-    question's names and phrases, the worst counting half; ``dense``: inner product with the question; ``denied``: the
-    passage says "not <option>"; ``outdated``: a later row corrects it; ``was``: it corrects an earlier row that said
-    this option; ``rank``: 1 for the first, falling; ``shown``: how much better the picture fits this option than the
-    others; ``pictured``: 1 where a question about what is seen meets a picture; ``written``: 1 for screen text, which
-    is read better than speech is heard; ``asked``: 1 where the question asks for rows of this very kind;
-    ``lacks``: how much screen text lacks of that name or phrase of the question that it holds least of, 0 where the
-    question only describes what it is about; ``tinted``: whether the picture shows the colours that the option names,
-    from -1 to 1, 0 where it names none.
+    stretch of it, by letters and sound; ``covered``: share of the question's terms, of a slide those on the line that
+    holds the option; ``subject``: likeness of the question's names and phrases, the worst counting half; ``dense``:
+    inner product with the question; ``denied``: the passage says "not <option>"; ``outdated``: a later row corrects it;
+    ``was``: it corrects an earlier row that said this option; ``rank``: 1 for the first, falling; ``shown``: how much
+    better the picture fits this option than the others; ``pictured``: 1 where a question about what is seen meets a
+    picture; ``written``: 1 for screen text, which is read better than speech is heard; ``asked``: 1 where the question
+    asks for rows of this very kind; ``lacks``: how much screen text lacks of that name or phrase of the question that
+    it holds least of, 0 where the question only describes what it is about; ``tinted``: whether the picture shows the
+    colours that the option names, from -1 to 1, 0 where it names none.
     """
     passages = task.passages or alone(task.evidence)
     options = task.options or ("",)
@@ -185,7 +184,7 @@ def _on_its_line(passage: Passage, own: Sequence[str], asked: Sequence[str], wei
 
 
 def _lacking(task: Task, held: set[str]) -> float:
-    """Share of the terms of a question's name or phrase that a text does not hold, of the one for which it is largest."""
+    """Share of the terms of a question's name or phrase that a text lacks, of the one of which it holds least."""
     return 1 - min((covered(terms(s), held, task.weight) for s in task.subjects), default=1.0)
 
 

@@ -56,8 +56,8 @@ def shots(shard: Shard, longest: float) -> list[Shot]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What pictures are held against.  ``options``: their vectors, float32 ``(n, dim)``, or none; ``colours``: those that
-    each option names, or nothing where none names any; ``counted``: things of which the detector tells how many.
+    """What pictures are held against.  ``options``: their vectors, float32 ``(n, dim)``, or none; ``colours``: those
+    that each option names, or nothing where none names any; ``counted``: things of which the detector tells how many.
     """
 
     options: Vectors

@@ -18,6 +18,7 @@ from vidrag.query.gather import Found
 from vidrag.query.keyframes import KeyframeOptions
 from vidrag.query.looking import Looker
 from vidrag.query.request import Request
+from vidrag.query.visual import Wanted
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Detection, Frame
 

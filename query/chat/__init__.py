@@ -27,10 +27,11 @@ class Task:
 
     ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row stands
     alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the
-    names and phrases of the question; ``described``: it describes what it is about, see :class:`~..request.Request`.  ``pictures`` are JPEGs of frames in time order, for engines that look at
-    pictures, each with the id of its row or, where no row stands for it, with its time.  ``order``: the question asks
-    which option comes first or last; ``anchor``: the kind of row that it asks for.  ``tell`` is given the answer as far
-    as it is written, again and again, by engines that write word by word; what it was given is not checked.
+    names and phrases of the question; ``described``: it does not name what it is about, see
+    :class:`~..request.Request`.  ``pictures`` are JPEGs of frames in time order, for engines that look at pictures,
+    each with the id of its row or, where no row stands for it, with its time.  ``order``: the question asks which
+    option comes first or last; ``anchor``: the kind of row that it asks for.  ``tell`` is given the answer as far as it
+    is written, again and again, by engines that write word by word; what it was given is not checked.
     """
 
     question: str

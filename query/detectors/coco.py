@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-
 from pydantic import Field
 
 from ...store.encoders import Picture, coco
@@ -76,9 +75,10 @@ def also_called(caption: str) -> str:
 
 
 class CocoOptions(EngineOptions):
-    """``threshold``: least score of a detection that is stated as a fact; ``slices``: the most square slices of a picture
-    that are looked at by themselves, each at the cost of a whole picture, where the whole hints at what is looked for; 0
-    for none.  What only a slice shows lacks its surroundings and must be surer: half way from ``threshold`` to 1.
+    """``threshold``: least score of a detection that is stated as a fact; ``slices``: the most square slices of a
+    picture that are looked at by themselves, each at the cost of a whole picture, where the whole hints at what is
+    looked for; 0 for none.  What only a slice shows lacks its surroundings and must be surer: half way from
+    ``threshold`` to 1.
     """
 
     threshold: float = Field(0.5, ge=0, le=1)
@@ -155,7 +155,7 @@ def _cut(box: Box, part: Box) -> bool:
 
 
 def _same(one: Box, other: Box) -> bool:
-    """Whether two boxes of one label are one thing: they overlap, or the smaller lies for the most part in the other."""
+    """Whether two boxes of one label are one thing: they overlap, or most of the smaller lies in the other."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (one, other))
