@@ -281,12 +281,15 @@ class Asker:
 def _ranked(found: Found, request: Request, question: str, weight: Mapping[str, float]) -> list[Candidate]:
     """Rows and pictures as one ranking.
 
-    Taken in turns where the question is about what is seen, unless rows say most of what it asks; else rows first.
+    Taken in turns where the question is about what is seen, unless rows say most of what it asks or each holds one of
+    several options that are to be put in order; else rows first.
     """
     asked = sought(question)
     best = max((covered(asked, terms(c.text), weight) for c in found.rows[:FIRST]), default=0.0)
-    if not request.visual or (best >= _SAYS and not found.joined):
-        return [*found.rows[:FIRST], *interleaved(found.rows[FIRST:], found.pictures)]
+    shown = any(j.second.kind in ("frame", "detection") for j in found.joined)
+    if not request.visual or (best >= _SAYS and not shown) or found.named > 1:
+        ahead = max(FIRST, found.named)
+        return [*found.rows[:ahead], *interleaved(found.rows[ahead:], found.pictures)]
     first, second = (found.rows, found.pictures) if request.asr else (found.pictures, found.rows)
     return interleaved(first, second)
 

@@ -45,13 +45,15 @@ class Joined:
 class Found:
     """Candidates of each kind, best first, and which of them belong together.
 
-    ``chapters``: so many of the rows stand for chapters and need room besides those that were found.  ``beside``: what
+    ``named``: so many of the first rows hold options that are to be put in order.  ``chapters``: so many of the rows
+    stand for chapters and need room besides those that were found.  ``beside``: what
     is said right before and after some of the rows, by ``id()`` of these.
     """
 
     rows: list[Candidate] = field(default_factory=list)
     pictures: list[Candidate] = field(default_factory=list)
     joined: list[Joined] = field(default_factory=list)
+    named: int = 0
     chapters: int = 0
     beside: dict[int, list[Candidate]] = field(default_factory=dict)
 
@@ -105,6 +107,7 @@ def found_rows(
     if heads:
         ahead += [c for c in slides.rows[:FIRST] if all(c is not a for a in ahead)]
         ahead += [c for c in heads if all(c is not a for a in ahead)]
+    out.named = len({id(slides.of(at)) for at in named})
     out.rows = [*ahead, *(c for c in slides.rows if all(c is not a for a in ahead))]
     out.chapters = len({id(slides.of(at)) for at in (*parts.heads, *parts.more)})
     out.beside = _beside(rows, slides, out.rows, options.neighbours, usable)
