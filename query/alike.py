@@ -98,13 +98,14 @@ def _spots(stands_out: NDArray[np.bool_]) -> list[_Spot]:
 
 
 def _of_one_kind(spots: list[_Spot]) -> tuple[list[_Spot], int]:
-    """Whole, solid spots of about one size and shape, and how many others there are that are not much smaller."""
+    """Whole, solid spots of about one size and shape, and how many other things there are that are not much smaller."""
     good = [s for s in spots if s.whole and s.solid > _SOLID]
     if len(good) < _LEAST:
         return [], len(spots)
     size, shape = float(np.median([s.area for s in good])), float(np.median([s.long for s in good]))
     same = [s for s in good if size / _SIZE <= s.area <= size * _SIZE and s.long <= shape * _SHAPE]
-    return same, sum(s.area > size / _SIZE for s in spots) - len(same)
+    ground = [s for s in spots if not s.whole and s.area > size * _SIZE]  # where the light is stronger
+    return same, sum(s.area > size / _SIZE for s in spots) - len(same) - len(ground)
 
 
 def _trimmed(picture: Picture) -> tuple[int, int, int, int]:

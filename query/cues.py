@@ -168,8 +168,8 @@ _POINTS_BACK = re.compile(
     r"\b(?:it|its|they|them|theirs?|one)\b|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )\bthere\b", re.I
 )
 _UNNAMED = re.compile(r"\bsome(?:thing|where|one|body)\b", re.I)
-_OPENING_WORDS = 3
-"""Among the first words of a question a wh-word asks, further on it describes: "At the foot of which hill"."""
+_ASKS = re.compile(r"\b(?:what|which|who|whom|whose|where|when|why|how)\b", re.I)
+"""The first of these in a question asks; those after it describe."""
 
 
 def quoted(text: str) -> list[str]:
@@ -194,7 +194,8 @@ def described(question: str) -> bool:
     """
     bare = _QUOTED.sub(" , ", " ".join(question.split()))
     *told, asked = _SENTENCES.split(bare.strip())
-    if _UNNAMED.search(bare) or _RELATIVE_CLAUSE.search(" ".join(asked.split()[_OPENING_WORDS:])):
+    asks = _ASKS.search(asked)
+    if _UNNAMED.search(bare) or (asks and _RELATIVE_CLAUSE.search(asked, asks.end())):
         return True
     return any(_RELATIVE_CLAUSE.search(s) for s in told) or bool(told and _POINTS_BACK.search(asked))
 

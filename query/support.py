@@ -104,7 +104,8 @@ def features(task: Task) -> Features:
     if task.options:
         of["heard"][:] = likeness([spelt(o) for o in options], texts)
     of["covered"][:] = [covered(asked, t, task.weight) for t in about]
-    of["subject"][:] = _subject(task.subjects, [spelt(p.about) for p in passages])
+    named = task.subjects  # where none is found, as in languages that the rules do not know, all words count
+    of["subject"][:] = _subject(named, [spelt(p.about) for p in passages]) if named else of["covered"]
     of["dense"][:] = [max(0.0, p.dense) for p in passages]
     of["outdated"][:] = [j in late for j in range(len(passages))]
     of["rank"][:] = [1 / p.rank for p in passages]
@@ -156,12 +157,10 @@ def _alike(term: str, other: str) -> bool:
 
 
 def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.float32]:
-    """Likeness of the subjects to each text: half their mean, half the worst; 1 where a question names none.
+    """Likeness of the subjects to each text: half their mean, half the worst.
 
     A subject counts as far as any of the texts holds it: one that none does is said in other words.
     """
-    if not subjects:
-        return np.ones(len(about), np.float32)
     found = likeness([spelt(s) for s in subjects], about)
     known = found.max(1) + 0.05
     mean = known @ found / known.sum()

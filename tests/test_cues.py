@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from vidrag.jobs.evaluate import benchmarks, decoupling
-from vidrag.query.cues import names, negations, order, scope, subjects, times
+from vidrag.query.cues import described, names, negations, order, scope, subjects, times
 from vidrag.query.decouple import by_rules
 from vidrag.query.request import TimeHint
 
@@ -100,6 +100,28 @@ def test_negations_names_and_subjects() -> None:
 def test_subjects(question: str, about: tuple[str, ...]) -> None:
     """Phrases that follow one another are all found, and end where another part of the sentence begins."""
     assert subjects(question) == about
+
+
+@pytest.mark.parametrize(
+    "question, told_of",
+    [
+        ("Which number does the locker have in the place where Anna Berg hid the map?", True),
+        ("Anna Berg hid a map somewhere. Which number does the locker there have?", True),
+        ("The mayor opened a bridge. How long is it?", True),
+        ("What colour is the shirt of the man who talks to the guard?", True),
+        ("What is the weight of the thing without which she never travels?", True),
+        ("Which animal is the emblem of the rose garden?", False),
+        ("At the foot of which hill does the road end?", False),
+        ("Where did I put the knife?", False),
+        ("How many people are there in the room?", False),
+        ("In which month is slate delivered?", False),
+        ('Who says "the place where it began"?', False),
+        ("这个视频讲什么？", False),
+        ("?", False),
+    ],
+)
+def test_what_a_question_describes_it_does_not_name(question: str, told_of: bool) -> None:
+    assert described(question) is told_of
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vidrag.query import counting, keyframes, panels
-from vidrag.query.colours import colours
+from vidrag.query import alike, counting, keyframes, panels
+from vidrag.query.colours import coloured, colours, tint
 from vidrag.query.detections import DetectionCache
 from vidrag.query.gather import Found
 from vidrag.query.keyframes import KeyframeOptions
@@ -61,6 +61,51 @@ def test_what_stands_in_the_middle_has_its_colour(colour: tuple[int, int, int], 
     picture = np.full((180, 320, 3), (110, 70, 40), np.uint8)
     picture[60:120, 120:200] = colour
     assert colours(picture)[0] == name
+
+
+def test_telling_colours_of_options_are_found_in_a_picture() -> None:
+    assert coloured(["a white cat", "a brown dog"]) == ()  # most pictures show those
+    wanted = coloured(["a green toy frog", "a pink pig", "old coins", "a red and green flag"])
+    assert wanted == (("green",), ("pink",), (), ("red", "green"))
+    picture = np.full((180, 320, 3), (110, 70, 40), np.uint8)
+    picture[60:120, 120:200] = GREEN
+    green, pink, none, flag = tint(picture, wanted)
+    assert green > 0.5 and pink == flag == -1 and none == 0
+
+
+def things(count: int, seed: int = 0) -> np.ndarray:
+    """Discs of about one size on a ground that is brighter on one side, with noise and black bars."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros((360, 640, 3), np.float32)
+    out[:, 80:560] = np.linspace(40, 110, 480)[None, :, None]
+    for i in range(count):
+        at = (120 + 72 * (i % 6) + int(rng.integers(-6, 7)), 50 + 65 * (i // 6) + int(rng.integers(-6, 7)))
+        cv2.circle(out, at, int(rng.integers(18, 25)), [float(v) for v in rng.integers(170, 210, 3)], -1)
+    out[:, 80:560] += rng.normal(0, 4, (360, 480, 3))
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("count", [6, 7, 18, 23, 24])
+def test_things_alike_are_counted_whatever_they_are(count: int) -> None:
+    found = alike.counted(things(count, seed=count))
+    assert len(found) == count and {d.label for d in found} == {"thing"}
+    assert all(80 / 640 < d.box[0] < d.box[2] < 560 / 640 for d in found)
+
+
+def test_other_pictures_give_no_count_of_things_alike() -> None:
+    rng = np.random.default_rng(0)
+    mixed = things(5)
+    cv2.rectangle(mixed, (150, 200), (500, 330), (230, 230, 230), -1)
+    cv2.rectangle(mixed, (380, 150), (520, 195), (230, 230, 230), -1)
+    for picture in (
+        np.full((90, 160, 3), 128, np.uint8),
+        np.zeros((8, 300, 3), np.uint8),
+        rng.integers(0, 255, (180, 320, 3), np.uint8),
+        grid([RED, GREEN, BLUE]),
+        things(3),
+        mixed,
+    ):
+        assert alike.counted(picture) == ()
 
 
 def frames(times: list[float]) -> list[Frame]:

@@ -86,7 +86,11 @@ def test_a_row_about_another_subject_is_no_answer() -> None:
     own = row(2, "Alarm code for the bell workshop: 5196", kind="text")
     question, subjects = "What is the alarm code for the bell workshop?", ("alarm code", "bell workshop")
     assert chosen(ask(question, options, other, own, subjects=subjects)) == 0
-    assert Extractive(ExtractiveOptions()).answer(ask("Where do penguins sleep?", options, other)).abstained
+    assert (
+        Extractive(ExtractiveOptions())
+        .answer(ask("Where do penguins sleep?", options, other, subjects=("penguins", "sleep")))
+        .abstained
+    )
 
 
 def test_what_a_model_believes_counts_beside_the_rows() -> None:
@@ -102,6 +106,7 @@ def test_the_shipped_chooser_is_whole() -> None:
     chooser = fitted()
     assert chooser.weights["match x covered"] > 0 > chooser.weights["match x denied"]
     assert chooser.weights["match x outdated"] < 0 and chooser.silent > 0
+    assert chooser.weights["match x lacks"] < 0 < chooser.weights["tinted"]
     assert 0 <= chooser.answers(0, 0, 0) < chooser.answers(1, 1, 1) <= 1
     assert chooser.fitted["curve"] and chooser.fitted["right"] > 0.5
 
@@ -118,6 +123,48 @@ def test_the_first_and_last_of_the_options_are_told_by_time() -> None:
     assert last.citations == ("E2", "E1", "E3")
     assert ordered(ask("Which slide comes last?", options, *rows[:1], order="last")) is None
     assert ordered(ask("Which slide is blue?", options, *rows)) is None
+
+
+def test_screen_text_about_something_else_is_no_answer() -> None:
+    """Where the question names what it asks about; where it only describes it, the row need not hold that."""
+    rows = (
+        row(1, "Warden of the stone bridge: Martin Webster", kind="text"),
+        row(2, "Alarm code for the fish market: 5765", kind="text"),
+    )
+    options = ("Martin Webster", "Peter Hughes", NONE)
+    subjects = ("warden", "fish market")
+    task = ask("Who is the warden of the fish market?", options, *rows, subjects=subjects)
+    assert chosen(task) == 2
+    at = NAMES.index("lacks")
+    assert features(task).values[0, :, at].tolist() == [1.0, 1.0]
+    told = ask("Who is the warden of the stone bridge?", options, *rows, subjects=("warden", "stone bridge"))
+    assert chosen(told) == 0 and features(told).values[0, 0, at] == 0
+    unnamed = ask(
+        "Who is the warden of the place where fish is sold?", options, *rows, subjects=subjects, described=True
+    )
+    assert not features(unnamed).values[..., at].any()
+
+
+def test_what_a_slide_says_of_an_option_counts_by_its_line() -> None:
+    slide = row(1, "Emblem of the lower quarry: a rabbit / Looking for the salmon", kind="text")
+    task = ask(
+        "Which animal is the emblem of the lower quarry?",
+        ("salmon", "rabbit", "owl", NONE),
+        slide,
+        subjects=("emblem", "lower quarry"),
+    )
+    covered = features(task).values[:, 0, NAMES.index("covered")].tolist()
+    assert covered[0] == 0 and covered[1] == covered[2] > 0.5
+    assert chosen(task) == 1
+
+
+def test_a_picture_is_held_against_the_colours_that_options_name() -> None:
+    seen = row(1, "water bottle, lamp", kind="frame")
+    options = ("a pink toy pig", "a green toy frog", "a clock")
+    passage = Passage(("E1",), "alone", "frame", "a", 0.0, seen.text, seen.text, 1, 0.0, (0.2, 0.2, 0.2), (-1, 0.6, 0))
+    task = Task("What does the picture show?", options, (seen,), (passage,), visual=True)
+    assert features(task).values[:, 0, NAMES.index("tinted")].tolist() == pytest.approx([-1, 0.6, 0])
+    assert chosen(task) == 1
 
 
 def test_two_rows_that_belong_together_answer_together() -> None:
