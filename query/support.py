@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .cues import names
 from .detectors.coco import also_called
 from .likeness import Spelt, likeness, spelt
 from .passages import LINES, Passage, alone
@@ -38,6 +39,8 @@ _WRONG = re.compile(
     r"not (?:right|correct|true))\b",
     re.I,
 )
+_MISREAD = 88
+"""Likeness of letters, of 100, from which on a word of screen text is another one misread."""
 NOTHING = "The videos do not say."
 """What is answered where no row answers."""
 _LITTLE = 3  # terms of a remark that only says that something was wrong
@@ -111,8 +114,11 @@ def features(task: Task) -> Features:
     of["rank"][:] = [1 / p.rank for p in passages]
     of["written"][:] = [p.kind == "text" for p in passages]
     of["asked"][:] = [p.kind == task.anchor for p in passages]
-    if not task.described:
-        of["lacks"][:] = [p.kind == "text" and _lacking(task, t) for p, t in zip(passages, about, strict=True)]
+    for j, held in enumerate(about) if not task.described else ():
+        if passages[j].kind == "text":
+            of["lacks"][:, j] = _lacking(task.subjects, held, task.weight)
+            unnamed = _lacking(names(task.question), held, task.weight)  # a name is not said in other words
+            of["subject"][:, j] = np.minimum(of["subject"][:, j], 1 - unnamed)
     for i, option in enumerate(options):
         own, wanted = claimed(option, asked), words(option)
         of["said"][i] = said = [covered(own, t, task.weight) for t in told]
@@ -182,9 +188,19 @@ def _on_its_line(passage: Passage, own: Sequence[str], asked: Sequence[str], wei
     return near / all_of_it
 
 
-def _lacking(task: Task, held: set[str]) -> float:
-    """Share of the terms of a question's name or phrase that a text lacks, of the one of which it holds least."""
-    return 1 - min((covered(terms(s), held, task.weight) for s in task.subjects), default=1.0)
+def _lacking(phrases: Sequence[str], held: set[str], weight: Mapping[str, float]) -> float:
+    """What a text lacks of the phrase of which it holds least: share of its terms by rarity, 0..1.
+
+    A term is there as it is or with a letter of many misread.
+    """
+    from rapidfuzz import fuzz
+
+    worst = 0.0
+    for wanted in map(terms, phrases):
+        found = [t for t in wanted if t in held or any(fuzz.ratio(t, h) >= _MISREAD for h in held)]
+        total = sum(weight.get(t, 1.0) for t in wanted)
+        worst = max(worst, 1 - sum(weight.get(t, 1.0) for t in found) / total) if total else worst
+    return worst
 
 
 def _denied(wanted: Sequence[str], text: str) -> bool:
