@@ -14,11 +14,19 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ..store.words import plain, split
 from .words import words
 
 _NOTHING, _SURE = 0.55, 0.95
 _SHORT = 4
 _DIGIT = re.compile(r"\d")
+_DULL, _CLEAR = 0.3, 0.8
+"""Likeness of a number and what was heard for it, below and above which it says nothing more."""
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen".split()
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _COMPOUND = 6
 """Letters from which on a phrase may be one word or two."""
 
@@ -77,6 +85,34 @@ def likeness(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float =
         runs = _runs(text.letters)
         out[[len(w) >= _COMPOUND and w in runs for w in whole], j] = 1
     return out
+
+
+def numbers_heard(options: Sequence[str], text: str) -> list[float]:
+    """How much a stretch of ``text`` sounds like each option that is a number written in letters, 0..1; 0 for others.
+
+    For rows in which a number was misheard ("heavy fortunes" for "eighty four tons"), so that :func:`likeness` does not
+    find it.
+    """
+    from rapidfuzz import fuzz
+
+    held = spelt_words([w for word in split(plain(text)) for w in _spoken(word)])
+    out = []
+    for option in options:
+        told = split(plain(option))
+        phrase = spelt_words(told)
+        number = "".join(words(option)).isdigit() and not _DIGIT.search(option)
+        sides = ((phrase.letters, held.letters), (phrase.sounds, held.sounds))
+        alike = sum(fuzz.partial_ratio(a, b) for a, b in sides) / 200 if number and all(map(all, sides)) else 0.0
+        out.append(min(1.0, max(0.0, (alike - _DULL) / (_CLEAR - _DULL))))
+    return out
+
+
+def _spoken(word: str) -> list[str]:
+    """A number below 100 as it is spoken in English; other words as they are."""
+    if not word.isascii() or not word.isdigit() or len(word) > 2:
+        return [word]
+    tens, ones = divmod(int(word), 10)
+    return [_ONES[int(word)]] if tens < 2 else [_TENS[tens - 2], *(_ONES[ones : ones + 1] if ones else [])]
 
 
 @lru_cache(maxsize=4_000)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .cues import names
 from .detectors.coco import also_called
-from .likeness import Spelt, likeness, spelt
+from .likeness import Spelt, likeness, numbers_heard, spelt
 from .passages import LINES, Passage, alone
 from .words import sought, terms, words
 
@@ -39,6 +39,7 @@ _WRONG = re.compile(
     r"not (?:right|correct|true))\b",
     re.I,
 )
+_HEARD = 0.99
 _MISREAD = 88
 """Likeness of letters, of 100, from which on a word of screen text is another one misread."""
 NOTHING = "The videos do not say."
@@ -126,6 +127,8 @@ def features(task: Task) -> Features:
         of["denied"][i] = [_denied(wanted, p.answer) for p in passages] if wanted else 0
         for earlier, later in corrections:
             of["was"][i, later] = max(of["was"][i, later], said[earlier])
+    if of["denied"].any():
+        _said_instead(options, passages, of)
     for j, shown in enumerate(p.shown for p in passages) if task.visual else ():
         if shown:
             of["pictured"][:, j] = 1
@@ -201,6 +204,17 @@ def _lacking(phrases: Sequence[str], held: set[str], weight: Mapping[str, float]
         total = sum(weight.get(t, 1.0) for t in wanted)
         worst = max(worst, 1 - sum(weight.get(t, 1.0) for t in found) / total) if total else worst
     return worst
+
+
+def _said_instead(options: Sequence[str], passages: Sequence[Passage], of: dict[str, NDArray[np.float32]]) -> None:
+    """Where speech denies an option ("not 45") and no other is heard in it, the number that it sounds most like is."""
+    denied = of["denied"] > 0
+    heard = np.maximum(of["said"], of["heard"]) >= _HEARD
+    for j in np.flatnonzero(denied.any(0) & ~(heard & ~denied).any(0)).tolist():
+        if passages[j].kind == "speech":
+            like = np.where(heard[:, j], 0, numbers_heard(options, passages[j].answer))
+            best = int(like.argmax())
+            of["heard"][best, j] = max(of["heard"][best, j], like[best])
 
 
 def _denied(wanted: Sequence[str], text: str) -> bool:
