@@ -199,7 +199,8 @@ class Asker:
         if self._looks(request):
             with steps.step("look"):
                 looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)
-                looker.look(asked, request, found, encoded.captions, Wanted(encoded.pictures, coloured(choices)))
+                wanted = Wanted(encoded.pictures, coloured(choices) if self.options.keyframes.colours else ())
+                looker.look(asked, request, found, encoded.captions, wanted)
                 steps.degraded |= looker.failed
         weight = {t: opened.rows.rarity(t) for text in (asked, *choices) for t in terms(text)}
         with steps.step("merge"):

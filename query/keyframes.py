@@ -18,14 +18,18 @@ class KeyframeOptions(Options):
     arXiv 2502.21271: the timeline is split until scores peak), ``bolt`` (Liu et al., 2025, arXiv 2503.21483: inverse
     transform sampling of sharpened scores), ``uniform``, or ``paper`` (Video-RAG's threshold rule).  ``count``: the
     most key frames.  ``votes``: how much a frame gains that is on screen with a row found by words, as a share of the
-    spread of scores.  ``sharpness``: the power to which ``bolt`` raises scores.  ``counted``: the most frames in
-    which things are counted over time, 0 for none.  ``threshold`` and ``beta``: of ``paper``.  ``shot_s``: frames
-    without a cut between them stand for one, so many seconds long at most; 0 takes each frame by itself.
+    spread of scores.  ``sharpness``: the power to which ``bolt`` raises scores.  ``counted``: the most frames in which
+    things are counted over time, 0 for none; ``alike``: many things alike are counted in key frames, whatever they are.
+    ``colours``: pictures are held against the colours that options name.  ``threshold`` and ``beta``: of ``paper``.
+    ``shot_s``: frames without a cut between them stand for one, so many seconds long at most; 0 takes each frame by
+    itself.
     """
 
     method: Literal["topk", "aks", "bolt", "uniform", "paper"] = "topk"
     count: int = Field(8, ge=1, le=256)
     counted: int = Field(48, ge=0, le=1000)
+    alike: bool = True
+    colours: bool = True
     votes: float = Field(1.0, ge=0, le=10)
     apart_s: float = Field(2.0, ge=0)
     sharpness: float = Field(3.0, ge=0, le=20)

@@ -78,7 +78,7 @@ class Looker:
             found.joined += joined_counts
             found.pictures += [j.second for j in joined_counts]
             found.pictures += self._safely(partial(self._over_time, request, known, shots)) or []
-            if not known and (thing := _asked_number_of(question, request)):
+            if self.options.alike and not known and (thing := _asked_number_of(question, request)):
                 found.pictures += self._alike(thing, shots[: self.options.count])
         found.pictures += [j.second for j in joined]
         if _COLOUR.search(question):
