@@ -150,7 +150,7 @@ _DETERMINER = r"(?:the|an?|this|that|these|those|some|any|my|your|his|her|its|ou
 _PHRASE = re.compile(rf"\b(?:{_DETERMINER}|of(?!\s+{_DETERMINER}\b))\s+(?=((?:[a-z][\w'’-]+\s+){{0,2}}[a-z][\w'’-]+))")
 _PLAIN = re.compile(r"\b(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must)\s+(.+)$")
 _WORDS = re.compile(r"\w[\w'’-]*")
-_ENDS = STOP | frozenset(
+ENDS = STOP | frozenset(
     "across against along alongside among around away back because behind below beneath beside besides beyond despite "
     "ever every except inside instead like near next now off onto outside per since still than though through "
     "throughout till together toward towards unlike until upon versus via whether whilst within without yet "
@@ -158,7 +158,7 @@ _ENDS = STOP | frozenset(
     "look looks make makes made need needs put puts take takes took taken use uses used want wants went".split()
 )
 """Words that end a noun phrase."""
-_NO_SUBJECT = _ENDS | ABOUT | {"right", "left"}
+_NO_SUBJECT = ENDS | ABOUT | {"right", "left"}
 _MEDIA = frozenset("video videos clip clips film movie footage".split())
 
 
@@ -209,7 +209,7 @@ def subjects(question: str) -> tuple[str, ...]:
     for match in _PHRASE.finditer(bare):
         words: list[str] = []
         for word in match[1].split():
-            if word.lower() in _MEDIA or (words and word.lower() in _ENDS):
+            if word.lower() in _MEDIA or (words and word.lower() in ENDS):
                 break
             words.append(word)
         while words and words[-1].lower() in _NO_SUBJECT:

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..store.encoders.coco import NAMES
 from ..store.engines import Options
 from ..store.errors import VidragError, one_line
-from ..store.words import STOP
 from . import cues, prompts
 from .chat import LanguageModel
 from .request import MOST_THINGS, Relation, Request, Scope, TimeHint, When
@@ -93,7 +92,7 @@ _ABSTRACT = frozenset(
     "changes problem problems information fact facts detail details process role character's protagonist process "
     "breath sound voice music correctly initially".split()
 )
-_BREAK = STOP | frozenset(
+_BREAK = cues.ENDS | frozenset(
     "say says said show shows shown appear appears stand stands hold holds wear wears do does doing make makes made "
     "take takes taken give gives given come comes go goes went get gets see sees seen use uses used happen happens "
     "happened look looks see put puts find found mention mentions mentioned talk talks really right".split()
@@ -159,7 +158,8 @@ def _things(question: str) -> list[str]:
     found: list[str] = []
     for i, token in enumerate(tokens):
         after_count = token in ("many", "number") or (token == "of" and i and tokens[i - 1] == "number")
-        if _DETERMINER.match(token) or after_count:
+        clause = token == "that" and i and tokens[i - 1] not in _BREAK  # "the picture that fills the screen"
+        if (_DETERMINER.match(token) and not clause) or after_count:
             phrase: list[str] = []
             for word in tokens[i + 1 : i + 5]:
                 if word in _BREAK or (phrase and word.endswith("ing")) or len(phrase) == 3:
