@@ -46,8 +46,8 @@ class Found:
     """Candidates of each kind, best first, and which of them belong together.
 
     ``named``: so many of the first rows hold options that are to be put in order.  ``chapters``: so many of the rows
-    stand for chapters and need room besides those that were found.  ``beside``: what
-    is said right before and after some of the rows, by ``id()`` of these.
+    stand for chapters and need room besides those that were found.  ``beside``: what is said right before and after
+    some of the rows, by ``id()`` of these.
     """
 
     rows: list[Candidate] = field(default_factory=list)

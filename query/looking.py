@@ -30,8 +30,8 @@ _COLOUR = re.compile(r"\bcolou?r(?:s|ed)?\b", re.I)
 _PANELS = re.compile(r"\b(?:pictures?|photos?|photographs?|images?|panels?|tiles?|thumbnails?|cells?)\b", re.I)
 _MOST_RUNS = 6
 _ALIKE = "alike-1"
-_FITS = 0.9
-"""Share of the best key frame's score from which on a key frame fits as well."""
+_LESS = 0.1
+"""Share of the best key frame's score by which another may be less and still fit as well."""
 T = TypeVar("T")
 
 
@@ -135,11 +135,7 @@ class Looker:
         """How many things alike there are in the key frames, where the detector does not know ``thing``."""
         out = list[Candidate]()
         for shot, row, _ in shots:
-            try:
-                seen = self.detections.remembered(shot.shard, row, _ALIKE, [], lambda p, _: alike.counted(p))
-            except EngineMissing as e:
-                self.notes.append(f"things alike were not counted: {one_line(e, 120)}")
-                return out
+            seen = self.detections.remembered(shot.shard, row, _ALIKE, [], lambda p, _: alike.counted(p))
             if seen:
                 frame = shot.shard.frames[row]
                 text = f"{len(seen)} things that look alike, perhaps {plural(singular(thing))}"
@@ -175,7 +171,8 @@ class Looker:
             )
         ]
         at_that_time = [r for r in runs if in_time(request, shard, r.start, r.end)]
-        fits = [shard.frames[row] for _, row, score in shots if score >= _FITS * shots[0][2]]
+        least = shots[0][2] - _LESS * abs(shots[0][2]) if shots else 0.0
+        fits = [shard.frames[row] for _, row, score in shots if score >= least]
         still = {r: max((f.end - f.start for f in fits if r.start <= f.start < r.end), default=0.0) for r in runs}
         others = [r for r in runs if r not in at_that_time]
         others.sort(key=lambda r: (r.count == 0, -still[r], r.start - r.end))
