@@ -9,6 +9,7 @@ import pytest
 from vidrag.jobs.evaluate import score, stats
 from vidrag.jobs.evaluate.controls import FormGuesser
 from vidrag.jobs.evaluate.dataset import Place, Question
+from vidrag.jobs.evaluate.fit import Example, _as_often
 from vidrag.store.records import Span
 
 
@@ -176,3 +177,15 @@ def test_not_said() -> None:
 def test_an_error_is_a_wrong_answer_without_evidence() -> None:
     found = score.score(question(1, ["x", "y"], 0, PLACES[:1]), {"error": {"type": "x", "message": "y"}}, True)
     assert (found["right"], found["any_at_5"], found["start_error_s"]) == (0.0, 0.0, None)
+
+
+def test_nothing_is_said_as_often_as_it_is_so() -> None:
+    """Of four questions with that option two are not answered: the best rows of two others must score higher."""
+    none = np.zeros((1, 3), np.float32)
+
+    def example(best: float, right: int, silence: bool = True) -> Example:
+        return Example(np.array([[[best]], [[0.0]]], np.float32), right, silence, none, right >= 0)
+
+    data = [example(3, 0), example(0.5, -1), example(1, -1), example(2, 0), example(9, 0, silence=False)]
+    assert _as_often(data, np.ones(1), 7.0) == 1.5
+    assert _as_often(data[:1], np.ones(1), 7.0) == _as_often([], np.ones(1), 7.0) == 7.0

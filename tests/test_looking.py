@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from vidrag.query import alike, counting, keyframes, panels
 from vidrag.query.colours import coloured, colours, tint
 from vidrag.query.detections import DetectionCache
+from vidrag.query.detectors import coco
 from vidrag.query.gather import Found
 from vidrag.query.keyframes import KeyframeOptions
 from vidrag.query.looking import Looker
@@ -242,3 +243,52 @@ def test_key_frames_go_to_a_detector_of_batches_together() -> None:
     looker, none = Looker(visual, cache, KeyframeOptions()), np.zeros((0, 4), np.float32)
     looker.look("Is there a cup?", Request(det=("cup",)), Found(), none, Wanted(none))
     assert detector.calls == [2, 1] and (cache.hits, cache.misses) == (3, 3) and not looker.failed
+
+
+def counted_over_time(scope: str, shots: list[tuple[int, float]]) -> list[str]:
+    """What is told of cups: three of them in frame 3, six seconds long, one in frame 1, three seconds long."""
+    times = [Frame(a, b, 8, 8, 0.5, True) for a, b in ((0, 1), (1, 4), (4, 5), (5, 11), (11, 13))]
+    cups = {1: (box(0.1),), 3: (box(0.1), box(0.4), box(0.7))}
+    shard = SimpleNamespace(video="a", name="a.mp4", frames=times, manifest=SimpleNamespace(duration=13.0))
+    kept: Any = SimpleNamespace(detect_rows=lambda _, rows, names: [cups.get(r, ()) for r in rows])
+    visual: Any = SimpleNamespace(shots=[SimpleNamespace(shard=shard)])
+    looker = Looker(visual, kept, KeyframeOptions(counted=2))
+    keys: Any = [(SimpleNamespace(shard=shard), row, score) for row, score in shots]
+    request = Request(det=("cup",), type=("number",), scope=scope)  # type: ignore[arg-type]
+    return [c.text for c in looker._over_time(request, ["cup"], keys)]
+
+
+def test_counts_of_the_key_frames_come_first() -> None:
+    """Frames that are not among those taken evenly are counted as well; what is shown longest is told first."""
+    told = counted_over_time("moment", [(1, 0.9), (3, 0.88), (2, 0.2)])
+    assert told[:3] == ["3 cups", "1 cup", "smallest number 0 cups, largest number 3 cups at any time; 4 in all"]
+    assert counted_over_time("moment", [(1, -0.5), (3, -0.51)])[0] == "3 cups"
+    assert counted_over_time("whole", [(1, 0.9), (3, 0.88)])[0].startswith("smallest number 0 cups")
+    assert counted_over_time("moment", []) == []  # none in the two frames taken evenly
+
+
+def test_a_wide_picture_is_detected_in_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where the whole hints at the thing; what a slice cuts is left out, what two of them show is one thing."""
+    seen = list[tuple[int, int]]()
+
+    def network(picture: np.ndarray, threshold: float) -> tuple[Detection, ...]:
+        height, width = picture.shape[:2]
+        seen.append((width, height))
+        bright = [int(x) for x in np.flatnonzero((picture[:, :, 0] > 200).any(0))]
+        runs = np.split(bright, np.flatnonzero(np.diff(bright) > 1) + 1) if bright else []
+        score = 0.3 if width > height else 0.9
+        boxes = [(float(r[0]) / width, 0.3, float(r[-1] + 1) / width, 0.6) for r in runs]
+        return tuple(Detection("cup", score, b) for b in boxes if score >= threshold)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(coco.coco, "detect", network)
+    picture = np.zeros((100, 180, 3), np.uint8)
+    for x in (10, 85, 150):
+        picture[30:60, x : x + 12] = 255
+    found = coco.Coco(coco.CocoOptions()).detect(picture, ["cup"])
+    assert [round(d.box[0] * 180) for d in sorted(found, key=lambda d: d.box[0])] == [10, 85, 150]
+    assert seen == [(180, 100), (100, 100), (100, 100)]
+    seen.clear()
+    assert coco.Coco(coco.CocoOptions()).detect(picture, ["dog"]) == () and len(seen) == 1
+    assert coco.Coco(coco.CocoOptions(slices=0)).detect(picture, ["cup"]) == ()
+    tall = np.ascontiguousarray(np.zeros((300, 100, 3), np.uint8))
+    assert coco.Coco(coco.CocoOptions()).detect(tall, ["cup"]) == ()

@@ -7,7 +7,7 @@ import pytest
 from vidrag.query.chat import Task
 from vidrag.query.chat.extractive import Extractive, ExtractiveOptions
 from vidrag.query.chooser import fitted, weighed
-from vidrag.query.likeness import likeness, spelt
+from vidrag.query.likeness import likeness, numbers_heard, spelt
 from vidrag.query.ordering import ordered
 from vidrag.query.passages import Passage, alone
 from vidrag.query.support import NAMES, features
@@ -227,3 +227,22 @@ def test_a_correction_may_mishear_who_it_is_about(said: str, outdated: float) ->
     )
     task = Task("For how long was Adam Novak under water?", ("twelve", "ninety three"), rows, alone(rows))
     assert features(task).values[0, :, NAMES.index("outdated")].tolist() == [outdated, 0]
+
+
+def test_a_number_that_was_misheard_is_told_by_its_sound() -> None:
+    """Only where the row denies another number, so that it is known to tell one."""
+    text = "The crane can lift high to free turns, not nineteen."
+    like = dict(
+        zip(
+            ("thirty one", "eighty three", "45", "a crane"),
+            numbers_heard(("thirty one", "eighty three", "45", "a crane"), text),
+            strict=True,
+        )
+    )
+    assert like["eighty three"] > like["thirty one"] and like["45"] == like["a crane"] == 0
+    assert numbers_heard(("forty five",), "not 45") == [1.0] and numbers_heard(("forty five",), "") == [0.0]
+    options, heard = ("nineteen", "thirty one", "eighty three", NONE), NAMES.index("heard")
+    said = features(ask("How many tons can the crane lift?", options, row(1, text))).values[:, 0, heard]
+    assert said[2] > 0.3 and said[1] == 0
+    plain = features(ask("How many tons can the crane lift?", options, row(1, text.replace(", not nineteen", ""))))
+    assert not plain.values[:, 0, heard].any()
