@@ -8,6 +8,12 @@ from ..store.words import STOP
 from .request import Order, Scope, TimeHint, When
 from .words import ABOUT
 
+NUMBER = re.compile(
+    r"\b(?:how many|how much|count|(?:the|what|which|exact|total|smallest|largest|right|correct|whole|same) "
+    r"(?:number|amount) of|fewest|(?:the|with|has|have|of) (?:most|least)|total)\b",
+    re.I,
+)
+"""Asks how many."""
 _CLOCK = re.compile(r"\b(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d)\b")
 _AMOUNT = re.compile(
     r"\b(?:at|around|about|after|near|reaches?|in)\s+(?:the\s+)?(?:(\d+)(?:st|nd|rd|th)?\s+minutes?(?:\s+and)?\s*)?"

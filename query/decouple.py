@@ -39,11 +39,6 @@ class DecoupleOptions(Options):
         return replace(request, captions=tuple(self.pictures.format(thing) for thing in request.det))
 
 
-_NUMBER = re.compile(
-    r"\b(?:how many|how much|count|(?:the|what|which|exact|total|smallest|largest|right|correct|whole|same) "
-    r"(?:number|amount) of|fewest|(?:the|with|has|have|of) (?:most|least)|total)\b",
-    re.I,
-)
 _PLACE = re.compile(r"\b(where|which side|left|right|corner|cent(?:er|re)|middle|top|bottom|position|located)\b", re.I)
 _RELATION = re.compile(
     r"\b(next to|beside|behind|in front of|above|below|under|underneath|on top of|between|near|close to|hold(?:s|ing)?|"
@@ -105,7 +100,7 @@ def by_rules(question: str) -> Request:
     things = _things(text)
     said, seen = bool(_SAID.search(text)), bool(_SEEN.search(text))
     kinds: list[Relation] = []
-    if _NUMBER.search(text):
+    if cues.NUMBER.search(text):
         kinds.append("number")
     if _PLACE.search(text):
         kinds.append("location")

@@ -246,3 +246,14 @@ def test_a_number_that_was_misheard_is_told_by_its_sound() -> None:
     assert said[2] > 0.3 and said[1] == 0
     plain = features(ask("How many tons can the crane lift?", options, row(1, text.replace(", not nineteen", ""))))
     assert not plain.values[:, 0, heard].any()
+
+
+def test_how_many_is_answered_by_a_row_with_a_number() -> None:
+    seen = row(1, "water bottle, wine bottle, bottles", kind="frame")
+    counted = row(2, "3 bottles", kind="detection")
+    draft = Extractive(ExtractiveOptions()).answer(
+        ask("How many bottles are in the picture?", (), seen, counted, subjects=("bottles",), visual=True)
+    )
+    assert draft.citations == ("E2",)
+    shown = ask("Which bottles are in the picture?", (), seen, counted, subjects=("bottles",), visual=True)
+    assert "E1" in Extractive(ExtractiveOptions()).answer(shown).citations

@@ -9,8 +9,13 @@ from pydantic import Field
 from ...store.engines import EngineOptions
 from ...store.records import Evidence, clock
 from ..chooser import fitted, weighed
+from ..cues import NUMBER
 from ..support import NAMES, NOTHING, features
+from ..words import words
 from . import Draft, Task
+
+_UNCOUNTED = 0.5
+"""How sure a row without a number is left to answer how many, as a share."""
 
 
 class ExtractiveOptions(EngineOptions):
@@ -42,12 +47,14 @@ class Extractive:
     def _quote(self, task: Task) -> Draft:
         by_id = {e.id: e for e in task.evidence}
         found = features(task)
-        scored = []
+        scored, counts = [], NUMBER.search(task.question)
         told = found.values[0][:, [NAMES.index(n) for n in ("covered", "subject", "dense")]].tolist()
         for passage, (about, subject, dense) in zip(found.passages, told, strict=True):
             sure = fitted().answers(about, subject, dense)
             if task.visual and passage.kind in ("frame", "detection"):
                 sure = max(sure, self.options.sure)
+            if counts and not any(w.isdigit() for w in words(passage.answer)):
+                sure *= _UNCOUNTED
             scored.append((sure, -passage.rank, passage))
         scored.sort(key=lambda s: s[:2], reverse=True)
         best = scored[0][0] if scored else 0.0
