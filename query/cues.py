@@ -171,9 +171,15 @@ _MEDIA = frozenset("video videos clip clips film movie footage".split())
 _SENTENCES = re.compile(r"(?<=[.?!;])\s+")
 _RELATIVE_CLAUSE = re.compile(r"\b(?:that|which|who|whom|whose|where)\b", re.I)
 _POINTS_BACK = re.compile(
-    r"\b(?:it|its|they|them|theirs?|one)\b|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )\bthere\b", re.I
+    r"\b(?:it|its|they|them|theirs?|one|that|this|those|these)\b|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )\bthere\b",
+    re.I,
 )
-_UNNAMED = re.compile(r"\bsome(?:thing|where|one|body)\b", re.I)
+_UNNAMED = re.compile(
+    r"\bsome(?:thing|where|one|body)\b|\b(?:the|that|this) (?:thing|place|spot|item|object|location)\b"
+    r"|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )\b(?:the|an?) (?:(?!be(?:en)? )\w+ ){1,3}?"
+    r"\w+(?:ed|en|ept|ught|own) (?:only )?by\b",
+    re.I,
+)
 _ASKS = re.compile(r"\b(?:what|which|who|whom|whose|where|when|why|how)\b", re.I)
 """The first of these in a question asks; those after it describe."""
 
@@ -195,8 +201,8 @@ def names(question: str) -> tuple[str, ...]:
 
 def described(question: str) -> bool:
     """Whether the question does not name what it asks about but describes it, so that this takes another row to know:
-    by a relative clause ("the place where she hid the map") or by a sentence of its own ("She hid a map.  Which number
-    does the locker there have?").
+    by a relative clause ("the place where she hid the map", "the map hidden by her"), by a noun that could be anything, or
+    by a sentence of its own ("She hid a map.  Which number does the locker there have?").
     """
     bare = _QUOTED.sub(" , ", " ".join(question.split()))
     *told, asked = _SENTENCES.split(bare.strip())
