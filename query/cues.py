@@ -201,8 +201,8 @@ def names(question: str) -> tuple[str, ...]:
 
 def described(question: str) -> bool:
     """Whether the question does not name what it asks about but describes it, so that this takes another row to know:
-    by a relative clause ("the place where she hid the map", "the map hidden by her"), by a noun that could be anything, or
-    by a sentence of its own ("She hid a map.  Which number does the locker there have?").
+    by a relative clause ("the place where she hid the map", "the map hidden by her"), by a noun that could be anything,
+    or by a sentence of its own ("She hid a map.  Which number does the locker there have?").
     """
     bare = _QUOTED.sub(" , ", " ".join(question.split()))
     *told, asked = _SENTENCES.split(bare.strip())
