@@ -115,11 +115,8 @@ def features(task: Task) -> Features:
     of["rank"][:] = [1 / p.rank for p in passages]
     of["written"][:] = [p.kind == "text" for p in passages]
     of["asked"][:] = [p.kind == task.anchor for p in passages]
-    for j, held in enumerate(about) if not task.described else ():
-        if passages[j].kind == "text":
-            of["lacks"][:, j] = _lacking(task.subjects, held, task.weight)
-            unnamed = _lacking(names(task.question), held, task.weight)  # a name is not said in other words
-            of["subject"][:, j] = np.minimum(of["subject"][:, j], 1 - unnamed)
+    if not task.described:
+        _weigh_subjects(task, passages, about, of)
     for i, option in enumerate(options):
         own, wanted = claimed(option, asked), words(option)
         of["said"][i] = said = [covered(own, t, task.weight) for t in told]
@@ -191,18 +188,37 @@ def _on_its_line(passage: Passage, own: Sequence[str], asked: Sequence[str], wei
     return near / all_of_it
 
 
-def _lacking(phrases: Sequence[str], held: set[str], weight: Mapping[str, float]) -> float:
-    """What a text lacks of the phrase of which it holds least: share of its terms by rarity, 0..1.
+def _weigh_subjects(
+    task: Task, passages: Sequence[Passage], about: Sequence[set[str]], of: dict[str, NDArray[np.float32]]
+) -> None:
+    """What screen text lacks of what the question is about: fills ``lacks``, and lowers ``subject`` where it is a name.
 
-    A term is there as it is or with a letter of many misread.
+    A name is not said in other words, a phrase may be: of one that is found in part, only those words count that are.
     """
+    known = set().union(*about)
+    named = names(task.question)
+    wanted = [t if s in named else ([x for x in t if _holds(known, x)] or t) for s in task.subjects if (t := terms(s))]
+    strictly = [terms(n) for n in named]
+    for j, held in enumerate(about):
+        if passages[j].kind == "text":
+            of["lacks"][:, j] = _lacking(wanted, held, task.weight)
+            of["subject"][:, j] = np.minimum(of["subject"][:, j], 1 - _lacking(strictly, held, task.weight))
+
+
+def _holds(held: set[str], term: str) -> bool:
+    """Whether a term is there, as it is or with a letter of many misread."""
     from rapidfuzz import fuzz
 
+    return term in held or any(fuzz.ratio(term, h) >= _MISREAD for h in held)
+
+
+def _lacking(phrases: Sequence[Sequence[str]], held: set[str], weight: Mapping[str, float]) -> float:
+    """What a text lacks of the phrase of which it holds least: share of its terms by rarity, 0..1."""
     worst = 0.0
-    for wanted in map(terms, phrases):
-        found = [t for t in wanted if t in held or any(fuzz.ratio(t, h) >= _MISREAD for h in held)]
+    for wanted in phrases:
         total = sum(weight.get(t, 1.0) for t in wanted)
-        worst = max(worst, 1 - sum(weight.get(t, 1.0) for t in found) / total) if total else worst
+        found = sum(weight.get(t, 1.0) for t in wanted if _holds(held, t))
+        worst = max(worst, 1 - found / total) if total else worst
     return worst
 
 

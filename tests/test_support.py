@@ -257,3 +257,17 @@ def test_how_many_is_answered_by_a_row_with_a_number() -> None:
     assert draft.citations == ("E2",)
     shown = ask("Which bottles are in the picture?", (), seen, counted, subjects=("bottles",), visual=True)
     assert "E1" in Extractive(ExtractiveOptions()).answer(shown).citations
+
+
+def test_a_phrase_may_be_said_in_other_words_but_not_a_name() -> None:
+    price = row(1, "Price of a wooden oar: 9316", kind="text")
+    at = NAMES.index("lacks")
+    told = features(ask("How much does a wooden oar cost?", ("9316", NONE), price, subjects=("wooden oar cost",)))
+    assert told.values[0, 0, at] == 0
+    other = features(
+        ask("How much does a leather glove cost?", ("9316", NONE), price, subjects=("leather glove cost",))
+    )
+    assert other.values[0, 0, at] == 1
+    flag = row(1, "Flag colour in March: red", kind="text")
+    named = features(ask("What is the flag colour in June?", ("red", NONE), flag, subjects=("June", "flag colour")))
+    assert named.values[0, 0, at] == 1 and named.values[0, 0, NAMES.index("subject")] == 0
