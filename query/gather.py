@@ -92,7 +92,9 @@ def found_rows(
     parts = outline(rows, usable, options.chapters) if whole else Outline()
     even = [at for at in whole if len(rows.terms[at]) > 3][: max(0, options.summary - len(parts.heads))]
     named = [at for _, at, _ in holders(choices, rows.spelt) if usable[at]] if request.order else []
-    pairs = hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable)
+    pairs = (  # what a question names needs no row to tell what is meant
+        hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable) if request.described else []
+    )
     chained = [p for c in pairs for p in (c.first, c.second)]
     for at in (at for at in [*named, *parts.heads, *parts.more, *even, *chained] if at not in slides.place):
         slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0)))
