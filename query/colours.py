@@ -31,11 +31,7 @@ _HALF = 0.02
 
 def colours(picture: Picture, most: int = 3) -> list[str]:
     """The names of the colours that stand out in the middle of ``picture``, the most telling first."""
-    import cv2
-
-    height, width = picture.shape[:2]
-    small = cv2.resize(picture, (64, max(8, 64 * height // width)), interpolation=cv2.INTER_AREA)
-    named = _named(cv2.cvtColor(small, cv2.COLOR_RGB2HSV))
+    named = _named(picture, 64)
     rows, columns = named.shape
     middle = named[rows // 5 : rows - rows // 5, columns // 5 : columns - columns // 5]
     inside = {n: float((middle == n).mean()) for n in np.unique(middle)}
@@ -54,18 +50,19 @@ def tint(picture: Picture, wanted: Sequence[Sequence[str]]) -> tuple[float, ...]
     """How far a picture shows each group of colours: -1 where one of them is nowhere, nearly 1 where there is much of
     each, 0 for a group of none.
     """
-    import cv2
-
-    height, width = picture.shape[:2]
-    small = cv2.resize(picture, (96, max(8, 96 * height // width)), interpolation=cv2.INTER_AREA)
-    names, counts = np.unique(_named(cv2.cvtColor(small, cv2.COLOR_RGB2HSV)), return_counts=True)
+    names, counts = np.unique(_named(picture, 96), return_counts=True)
     share = dict(zip(names.tolist(), (counts / counts.sum()).tolist(), strict=True))
     fits = {n: 2 * share.get(n, 0.0) / (share.get(n, 0.0) + _HALF) - 1 for group in wanted for n in group}
     return tuple(min((fits[n] for n in group), default=0.0) for group in wanted)
 
 
-def _named(hsv: np.ndarray) -> np.ndarray:
-    """A colour's name for each pixel."""
+def _named(picture: Picture, across: int) -> np.ndarray:
+    """A colour's name for each pixel of the picture, made so many pixels wide."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    small = cv2.resize(picture, (across, max(8, across * height // width)), interpolation=cv2.INTER_AREA)
+    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
     hue, saturation, value = (hsv[..., i].astype(int) for i in range(3))
     out = np.full(hue.shape, "red", dtype="<U9")
     for end, name in reversed(_HUES):
