@@ -166,8 +166,6 @@ ENDS = STOP | frozenset(
 """Words that end a noun phrase."""
 _NO_SUBJECT = ENDS | ABOUT | {"right", "left"}
 _MEDIA = frozenset("video videos clip clips film movie footage".split())
-
-
 _SENTENCES = re.compile(r"(?<=[.?!;])\s+")
 _RELATIVE_CLAUSE = re.compile(r"\b(?:that|which|who|whom|whose|where)\b", re.I)
 _POINTS_BACK = re.compile(

@@ -88,9 +88,8 @@ _ABSTRACT = frozenset(
     "breath sound voice music correctly initially".split()
 )
 _BREAK = cues.ENDS | frozenset(
-    "say says said show shows shown appear appears stand stands hold holds wear wears do does doing make makes made "
-    "take takes taken give gives given come comes go goes went get gets see sees seen use uses used happen happens "
-    "happened look looks see put puts find found mention mentions mentioned talk talks really right".split()
+    "say says said show shows shown appear appears stand stands hold holds wear wears given see sees seen happen "
+    "happens happened see find found mention mentions mentioned talk talks really right".split()
 )
 
 

@@ -117,22 +117,23 @@ def features(task: Task) -> Features:
     of["asked"][:] = [p.kind == task.anchor for p in passages]
     if not task.described:
         _weigh_subjects(task, passages, about, of)
+    slides = {j: lines for j, p in enumerate(passages) if (lines := _lines(p, asked, task.weight))}
     for i, option in enumerate(options):
         own, wanted = claimed(option, asked), words(option)
         of["said"][i] = said = [covered(own, t, task.weight) for t in told]
-        of["covered"][i] *= [_on_its_line(p, own, asked, task.weight) for p in passages]
+        for j, lines in slides.items():
+            of["covered"][i, j] *= _on_its_line(lines, own, task.weight)
         of["denied"][i] = [_denied(wanted, p.answer) for p in passages] if wanted else 0
         for earlier, later in corrections:
             of["was"][i, later] = max(of["was"][i, later], said[earlier])
     if of["denied"].any():
         _said_instead(options, passages, of)
-    for j, shown in enumerate(p.shown for p in passages) if task.visual else ():
-        if shown:
+    for j, p in enumerate(passages) if task.visual else ():
+        if p.shown:
             of["pictured"][:, j] = 1
-            of["shown"][:, j] = [x - (sum(shown) - x) / max(1, len(shown) - 1) for x in shown]
-    for j, tints in enumerate(p.tints for p in passages) if task.visual else ():
-        if tints:
-            of["tinted"][:, j] = tints
+            of["shown"][:, j] = [x - (sum(p.shown) - x) / max(1, len(p.shown) - 1) for x in p.shown]
+        if p.tints:
+            of["tinted"][:, j] = p.tints
     return Features(out, passages)
 
 
@@ -175,17 +176,22 @@ def _subject(subjects: Sequence[str], about: Sequence[Spelt]) -> NDArray[np.floa
     return out
 
 
-def _on_its_line(passage: Passage, own: Sequence[str], asked: Sequence[str], weight: Mapping[str, float]) -> float:
-    """Of what a slide holds of the question, the share that is on the line which holds most of an option."""
+def _lines(passage: Passage, asked: Sequence[str], weight: Mapping[str, float]) -> list[tuple[list[str], float]]:
+    """The terms of each line of a slide, and the share that it holds of what the slide holds of the question; empty for
+    other rows, for slides of one line, and where there is nothing of the question.
+    """
     lines = [terms(line) for line in passage.answer.split(LINES)] if passage.kind == "text" else []
     if len(lines) < 2 or passage.link != "alone":
-        return 1.0
-    all_of_it = covered(asked, [t for line in lines for t in line], weight)
-    holds = [covered(own, line, weight) for line in lines]
-    if not all_of_it or not max(holds):
-        return 1.0
-    near = max(covered(asked, line, weight) for line, h in zip(lines, holds, strict=True) if h == max(holds))
-    return near / all_of_it
+        return []
+    whole = covered(asked, [t for line in lines for t in line], weight)
+    return [(line, covered(asked, line, weight) / whole) for line in lines] if whole else []
+
+
+def _on_its_line(lines: Sequence[tuple[list[str], float]], own: Sequence[str], weight: Mapping[str, float]) -> float:
+    """The share of the line that holds most of an option, see :func:`_lines`; 1 where none holds any."""
+    holds = [covered(own, line, weight) for line, _ in lines]
+    most = max(holds)
+    return max(share for (_, share), held in zip(lines, holds, strict=True) if held == most) if most else 1.0
 
 
 def _weigh_subjects(

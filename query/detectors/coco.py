@@ -16,7 +16,8 @@ from pydantic import Field
 from ...store.encoders import Picture, coco
 from ...store.engines import EngineOptions, identity
 from ...store.fingerprints import digest
-from ...store.records import Box, Detection, iou
+from ...store.records import Box, Detection
+from .phrases import best_first
 
 _ALSO = {
     "person": "people man men woman women boy boys girl girls child children kid kids human humans player players lady "
@@ -56,17 +57,16 @@ _ALSO = {
     "knife": "knives",
     "skis": "ski",
 }
+_WORDS = {w: name for name, also in _ALSO.items() for w in also.split()}
+_PERSON = re.compile(r"\b(?:person|people)\b")
 _HINT = 0.2
 """Score from which on a whole picture hints at a thing."""
 _LEAST = 64
 """Pixels of the shorter side below which slices show no more."""
 _EDGE = 0.02
+"""How near to the edge of a slice, as a share of it, a box touches it."""
 _OVERLAP, _WITHIN = 0.45, 0.75
-"""Intersection over union, and over the smaller box, from which on two boxes are one thing."""
-_WORDS = {w: name for name, also in _ALSO.items() for w in also.split()}
-
-
-_PERSON = re.compile(r"\b(?:person|people)\b")
+"""Intersection over union, and over the smaller box, above which two boxes are one thing."""
 
 
 def also_called(caption: str) -> str:
@@ -125,11 +125,7 @@ class Coco:
                     w, h = x1 - x0, y1 - y0
                     box = (x0 + d.box[0] * w, y0 + d.box[1] * h, x0 + d.box[2] * w, y0 + d.box[3] * h)
                     found.append(Detection(d.label, d.score, box))
-        kept: list[Detection] = []
-        for d in sorted(found, key=lambda d: -d.score):
-            if all(k.label != d.label or not _same(k.box, d.box) for k in kept):
-                kept.append(d)
-        return tuple(kept)
+        return best_first(found, _OVERLAP, _WITHIN)
 
 
 def _slices(picture: Picture, most: int) -> Iterator[tuple[Picture, Box]]:
@@ -152,11 +148,3 @@ def _cut(box: Box, part: Box) -> bool:
     near = (box[0] < _EDGE, box[1] < _EDGE, box[2] > 1 - _EDGE, box[3] > 1 - _EDGE)
     inside = (part[0] > 0, part[1] > 0, part[2] < 1, part[3] < 1)
     return any(n and i for n, i in zip(near, inside, strict=True))
-
-
-def _same(one: Box, other: Box) -> bool:
-    """Whether two boxes of one label are one thing: they overlap, or most of the smaller lies in the other."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (one, other))
-    return iou(one, other) > _OVERLAP or (min(width, height) > 0 and width * height > _WITHIN * smaller)

@@ -40,12 +40,23 @@ def box_within(corners: Sequence[float]) -> Box | None:
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def best_first(found: Iterable[Detection], overlap: float = 1.0) -> tuple[Detection, ...]:
-    """``found`` by score; of two with one label that overlap by more than ``overlap`` (intersection over union) only
-    the better stays (greedy non-maximum suppression).
+def best_first(found: Iterable[Detection], overlap: float = 1.0, within: float = 1.0) -> tuple[Detection, ...]:
+    """``found`` by score; of two with one label that overlap by more than ``overlap`` (intersection over union), or of
+    which more than ``within`` of the smaller lies in the other, only the better stays (greedy non-maximum suppression).
     """
+
+    def same(one: Box, other: Box) -> bool:
+        return iou(one, other) > overlap or (within < 1 and _held(one, other) > within)
+
     kept: list[Detection] = []
     for d in sorted(found, key=lambda d: (-d.score, d.label, d.box)):
-        if all(k.label != d.label or iou(k.box, d.box) <= overlap for k in kept):
+        if all(k.label != d.label or not same(k.box, d.box) for k in kept):
             kept.append(d)
     return tuple(kept)
+
+
+def _held(one: Box, other: Box) -> float:
+    """Share of the smaller of two boxes that lies in the other."""
+    width, height = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+    smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (one, other))
+    return width * height / smaller if min(width, height) > 0 else 0.0
