@@ -207,7 +207,7 @@ def embedded(
     """
     data, warning = media.subtitle_text(path, info, track.index, limits, options.max_mb << 20)
     name, language = f"subtitle track {track.index}", language_of(track.language)
-    found = subtitles.parse(data, name, options, language=language, end=info.end, shift=-info.start_time)
+    found = subtitles.parse(data, name, options, language=language, end=info.end)
     return _usable(found, name), warning
 
 

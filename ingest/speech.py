@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..store.engines import Options
-from ..store.records import Segment, Span, Word
+from ..store.records import Segment, Span, Word, moved
 from . import memory
 from .asr import SpeechRecogniser
 
@@ -23,8 +24,9 @@ RATE = 16_000
 
 
 class SpeechOptions(Options):
-    """``language``: ISO 639-1 code, or None to guess.  ``piece_s``: longest piece of sound recognised at once; it is
-    cut at the quietest moment of its last quarter.  ``sentence_s``: longest row.  ``pause_s``: a pause that ends a row.
+    """``language``: ISO 639-1 code, or None to guess.  ``audio_track``: number of the sound track, from 1 on; 0 for the
+    one on which somebody speaks (see :mod:`.sound_tracks`).  ``piece_s``: longest piece of sound recognised at once; it
+    is cut at the quietest moment of its last quarter.  ``sentence_s``: longest row.  ``pause_s``: a pause that ends a row.
 
     A row is flagged as doubtful where
 
@@ -32,12 +34,13 @@ class SpeechOptions(Options):
       words made of noise below -0.8);
     - ``no_speech``: the recogniser gives "nobody speaks" a probability above this, unless its mean log probability is
       ``sure_logprob`` or better (clear speech was seen at 0.41);
-    - ``repetitive``: its text is compressed by more than this factor;
+    - ``repetitive``: its own text is compressed by zlib by more than this factor;
     - ``repeats``: a phrase in it, or all of it, is said so often on end (a phrase only where that makes six words);
     - ``outside_vad``: a smaller share of its words' time than this lies where a voice was found (0: never).
     """
 
     language: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
+    audio_track: int = Field(0, ge=0, le=64)
     piece_s: float = Field(120, ge=10, le=1800)
     sentence_s: float = Field(15, ge=1)
     pause_s: float = Field(1.0, gt=0)
@@ -94,28 +97,33 @@ def _recognised(
             language = found.language
         heard = [settled(s, found.voiced, options.pause_s) for s in found.segments]
         for row in sentences(heard, options):
-            yield shifted(flagged(row, options, found.voiced), start)
+            yield moved(flagged(row, options, found.voiced), start)
         memory.give_back()
 
 
-def shifted(segment: Segment, by: float) -> Segment:
-    words = tuple(dataclasses.replace(w, start=w.start + by, end=w.end + by) for w in segment.words)
-    return dataclasses.replace(segment, start=segment.start + by, end=segment.end + by, words=words)
-
-
 def settled(segment: Segment, voiced: Sequence[Span] | None, pause_s: float) -> Segment:
-    """Moves words to where they are spoken that were dated before the pause in front of them.
+    """Moves words to where they are spoken that were dated before the pause in front of them, whole or in part.
 
     A recogniser that hears the sound without its pauses may put the first word after one at the end of what was said
     before it, where nobody speaks.
     """
-    words = list(segment.words)
+    words = [_begun(w, voiced) for w in segment.words]
     for i in reversed(range(len(words) - 1)):
         word, after = words[i], words[i + 1]
         if voiced is not None and after.start - word.end >= pause_s and _share([word], voiced) < 0.5:
             length = min(word.end - word.start, 0.3)
             words[i] = dataclasses.replace(word, start=after.start - length, end=after.start)
     return dataclasses.replace(segment, words=tuple(words)) if words else segment
+
+
+def _begun(word: Word, voiced: Sequence[Span] | None) -> Word:
+    """The word from where its voice begins, should it be dated into the silence before."""
+    for voice in voiced or ():
+        if word.start < voice.start < word.end:
+            return dataclasses.replace(word, start=voice.start)
+        if voice.start <= word.start < voice.end:
+            break
+    return word
 
 
 def sentences(segments: Sequence[Segment], options: SpeechOptions) -> list[Segment]:
@@ -169,12 +177,22 @@ def flagged(segment: Segment, options: SpeechOptions, voiced: Sequence[Span] | N
         and segment.no_speech_prob > options.no_speech
         and (sure is None or sure < options.sure_logprob),
         "low_logprob": sure is not None and sure < options.low_logprob,
-        "repetitive": segment.compression_ratio is not None and segment.compression_ratio > options.repetitive,
+        "repetitive": _compressed(segment.text) > options.repetitive,
         "repeated": _repeats(_tokens(segment.text), options.repeats),
         "outside_vad": voiced is not None and _share(segment.words or [segment], voiced) < options.outside_vad,
     }
     flags = tuple(name for name, doubtful in doubts.items() if doubtful)
     return dataclasses.replace(segment, flags=flags) if flags else segment
+
+
+def _compressed(text: str) -> float:
+    """By which factor zlib compresses a text.
+
+    A recogniser's own figure is that of all it heard in 30 s: a jingle that comes twice there makes every sentence
+    beside it look like a loop.
+    """
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0
 
 
 _WIDE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff"  # scripts that put no space between words
@@ -203,18 +221,31 @@ def _share(heard: Sequence[Word | Segment], voiced: Sequence[Span]) -> float:
     return inside / whole if whole > 0 else 1.0
 
 
+_LONGEST_LOOP = 3
+"""Rows that a loop goes through before it begins again."""
+
+
 def loops_flagged(rows: Iterable[Segment], options: SpeechOptions) -> Iterator[Segment]:
     """Flags rows that say the same again and again, which nobody does; holds back only such a run."""
-    run: list[Segment] = []
+    held, said, period = list[Segment](), list[list[str]](), 0
     for row in rows:
-        if run and _tokens(run[0].text) != _tokens(row.text):
-            yield from _looped(run, options.repeats)
-            run = []
-        run.append(row)
-    yield from _looped(run, options.repeats)
+        tokens = _tokens(row.text)
+        if period and tokens != said[-period]:
+            yield from _looped(held, period, options.repeats)
+            held, said, period = [], [], 0
+        held.append(row)
+        said.append(tokens)
+        if period:
+            continue
+        period = next((p for p in range(1, min(_LONGEST_LOOP, len(said) - 1) + 1) if said[-1 - p] == tokens), 0)
+        before = len(held) - 1 - (period or _LONGEST_LOOP)
+        if before > 0:
+            yield from held[:before]
+            held, said = held[before:], said[before:]
+    yield from _looped(held, period, options.repeats)
 
 
-def _looped(run: Sequence[Segment], times: int) -> Iterator[Segment]:
+def _looped(run: Sequence[Segment], period: int, times: int) -> Iterator[Segment]:
     for row in run:
-        again = len(run) >= times and "repeated" not in row.flags
+        again = period > 0 and len(run) >= times * period and "repeated" not in row.flags
         yield dataclasses.replace(row, flags=(*row.flags, "repeated")) if again else row

@@ -22,12 +22,11 @@ from ..store.pictures import decode_jpeg
 from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Status, StoredFile, TextTrack
 from ..store.schema import TableWriter
 from ..store.shard import Shard
-from . import media, memory
+from . import media, memory, sound_tracks
 from .asr import SpeechRecogniser
 from .ocr import TextRecogniser
 from .reading import Reader
 from .sampling import Kept, Sampler, jpeg
-from .speech import recognise
 from .stages import IngestSettings
 from .tracks import Tracker
 
@@ -130,8 +129,9 @@ def visual_pass(
                 spent += text.add(kept, end)
         if settings.strict and (source.errors or source.corrupt):
             raise MediaError(f"{path.name}: {source.errors + source.corrupt} decoding errors ({source.first_error})")
-        if settings.strict:
-            _whole(path, source.end, info.video_end)
+        coverage = _coverage(source.end, info)
+        if settings.strict and coverage is not None and coverage < 0.95:
+            raise MediaError(f"{path.name}: only {coverage:.0%} of its pictures can be read")
         if not source.decoded:
             raise MediaError(f"{path.name}: no frame of it decodes ({source.first_error or 'empty stream'})")
     except VidragError as e:
@@ -143,7 +143,7 @@ def visual_pass(
         if text:
             text.abandon()
         return made
-    told = {**clock.read(), "extent": source.end, "coverage": _coverage(source.end, info.video_end)}
+    told = {**clock.read(), "extent": source.end, "coverage": coverage}
     damage: dict[str, Any] = {"errors": source.errors + source.corrupt, "first_error": source.first_error}
     if frames:
         status, files = frames.close(made)
@@ -223,16 +223,11 @@ def _with_ends(kept: Iterator[Kept], last_end: Callable[[], float]) -> Iterator[
         yield held, max(held.start, last_end())
 
 
-def _coverage(end: float, declared: float | None) -> float | None:
-    """The share of a stream that was read; None where the stream does not say how long it is."""
-    return round(min(1.0, end / declared), 4) if declared and declared > 0 else None
-
-
-def _whole(path: Path, end: float, declared: float | None) -> None:
-    """Refuses a stream that ends well before it says that it does."""
-    share = _coverage(end, declared)
-    if share is not None and share < 0.95:
-        raise MediaError(f"{path.name}: ends at {end:.1f} s of {declared:.1f} s")
+def _coverage(end: float, info: MediaInfo) -> float | None:
+    """The share of the pictures that was read; None where nothing says how long they are."""
+    if not info.video_end or info.video_end < 0:
+        return None
+    return round(min(1.0, end / info.video_end, info.reachable), 4)
 
 
 def speech_rows(
@@ -244,20 +239,19 @@ def speech_rows(
     asr: Callable[[], SpeechRecogniser],
     folder: Path,
 ) -> Made:
-    """The default audio track as speech rows."""
+    """The sound track on which somebody speaks as speech rows; see :mod:`.sound_tracks`."""
     made, clock = Made(), Clock()
     if not info.has_audio:
         made.cells["speech"] = Cell("speech", fingerprint, "none", data={"reason": "no audio stream"})
         return made
-    sound = media.audio(path, info, settings.media)
     table, engine = Table(folder, "speech", video, fingerprint), None
     try:
         engine = asr()
-        table.write(recognise(sound, engine, settings.speech))
+        heard = sound_tracks.heard(path, info, settings, engine)
+        table.write(heard.rows)
+        sound = heard.sound
         if settings.strict and sound.warning:
             raise MediaError(f"{path.name}: {sound.warning}")
-        if settings.strict:
-            _whole(path, sound.end, info.audio_end)
     except VidragError as e:
         table.abandon()
         made.cells["speech"] = failed("speech", fingerprint, e, **clock.read())
@@ -268,7 +262,8 @@ def speech_rows(
         made.cells["speech"] = failed("speech", fingerprint, wrapped, **clock.read())
         return made
     status, files = table.close(made)
-    data: dict[str, Any] = {**({"warning": sound.warning} if sound.warning else {}), **noted(engine)}
+    data: dict[str, Any] = {"warning": sound.warning} if sound.warning else {}
+    data |= noted(*heard.notes, engine)
     if status == "none":
         data["reason"] = "no speech found"
     made.cells["speech"] = Cell(
@@ -278,7 +273,7 @@ def speech_rows(
         files,
         data,
         extent=sound.end,
-        coverage=_coverage(sound.end, info.audio_end),
+        coverage=sound.coverage,
         **clock.read(),
     )
     return made

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..ingest.decoder.confine import landlock_version
 from ..store import devices, engines, models
 from ..store.errors import VidragError, one_line
 from . import build
@@ -30,7 +31,7 @@ class Check:
 
 def checks(profile: Profile) -> list[Check]:
     """Every check, in reading order.  Loads no model and opens no socket."""
-    return [*_machine(), *_program(), *_engines(profile), *_weights(profile), *_devices(profile), *_ray()]
+    return [*_machine(), *_decoder(), *_engines(profile), *_weights(profile), *_devices(profile), *_ray()]
 
 
 def _machine() -> Iterator[Check]:
@@ -40,15 +41,12 @@ def _machine() -> Iterator[Check]:
     yield Check("cores", True, False, f"{cores}; {free:.0f} GB of disk free")
 
 
-def _program() -> Iterator[Check]:
-    from ..ingest.media.program import ffmpeg_program
-
-    try:
-        yield Check("ffmpeg program", True, True, ffmpeg_program())
-    except VidragError as e:
-        yield Check("ffmpeg program", False, True, one_line(e))
+def _decoder() -> Iterator[Check]:
     have = importlib.util.find_spec("av") is not None
     yield Check("PyAV", have, True, importlib.metadata.version("av") if have else "pip install 'vidrag[ingest]'")
+    version = landlock_version()
+    told = f"Landlock {version}" if version else "none: this kernel has no Landlock, so the decoder may read other files"
+    yield Check("confined decoder", bool(version), False, told)
 
 
 def _engines(profile: Profile) -> Iterator[Check]:

@@ -235,7 +235,7 @@ def stored_file(raw: Mapping[str, Any]) -> StoredFile:
 def _media(data: Mapping[str, Any]) -> None:
     """Refuses what the probe cannot have said."""
     info = fitting(MediaInfo.of(data))
-    for track in info.subtitles:
+    for track in (*info.subtitles, *info.audio):
         fitting(track)
 
 

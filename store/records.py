@@ -7,7 +7,7 @@ Times are float seconds on one axis per video: 0 is the container's start, inter
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Box = tuple[float, float, float, float]
@@ -59,6 +59,12 @@ class Segment:
     no_speech_prob: float | None = None
     compression_ratio: float | None = None
     flags: tuple[str, ...] = ()
+
+
+def moved(segment: Segment, by: float) -> Segment:
+    """The segment ``by`` seconds later, its words too."""
+    words = tuple(replace(w, start=w.start + by, end=w.end + by) for w in segment.words)
+    return replace(segment, start=segment.start + by, end=segment.end + by, words=words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +197,30 @@ class SubtitleTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundTrack:
+    """A sound track of a video file: ``index`` among all its streams; ``commentary``: it speaks about the video, or
+    describes it; ``end``: where it ends, None where the file does not say.
+    """
+
+    index: int
+    codec: str
+    channels: int = 0
+    language: str | None = None
+    title: str | None = None
+    default: bool = False
+    commentary: bool = False
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
     """What the probe found.
 
     ``duration`` is the declared one in seconds (None where the container names none or a nonsensical one);
-    ``width`` and ``height`` are as displayed, after rotation and pixel aspect; ``video_end`` and ``audio_end`` are
-    where the streams that are read say that they end.
+    ``width`` and ``height`` are as displayed, after rotation and pixel aspect; ``video_end`` is where the pictures end
+    or say that they do.  ``timeline``: how packets lie on the time axis, where that takes more than ``start_time`` (see
+    ``vidrag.ingest.decoder.timeline``); then all ends are those of the packets.  ``read_share``: how much of the file's
+    bytes come before the last packet's end; less than nearly all where something was joined behind that cannot be read.
     """
 
     format: str
@@ -209,14 +233,13 @@ class MediaInfo:
     fps: float | None = None
     rotation: int = 0
     video_codec: str | None = None
-    audio_codec: str | None = None
-    audio_tracks: int = 0
-    audio_index: int | None = None
     video_index: int | None = None
     subtitle_tracks: int = 0
     video_end: float | None = None
-    audio_end: float | None = None
     subtitles: tuple[SubtitleTrack, ...] = ()
+    audio: tuple[SoundTrack, ...] = ()
+    timeline: Mapping[str, Any] = field(default_factory=dict)
+    read_share: float | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> MediaInfo:
@@ -225,12 +248,19 @@ class MediaInfo:
         Keys that a later version has added are passed over.
         """
         tracks = tuple(SubtitleTrack(**t) for t in data.get("subtitles", ()))
-        return cls(**{**{k: v for k, v in data.items() if k in cls.__dataclass_fields__}, "subtitles": tracks})
+        sounds = tuple(SoundTrack(**t) for t in data.get("audio", ()))
+        known = {k: v for k, v in data.items() if k in cls.__dataclass_fields__}
+        return cls(**{**known, "subtitles": tracks, "audio": sounds})
+
+    @property
+    def reachable(self) -> float:
+        """The share of the file that can be read; 1 where all but an index or padding at its end can."""
+        return self.read_share if self.read_share is not None and self.read_share < 0.9 else 1.0
 
     @property
     def end(self) -> float | None:
         """The last second that the file declares; None where it does not say."""
-        ends = [e for e in (self.duration, self.video_end, self.audio_end) if e]
+        ends = [e for e in (self.duration, self.video_end, *(t.end for t in self.audio)) if e]
         return max(ends) if ends else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import struct
 import subprocess
 from collections import Counter
@@ -12,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import av
+import imageio_ffmpeg
 import numpy as np
 from vidrag.ingest.asr import Transcript
-from vidrag.ingest.media.program import ffmpeg_program
 from vidrag.jobs import profile
 from vidrag.store.encoders import EncoderSpec, ImageBatch
 from vidrag.store.records import Label, Segment, Word
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 TONE = "sine=f=440:r=16000"
+
+
+def ffmpeg_program() -> str:
+    """The program that makes test videos; vidrag itself needs none."""
+    return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def ffmpeg(*arguments: str | Path) -> None:

@@ -9,13 +9,16 @@ import pytest
 from media_files import X264, beep, ffmpeg, lavfi, overwritten, with_tone
 from vidrag.ingest import media
 from vidrag.ingest.media import RATE, MediaOptions
+from vidrag.ingest.sound_tracks import in_order
+from vidrag.ingest.speech import SpeechOptions
 
 OPTIONS = MediaOptions(stall_s=20)
 CODECS = {"a.mkv": ["-c:a", "flac"], "a.mp4": ["-c:a", "aac", "-b:a", "64k"], "a.ts": ["-c:a", "mp2", "-ar", "48000"]}
 
 
 def sound(path: Path, options: MediaOptions = OPTIONS) -> np.ndarray:
-    source = media.audio(path, media.probe(path, options), options)
+    info = media.probe(path, options)
+    source = media.audio(path, info, options, in_order(info, SpeechOptions())[0])
     blocks = list(source)
     assert all(b.dtype == np.float32 and b.ndim == 1 for b in blocks)
     whole = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
@@ -72,7 +75,7 @@ def test_of_several_tracks_the_default_one_is_heard(default: int, tmp_path: Path
     tracks = [*beep(0.5, 3), *beep(1.5, 3)]
     ffmpeg(*tracks, "-map", "0", "-map", "1", "-c:a", "flac", *flags, path)
     info = media.probe(path, OPTIONS)
-    assert (info.audio_tracks, info.audio_index) == (2, default)
+    assert [t.default for t in info.audio] == [default == 0, default == 1]
     assert beeps(sound(path)) == pytest.approx([0.5 + default], abs=0.05)
 
 

@@ -1,18 +1,19 @@
 """The broken and unusual inputs that ``../shared/data/bad/make_bad.sh`` makes, held against its expected.json.
 
-The script lies beside the repository, not in it; where it or an ffmpeg program on PATH is missing, the tests skip.
+The script lies beside the repository, not in it; where it is missing, the tests skip.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from media_files import ffmpeg_program
 from vidrag.ingest import media
 from vidrag.ingest.media import MediaOptions
 from vidrag.ingest.stages import STAGES
@@ -31,11 +32,15 @@ NEVER_ENDING = "loop"
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (GIVEN / "make_bad.sh").is_file():
         pytest.skip("../shared/data/bad/make_bad.sh is not there (relative to the repository root)")
-    if not shutil.which("ffmpeg"):
-        pytest.skip("../shared/data/bad/make_bad.sh needs an ffmpeg program on PATH; there is none")
-    folder = tmp_path_factory.mktemp("bad") / "bad"
+    programs, folder = tmp_path_factory.mktemp("programs"), tmp_path_factory.mktemp("bad") / "bad"
+    (programs / "ffmpeg").symlink_to(ffmpeg_program())
     made = subprocess.run(
-        ["bash", GIVEN / "make_bad.sh", folder], capture_output=True, text=True, timeout=120, check=False
+        ["bash", GIVEN / "make_bad.sh", folder],
+        env={**os.environ, "PATH": f"{os.environ['PATH']}:{programs}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     if made.returncode:
         pytest.skip(f"../shared/data/bad/make_bad.sh fails with this ffmpeg: {made.stderr.strip()[-200:]}")

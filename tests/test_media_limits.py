@@ -9,21 +9,25 @@ from pathlib import Path
 
 import pytest
 from media_files import painted, pattern, quarters, with_tone
+from vidrag.ingest import decoder as protocol
 from vidrag.ingest import media
 from vidrag.ingest.media import MediaOptions
 from vidrag.ingest.media.contain import limited, running
-from vidrag.ingest.media.decode import FRAME
 from vidrag.store.errors import DecoderDied, MediaError
-from vidrag.store.records import MediaInfo
+from vidrag.store.records import MediaInfo, SoundTrack
 
-INFO = MediaInfo("mov", 1.0, 0.0, True, True, 2, 2, audio_index=0, video_index=0)
-FRAME_OF_2X2 = FRAME.pack(b"F", 0.5, 2, 2) + bytes(12)
+INFO = MediaInfo("mov", 1.0, 0.0, True, True, 2, 2, video_index=0, audio=(SoundTrack(1, "aac"),))
+FRAME_OF_2X2 = protocol.HEAD.pack(b"F", 28) + protocol.PICTURE.pack(0.5, 2, 2) + bytes(12)
 SLEEP = "import time; time.sleep(600)"
 
 
 def say(data: bytes, then: str = "") -> str:
     """Python code that writes ``data`` and goes on with ``then``."""
     return f"import sys, os, signal; sys.stdout.buffer.write({data!r}); sys.stdout.flush(); {then}"
+
+
+def message_head(kind: bytes, size: int) -> bytes:
+    return protocol.HEAD.pack(kind, size)
 
 
 def ended(code: str, options: MediaOptions) -> tuple[bytes, str]:
@@ -42,7 +46,7 @@ def decoder(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """Puts Python code in the place of the decoder."""
 
     def use(code: str) -> None:
-        def command(*_: object) -> list[str]:
+        def command(*_: object, **__: object) -> list[str]:
             return limited([sys.executable, "-c", code], MediaOptions())
 
         monkeypatch.setattr(media, "decoding_child", command)
@@ -130,9 +134,16 @@ def alive(pid: int) -> bool:
         (FRAME_OF_2X2[:-3], "broke off"),
         (b"D\x10\x00", "broke off"),
         (b"D\x10\x00\x00\x00{", "broke off"),
+        (b"D\x01\x00\x00\x00{", "no sense"),
+        (b"D\x02\x00\x00\x00{}", "no sense"),
+        (protocol.HEAD.pack(b"F", 28) + protocol.PICTURE.pack(0.5, 2, 3) + bytes(12), "another size"),
+        (protocol.HEAD.pack(b"F", 1 << 31), "broke off"),
         (b"garbage" * 10, "x.mp4"),
     ],
-    ids=["nothing", "kind only", "half a header", "half a picture", "half a length", "half a tally", "garbage"],
+    ids=[
+        "nothing", "kind only", "half a header", "half a picture", "half a length", "half a tally", "no tally",
+        "an empty tally", "another picture", "too large", "garbage",
+    ],
 )
 def test_a_message_that_breaks_off_is_a_dead_decoder(rest: bytes, cause: str, tmp_path: Path, decoder) -> None:  # type: ignore[no-untyped-def]
     """Frames that came whole are given out; then comes :class:`DecoderDied`, no other exception."""
@@ -179,11 +190,8 @@ def test_a_probe_that_answers_nonsense_is_a_media_error(tmp_path: Path, decoder)
         media.probe(path, MediaOptions())
 
 
-def test_sound_of_a_decoder_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "slow"
-    script.write_text(f"#!{sys.executable}\n{say(bytes(64), SLEEP)}\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(media, "ffmpeg_program", lambda: str(script))
+def test_sound_of_a_decoder_that_hangs(tmp_path: Path, decoder) -> None:  # type: ignore[no-untyped-def]
+    decoder(say(message_head(b"S", 64) + bytes(64), SLEEP))
     with pytest.raises(DecoderDied, match="hung"):
         list(media.audio(tmp_path / "x.mp4", INFO, MediaOptions(stall_s=0.5)))
 
@@ -196,7 +204,7 @@ def test_a_reader_that_stops_early_leaves_no_decoder_behind(tmp_path: Path) -> N
     samples.close()  # type: ignore[attr-defined]
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     names = [Path(f"/proc/{c}/cmdline").read_bytes() for c in children if Path(f"/proc/{c}").exists()]
-    assert not [n for n in names if b"decode.py" in n]
+    assert not [n for n in names if b"vidrag.ingest.decoder" in n]
 
 
 def test_real_decoding_under_a_tight_memory_limit_is_a_typed_error_or_works(tmp_path: Path) -> None:

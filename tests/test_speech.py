@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vidrag.ingest.asr import Transcript
-from vidrag.ingest.speech import RATE, SpeechOptions, flagged, pieces, recognise, sentences, shifted
-from vidrag.store.records import Segment, Word
+from vidrag.ingest.speech import RATE, SpeechOptions, flagged, pieces, recognise, sentences
+from vidrag.store.records import Segment, Word, moved
 
 OPTIONS = SpeechOptions()
 
@@ -92,7 +92,7 @@ def test_a_sure_guess_of_the_language_helps_doubtful_ones_later() -> None:
 
 
 def test_shifting_moves_words_and_rows_alike() -> None:
-    row = shifted(Segment(1, 2, "a b", (Word(1, 1.4, "a", 1), Word(1.5, 2, "b", 1))), 10)
+    row = moved(Segment(1, 2, "a b", (Word(1, 1.4, "a", 1), Word(1.5, 2, "b", 1))), 10)
     assert (row.start, row.end) == (11, 12)
     assert [(w.start, w.end) for w in row.words] == [(11, 11.4), (11.5, 12)]
 
@@ -164,7 +164,7 @@ def test_the_most_doubtful_segment_speaks_for_a_row_of_several() -> None:
     doubtful = Segment(doubtful.start, doubtful.end, doubtful.text, doubtful.words, "en", None, -1.7, 0.6, 2.9)
     row = sentences([said("The engine you see"), doubtful], OPTIONS)[0]
     assert (row.avg_logprob, row.compression_ratio) == (-1.7, 2.9)
-    assert flagged(row, OPTIONS).flags == ("low_logprob", "repetitive")
+    assert flagged(row, OPTIONS).flags == ("low_logprob",)
 
 
 def test_rows_are_flagged_only_for_a_reason() -> None:

@@ -1,14 +1,12 @@
-"""A video file as pictures and sound on one time axis, decoded in child processes with limits.
+"""A video file as pictures, sound and subtitles on one time axis, decoded in child processes with limits.
 
-Seconds count from the container's start: the earliest of its streams.  A stream that starts late has its first frame
-or sample late; nothing is shifted to fit.
+Second 0 is the container's start: the earliest of its streams.  A stream that starts late has its first frame or sample
+late; nothing is shifted to fit.  Where the file's clock restarts or jumps, its parts lie end to end
+(:mod:`..decoder.timeline`).
 """
 
 from __future__ import annotations
 
-import json
-import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +17,16 @@ from numpy.typing import NDArray
 
 from ...store.encoders import Picture
 from ...store.errors import DecoderDied, MediaError, MediaLimit
-from ...store.records import MediaInfo
-from .contain import Child, MediaOptions, decoding_child, limited, running
-from .decode import DONE, FRAME
-from .program import ffmpeg_program
+from ...store.records import MediaInfo, SoundTrack
+from ..decoder import CUES, DONE, FRAME, PICTURE, RATE, SOUND
+from .contain import Child, MediaOptions, decoding_child, running
 from .sniff import sniff
 
-__all__ = ["Audio", "MediaOptions", "Sampled", "audio", "frames", "probe", "subtitle_text"]
+__all__ = ["RATE", "Audio", "MediaOptions", "Sampled", "audio", "frames", "probe", "subtitle_text"]
 
-RATE = 16_000
-"""Samples a second of all audio: float32, mono."""
-_BLOCK = RATE * 4 * 4  # bytes read at once: four seconds
-_INPUT = "file:INPUT"
-"""Stands for the video in a graph of ffmpeg-python, which cannot hold names that are not UTF-8."""
 _LONGEST_DECLARED = 30 * 24 * 3600.0
+_SMALL = 4 << 20
+"""Bytes of the largest message that is no picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +44,26 @@ def probe(path: Path, options: MediaOptions) -> MediaInfo:
     :class:`MediaError` where FFmpeg cannot open it.
     """
     demuxer = sniff(path)
-    command = decoding_child("probe", [demuxer, options.max_pixels], path, options)
+    command = decoding_child("probe", path, options, demuxer=demuxer, max_pixels=options.max_pixels)
+    raw: dict[str, Any] = {}
     with running(command, options, path.name) as child:
-        told = child.read(1 << 20)
-        child.finish()
+        for _, data in child.messages(_SMALL):
+            raw = child.told(data)
     try:
-        raw: dict[str, Any] = json.loads(told)
         if too_large := raw.pop("too_large", None):
             raise MediaLimit(f"{path.name}: declares {too_large}, more than the {options.max_pixels} allowed")
         if not raw["has_video"] and not raw["has_audio"]:
             raise MediaError(f"{path.name}: holds neither video nor audio")
         if raw["duration"] and raw["duration"] > _LONGEST_DECLARED:
-            raw |= {"duration": None, "video_end": None, "audio_end": None}
+            raw |= {"duration": None, "video_end": None, "audio": [{**a, "end": None} for a in raw["audio"]]}
         return MediaInfo.of(raw)
     except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise DecoderDied(f"{path.name}: the decoder's answer makes no sense ({type(e).__name__})") from e
+
+
+def _axis(info: MediaInfo) -> dict[str, Any]:
+    """The time axis of a file as :class:`~..decoder.timeline.Timeline` reads it."""
+    return dict(info.timeline) or {"parts": [[info.start_time, 0.0]], "changes": {}}
 
 
 class Frames:
@@ -75,38 +74,35 @@ class Frames:
         self.end = 0.0
         self.errors = self.corrupt = self.decoded = 0
         self.first_error = ""
-        wanted = [info.format, info.video_index, rate, max_side, options.max_pixels, options.max_hours]
-        self._command = decoding_child("frames", wanted, path, options)
+        limits = {"max_side": max_side, "max_pixels": options.max_pixels, "max_hours": options.max_hours}
+        given = {"demuxer": info.format, "index": info.video_index, "timeline": _axis(info), "rate": rate}
+        self._command = decoding_child("frames", path, options, **given, **limits)
 
     def __iter__(self) -> Iterator[Sampled]:
+        largest = PICTURE.size + 3 * self.options.max_pixels
         with running(self._command, self.options, self.path.name) as child:
-            while frame := self._next(child):
-                self.end = max(self.end, frame.time)
-                yield frame
-            child.finish()
+            for kind, data in child.messages(largest):
+                if kind == DONE:
+                    self._tally(child, data)
+                elif kind == FRAME:
+                    frame = self._frame(data)
+                    self.end = max(self.end, frame.time)
+                    yield frame
 
-    def _next(self, child: Child) -> Sampled | None:
-        """The next frame; None after the last, when the decoder has told how it went."""
-        kind = child.read(1)
+    def _frame(self, data: bytes) -> Sampled:
         try:
-            if kind == b"F":
-                _, time, w, h = FRAME.unpack(kind + child.read(FRAME.size - 1))
-                if w * h > self.options.max_pixels:
-                    raise ValueError("a frame larger than allowed")
-                picture = np.frombuffer(child.read(w * h * 3), np.uint8).reshape(h, w, 3)
-                return Sampled(time, picture)
-            _, n = DONE.unpack(kind + child.read(DONE.size - 1))
-            self._tally(json.loads(child.read(n)))
-            return None
-        except (struct.error, ValueError, TypeError, KeyError) as e:
-            child.finish()  # says why, where the decoder died
-            raise DecoderDied(f"{self.path.name}: the decoder broke off in the middle") from e
+            time, width, height = PICTURE.unpack_from(data)
+            return Sampled(time, np.frombuffer(data, np.uint8, offset=PICTURE.size).reshape(height, width, 3))
+        except ValueError as e:
+            raise DecoderDied(f"{self.path.name}: the decoder sent a picture of another size") from e
 
-    def _tally(self, told: dict[str, Any]) -> None:
-        self.end, self.errors, self.corrupt = told["end"], told["errors"], told["corrupt"]
-        self.first_error, self.decoded = told["first_error"], told["frames"]
-        if limit := told.get("limit"):
-            raise MediaLimit(f"{self.path.name}: {limit}; refused")
+    def _tally(self, child: Child, data: bytes) -> None:
+        told = child.told(data)
+        try:
+            self.end, self.errors, self.corrupt = float(told["end"]), int(told["errors"]), int(told["corrupt"])
+            self.first_error, self.decoded = str(told["first_error"]), int(told["frames"])
+        except (KeyError, TypeError, ValueError) as e:
+            raise DecoderDied(f"{self.path.name}: the decoder's answer makes no sense ({type(e).__name__})") from e
 
 
 def frames(path: Path, info: MediaInfo, options: MediaOptions, rate: float, max_side: int) -> Frames:
@@ -115,89 +111,71 @@ def frames(path: Path, info: MediaInfo, options: MediaOptions, rate: float, max_
 
 
 class Audio:
-    """Blocks of sound in order; afterwards ``end`` is the number of seconds that were read."""
+    """Blocks of sound in order; afterwards ``end`` is the number of seconds that were read, ``coverage`` the share of
+    the track that could be decoded (None where that cannot be told), and ``warning`` says what went wrong.
+    """
 
-    def __init__(self, path: Path, info: MediaInfo, options: MediaOptions) -> None:
+    def __init__(self, path: Path, info: MediaInfo, options: MediaOptions, track: SoundTrack) -> None:
         self.path, self.options = path, options
         self.end = 0.0
+        self.coverage: float | None = None
         self.warning = ""
-        self._command = limited(_audio_command(path, info), options)
+        self._declared, self._reachable = track.end, info.reachable
+        given = {"demuxer": info.format, "index": track.index, "timeline": _axis(info)}
+        self._command = decoding_child("sound", path, options, **given, max_hours=options.max_hours)
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """float32 ``(n,)`` mono blocks at 16 kHz; sample 0 of the first block is second 0, gaps are silence."""
-        samples, limit = 0, int(self.options.max_hours * 3600 * RATE)
+        samples = 0
         with running(self._command, self.options, self.path.name) as child:
-            while data := child.read(_BLOCK):
-                block = np.frombuffer(data[: len(data) // 4 * 4], np.float32)
-                samples += len(block)
-                if samples > limit:
-                    raise MediaLimit(f"{self.path.name}: longer than {self.options.max_hours:g} hours; refused")
-                self.end = samples / RATE
-                yield np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
-            self._finish(child, samples)
+            for kind, data in child.messages(_SMALL):
+                if kind == DONE:
+                    self._tally(child.told(data), samples)
+                elif kind == SOUND:
+                    block = np.frombuffer(data[: len(data) // 4 * 4], np.float32)
+                    samples += len(block)
+                    self.end = samples / RATE
+                    yield np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
 
-    def _finish(self, child: Child, samples: int) -> None:
+    def _tally(self, told: dict[str, Any], samples: int) -> None:
         try:
-            child.finish()
-        except DecoderDied:
-            raise
-        except MediaError as e:
-            if samples == 0:
-                raise
-            self.warning = str(e)  # broken off in the middle: what came before stays
-            return
-        self.warning = child.last_words()
+            decoded, packets, end = float(told["decoded"]), float(told["packets"]), float(told["end"])
+            errors, first = int(told["errors"]), str(told["first_error"])
+        except (KeyError, TypeError, ValueError) as e:
+            raise DecoderDied(f"{self.path.name}: the decoder's answer makes no sense ({type(e).__name__})") from e
+        if errors and not samples:
+            raise MediaError(f"{self.path.name}: no sound of it decodes ({first})")
+        expected = packets + max(0.0, (self._declared or 0.0) - end)
+        if expected:  # a codec's first samples are for its own use: a tenth of a second is never missed
+            self.coverage = round(min(1.0, (decoded + 0.1) / expected, self._reachable), 4)
+        if errors:
+            self.warning = f"{errors} times its sound does not decode ({first})"
+        elif self._reachable < 1:
+            self.warning = f"what follows the first {self._reachable:.0%} of the file cannot be read"
+        elif self.coverage is not None and self.coverage < 0.95:
+            self.warning = f"its sound ends at {self.end:.1f} s of {self._declared or expected:.1f} s"
 
 
-def _audio_command(path: Path, info: MediaInfo) -> list[str]:
-    import ffmpeg
-
-    given = ffmpeg.input(_INPUT, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
-    # copyts and the shift keep the container's start as second 0, whatever stream starts first; async=1 with
-    # first_pts=0 puts silence where the stream starts late or has a hole
-    shifted = given[f"a:{info.audio_index or 0}"].filter("asetpts", f"PTS-{info.start_time:.6f}/TB")
-    sound = shifted.filter("aresample", **{"async": 1, "first_pts": 0})
-    out = sound.output("pipe:1", format="f32le", acodec="pcm_f32le", ac=1, ar=RATE)
-    return _words(out, path)
-
-
-def _words(out: Any, path: Path) -> list[str]:
-    """The command line of a graph that reads ``path``, whose name the graph itself could not always hold."""
-    graph = out.global_args("-nostdin", "-v", "error", "-copyts", "-threads", "1")
-    name = "file:" + os.fspath(path.absolute())
-    return [name if a == _INPUT else str(a) for a in graph.compile(cmd=ffmpeg_program())]
+def audio(path: Path, info: MediaInfo, options: MediaOptions, track: SoundTrack | None = None) -> Audio:
+    """One sound track, by default the first, mixed to mono at 16 kHz."""
+    return Audio(path, info, options, track or info.audio[0])
 
 
 def subtitle_text(path: Path, info: MediaInfo, index: int, options: MediaOptions, most: int) -> tuple[bytes, str]:
-    """The text track that is stream ``index`` as a SubRip file, and a warning where it broke off.
+    """The text track that is stream ``index`` as a SubRip file on the video's time axis, and a warning where it broke
+    off.
 
-    Its times count as the container does: ``info.start_time`` is second 0 of everything else.  Raises
-    :class:`MediaError` where nothing of it can be read, :class:`MediaLimit` for more than ``most`` bytes.
+    Raises :class:`MediaError` where nothing of it can be read, :class:`MediaLimit` for more than ``most`` bytes.
     """
-    import ffmpeg
-
-    given = ffmpeg.input(_INPUT, f=info.format, protocol_whitelist="file,pipe", threads=1, **_mov_safe(info.format))
-    out = given[str(index)].output("pipe:1", format="srt", **{"c:s": "subrip"}, flush_packets=1)
-    patient = options.model_copy(update={"stall_s": options.stall_s * 10})  # text may be hours apart in a large file
-    with running(limited(_words(out, path), patient), patient, path.name) as child:
-        data = child.read(most + 1)
-        if len(data) > most:
-            raise MediaLimit(f"{path.name}: subtitle stream {index} holds more than {most >> 20} MiB; refused")
-        try:
-            child.finish()
-        except DecoderDied:
-            raise
-        except MediaError as e:
-            if not data:
-                raise
-            return data, str(e)
-        return data, child.last_words()
-
-
-def _mov_safe(demuxer: str) -> dict[str, int]:
-    return {"enable_drefs": 0, "use_absolute_path": 0} if demuxer == "mov" else {}
-
-
-def audio(path: Path, info: MediaInfo, options: MediaOptions) -> Audio:
-    """The default audio track, mixed to mono at 16 kHz."""
-    return Audio(path, info, options)
+    given = {"demuxer": info.format, "index": index, "timeline": _axis(info), "most": most}
+    found, told = bytearray(), dict[str, Any]()
+    with running(decoding_child("cues", path, options, **given), options, path.name) as child:
+        for kind, data in child.messages(_SMALL):
+            if kind == DONE:
+                told = child.told(data)
+            elif kind == CUES:
+                found += data
+    warning = str(told.get("first_error") or "")
+    if warning and not found:
+        raise MediaError(f"{path.name}: subtitle stream {index} cannot be read ({warning})")
+    return bytes(found), warning

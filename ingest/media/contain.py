@@ -1,14 +1,16 @@
 """Runs decoders as child processes under limits and reads what they send.
 
 A child gets a wall clock that runs only while the parent waits for it, limits on CPU time, address space and written
-files, one thread, and a session of its own so that all of it can be killed.
+files, one thread, an environment without secrets, and a session of its own so that all of it can be killed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,28 +18,35 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pydantic import Field
 
 from ...store.engines import Options
-from ...store.errors import DecoderDied, MediaError, one_line
-from . import decode, limits
+from ...store.errors import DecoderDied, MediaError, MediaLimit, one_line
+from .. import decoder
+from ..decoder import ALIVE, DONE, HEAD, limits
+
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "LC_CTYPE")
+"""What a child's environment keeps: where programs and packages lie."""
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 class MediaOptions(Options):
     """Limits on the decoder of one video.
 
     ``stall_s``: seconds without a byte before it is killed.  ``cpu_s``: CPU seconds for one pass.  ``memory_mb``:
-    address space.  ``max_pixels``: largest picture, width times height.  ``max_hours``: longest video.
+    address space.  ``max_pixels``: largest picture, width times height.  ``max_hours``: longest video.  ``confined``:
+    the decoder can open no other file, connection or program, where the kernel knows how.
     """
 
-    runtime = frozenset({"stall_s", "cpu_s", "memory_mb"})
+    runtime = frozenset({"stall_s", "cpu_s", "memory_mb", "confined"})
     stall_s: float = Field(60, gt=0)
     cpu_s: int = Field(6 * 3600, ge=1)
     memory_mb: int = Field(3072, ge=256)
     max_pixels: int = Field(36_000_000, ge=1)
     max_hours: float = Field(24, gt=0)
+    confined: bool = True
 
 
 class Child:
@@ -46,13 +55,12 @@ class Child:
     def __init__(self, command: Sequence[str], options: MediaOptions, what: str) -> None:
         self.options, self.what = options, what
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=env,
+            env={**{k: os.environ[k] for k in _KEPT if k in os.environ}, **_ONE_THREAD},
             start_new_session=True,
         )
         assert self._process.stdout is not None
@@ -82,6 +90,38 @@ class Child:
             return self._pipe.read(n)
         finally:
             self._waiting_since = None
+
+    def messages(self, largest: int) -> Iterator[tuple[bytes, bytes]]:
+        """The kind and the bytes of each message, the last one being ``DONE``.
+
+        Raises :class:`DecoderDied` where they break off, or one is larger than ``largest`` bytes.
+        """
+        kind = b""
+        while kind != DONE:
+            try:
+                kind, size = HEAD.unpack(self.read(HEAD.size))
+                if size > largest:
+                    raise ValueError("a message larger than allowed")
+                data = self.read(size)
+                if len(data) != size:
+                    raise ValueError("a message that breaks off")
+            except (struct.error, ValueError) as e:
+                self.finish()  # says why, where the decoder died
+                raise DecoderDied(f"{self.what}: the decoder broke off in the middle") from e
+            if kind != ALIVE:
+                yield kind, data
+
+    def told(self, data: bytes) -> dict[str, Any]:
+        """What the last message says; :class:`MediaLimit` where that is that the file is refused."""
+        try:
+            found = json.loads(data)
+            limit = found.get("limit")
+        except (ValueError, AttributeError) as e:
+            raise DecoderDied(f"{self.what}: the decoder's answer makes no sense ({type(e).__name__})") from e
+        self.finish()
+        if limit:
+            raise MediaLimit(f"{self.what}: {limit}; refused")
+        return dict(found)
 
     def finish(self) -> None:
         """Waits for the end.
@@ -131,7 +171,7 @@ def limited(command: Sequence[str], options: MediaOptions) -> list[str]:
     return [sys.executable, "-I", "-S", script, str(options.cpu_s), str(options.memory_mb), *command]
 
 
-def decoding_child(verb: str, arguments: Sequence[object], path: Path, options: MediaOptions) -> list[str]:
-    """The command of our own decoder (see :mod:`.decode`) for ``path``."""
-    script = os.path.abspath(decode.__file__)
-    return limited([sys.executable, "-P", script, verb, *map(str, arguments), os.fspath(path.absolute())], options)
+def decoding_child(verb: str, path: Path, options: MediaOptions, **arguments: object) -> list[str]:
+    """The command of :mod:`..decoder` for ``path``."""
+    told = json.dumps({**arguments, "confined": options.confined})
+    return limited([sys.executable, "-P", "-m", decoder.__name__, verb, told, os.fspath(path.absolute())], options)

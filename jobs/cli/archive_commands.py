@@ -115,7 +115,7 @@ def _print(shard: Shard) -> None:
     if media and media.status == "ok":
         m = MediaInfo.of(media.data)
         picture = f"{m.width}x{m.height} {m.video_codec}" if m.has_video else "no video"
-        sound = f"{m.audio_codec}" if m.has_audio else "no audio"
+        sound = ", ".join(t.codec for t in m.audio) or ("sound" if m.has_audio else "no audio")
         told = f"{clock(manifest.duration)} ({manifest.duration:.2f} s), {m.format}: {picture}, {sound}"
         print(printable(told))
     for path in manifest.source.paths:
