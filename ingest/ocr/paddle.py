@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ...store import models
 from ...store.encoders import Picture
+from ...store.encoders.onnx_session import flush_denormals
 from ...store.engines import EngineOptions
 from ...store.errors import EngineMissing, ModelMissing, one_line
 from . import Quads
@@ -89,6 +90,7 @@ class Paddle:
             "enable_mkldnn": self.options.mkldnn,
         }
         if onnx:
+            flush_denormals()
             given["engine_config"] = {"intra_op_num_threads": self.options.threads, "inter_op_num_threads": 1}
         try:
             return cls(model_name=name, model_dir=str(folder), **given, **more)

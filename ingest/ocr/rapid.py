@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ...store import models
 from ...store.encoders import Picture
+from ...store.encoders.onnx_session import flush_denormals
 from ...store.engines import EngineOptions
 from . import Quads
 
@@ -40,6 +41,7 @@ class Rapid:
         from rapidocr import RapidOCR
 
         files = models.files(options.model)
+        flush_denormals()
         logging.getLogger("RapidOCR").setLevel(logging.ERROR)
         self.options = options
         # by default the detector enlarges the shorter side to 736 pixels: it is told to leave sizes alone

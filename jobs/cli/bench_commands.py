@@ -62,6 +62,16 @@ def ask(
 Runs = Annotated[int, typer.Option("--runs", min=1, help="Measured runs.")]
 
 
+@group.command("denormals")
+def denormals(
+    videos: Videos, rounds: Annotated[int, typer.Option("--rounds", min=1, help="Pairs of runs.")] = 3
+) -> None:
+    """CPU of reading text with denormal numbers taken for zero, over without; and whether the rows are the same."""
+    from ..bench import denormals as bench
+
+    print(json.dumps(bench.run(_there(videos), rounds), indent=1))
+
+
 @group.command("commit")
 def commit(videos: Videos, profile: ProfileName = "embedded", settings: Settings = None) -> None:
     """Seconds spent on storage over those of the whole ingest."""
