@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..store import engines, tries
+from ..store import engines, provenance, tries
 from ..store.archive import Archive
 from ..store.errors import MediaError, SourceChanged, StepTimeout, VidragError, WorkerDied, one_line
 from ..store.manifest import Manifest, Source
@@ -21,7 +21,7 @@ from ..store.shard import Shard
 from . import captions, chapter_step, media, memory, spoken, steps
 from .conduct import Conduct, deadly
 from .sources import Location, Opened
-from .stages import GROUPS, READS, SHARED, EngineChoice, IngestSettings, fingerprints
+from .stages import ENGINE_OF, GROUPS, READS, SHARED, EngineChoice, IngestSettings, fingerprints
 from .steps import Clock, Made
 
 
@@ -275,11 +275,19 @@ class _Job:
         """Publishes ``cells``, with the probe's where that is new."""
         before = self.manifest
         counted = {
-            s: self.conduct.counted(c, before.cell(s, c.fingerprint) if before else None) for s, c in cells.items()
+            s: self.conduct.counted(self._signed(c), before.cell(s, c.fingerprint) if before else None)
+            for s, c in cells.items()
         }
         probed = {"media": self.done["media"]} if "media" in self.done else {}
         self.manifest = self.archive.publish(self.source, {**probed, **counted}, staged, self.conduct.profile)
         self.done |= counted
+
+    def _signed(self, cell: Cell) -> Cell:
+        """The cell with what computed it."""
+        kind = ENGINE_OF.get(cell.stage)
+        if kind is None or not cell.files or cell.data.get("source") in ("sidecar", "embedded"):
+            return cell
+        return replace(cell, engine=provenance.of_engine(kind, getattr(self.settings, kind).name))
 
     def _outcome(self, stage: str) -> Outcome:
         cell = self.manifest.cell(stage, self.prints[stage]) if self.manifest else None

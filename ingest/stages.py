@@ -55,6 +55,14 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """What a worker does in one go: the two groups of one video can run side by side.  A stage of both reads what both
 make: whichever group is done last computes it, and should both do so, they give the same bytes under one name.
 """
+ENGINE_OF: Mapping[str, engines.Kind] = {
+    "frame_vectors": "image_text_encoder",
+    "text": "ocr",
+    "text_vectors": "text_encoder",
+    "speech": "asr",
+    "speech_vectors": "text_encoder",
+}
+"""The engine that computes a stage; speech that comes from subtitles has none."""
 SHARED = frozenset(GROUPS["visual"]) & frozenset(GROUPS["sound"])
 
 _CODE: Mapping[str, int] = {**dict.fromkeys(STAGES, 1), "media": 3, "speech": 3}

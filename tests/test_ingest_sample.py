@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
+from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 from rapidfuzz import fuzz
 from vidrag.ingest.pipeline import Engines, Outcome, ingest_video
-from vidrag.ingest.stages import STAGES
+from vidrag.ingest.stages import ENGINE_OF, STAGES
 from vidrag.jobs import build, profile
 from vidrag.store.archive import Archive
 from vidrag.store.errors import EngineMissing, ModelMissing
@@ -75,18 +78,34 @@ def test_nothing_that_is_said_is_doubted(indexed: tuple[Shard, list[Outcome]]) -
     assert {s.language for s in shard.speech} == {"en"}
 
 
-def test_each_sentence_is_a_row_that_starts_when_it_is_spoken(
+def test_sentences_begin_when_they_are_spoken(
     indexed: tuple[Shard, list[Outcome]], truth: dict[str, Any]
 ) -> None:
-    """Four of five sentences word for word as one row; nine of ten of these within a second, all within 1.5 s."""
+    """The words heard are laid beside those spoken: nine of ten first words of sentences come within a second, all of
+    them within 1.5 s.  Rows are about sentences: no more than a third of them fewer or more.
+
+    Which words are heard, and where a row ends, differs a little from one kind of CPU to another.
+    """
     shard, _ = indexed
+    heard = [(t, w.start) for s in shard.speech for w in s.words for t in words(w.text)]
     lines = [line for shot in truth["shots"] for line in shot["speech"]]
-    late = [
-        abs(s.start - line["start"]) for line in lines for s in shard.speech if words(s.text) == words(line["text"])
-    ]
+    spoken = [(t, line["start"] if i == 0 else None) for line in lines for i, t in enumerate(words(line["text"]))]
+    same = SequenceMatcher(None, [t for t, _ in spoken], [t for t, _ in heard], autojunk=False)
+    pairs = [(a + i, b + i) for a, b, n in same.get_matching_blocks() for i in range(n)]
+    late = [abs(heard[b][1] - start) for a, b in pairs if (start := spoken[a][1]) is not None]
     assert len(late) >= 0.8 * len(lines)
     assert sum(x <= 1 for x in late) >= 0.9 * len(late)
     assert max(late) <= 1.5
+    assert 2 / 3 <= len(shard.speech) / len(lines) <= 4 / 3
+
+
+def test_each_cell_says_what_made_it(indexed: tuple[Shard, list[Outcome]]) -> None:
+    shard, _ = indexed
+    made = {s: c.engine for s, c in shard.status().items() if c.engine}
+    assert set(made) == set(ENGINE_OF)
+    assert {"ctranslate2", "faster-whisper", "onnxruntime"} <= set(made["speech"]["versions"])
+    assert made["speech"]["cpu"].startswith(platform.machine())
+    assert os.environ.get("CT2_FORCE_CPU_ISA", "") in made["speech"]["cpu"]
 
 
 def test_what_is_written_is_read_in_its_time(indexed: tuple[Shard, list[Outcome]], truth: dict[str, Any]) -> None:

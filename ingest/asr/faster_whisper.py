@@ -39,7 +39,7 @@ class FasterWhisper:
     """faster-whisper with its Silero voice activity detection."""
 
     Options = FasterWhisperOptions
-    requires = ("faster_whisper", "ctranslate2")
+    requires = ("faster_whisper", "ctranslate2", "onnxruntime")
     extra = "ingest"
 
     @staticmethod

@@ -36,7 +36,7 @@ class Whisper30s:
     """faster-whisper on chunk after chunk; sound is chunked within each piece that is given."""
 
     Options = Whisper30sOptions
-    requires = ("faster_whisper", "ctranslate2")
+    requires = ("faster_whisper", "ctranslate2", "onnxruntime")
     extra = "ingest"
 
     @staticmethod

@@ -94,6 +94,7 @@ def _everything(shard: Shard) -> dict[str, object]:
                 "message": c.message,
                 "data": dict(c.data),
                 "coverage": c.coverage,
+                "engine": dict(c.engine),
             }
             for s, c in shard.status().items()
         },
@@ -133,6 +134,10 @@ def _print(shard: Shard) -> None:
         )
         rows = max((f.rows for f in cell.files), default=0)
         print(f"  {printable(stage):14} {cell.status:6} {rows or '':>6}  {printable(why)}{printable(damage)}")
+    made = {f"{e['name']} ({_versions(e)})" for c in shard.status().values() if (e := c.engine)}
+    cpus = sorted({str(c.engine["cpu"]) for c in shard.status().values() if c.engine})
+    if made:
+        print(printable(f"\nMade by {'; '.join(sorted(made))}\non {'; '.join(cpus)}"))
     _section("Chapters", [(c.start, c.end, _chapter(c)) for c in shard.chapters])
     _section(
         "Said", [(s.start, s.end, s.text + (f"  ({', '.join(s.flags)})" if s.flags else "")) for s in shard.speech]
@@ -140,6 +145,10 @@ def _print(shard: Shard) -> None:
     _section("On screen", [(t.start, t.end, t.text) for t in shard.text])
     captions = [(x.start, x.end, x.caption.removeprefix("a photo of ")) for x in shard.labels]
     _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
+
+
+def _versions(engine: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n} {v}" for n, v in engine.get("versions", {}).items())
 
 
 def _chapter(chapter: Chapter) -> str:
