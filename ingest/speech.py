@@ -26,7 +26,8 @@ RATE = 16_000
 class SpeechOptions(Options):
     """``language``: ISO 639-1 code, or None to guess.  ``audio_track``: number of the sound track, from 1 on; 0 for the
     one on which somebody speaks (see :mod:`.sound_tracks`).  ``piece_s``: longest piece of sound recognised at once; it
-    is cut at the quietest moment of its last quarter.  ``sentence_s``: longest row.  ``pause_s``: a pause that ends a row.
+    is cut at the quietest moment of its last quarter.  ``sentence_s``: longest row.  ``pause_s``: a pause that ends a
+    row.
 
     A row is flagged as doubtful where
 

@@ -45,7 +45,7 @@ def _decoder() -> Iterator[Check]:
     have = importlib.util.find_spec("av") is not None
     yield Check("PyAV", have, True, importlib.metadata.version("av") if have else "pip install 'vidrag[ingest]'")
     version = landlock_version()
-    told = f"Landlock {version}" if version else "none: this kernel has no Landlock, so the decoder may read other files"
+    told = f"Landlock {version}" if version else "this kernel has no Landlock: the decoder may read other files"
     yield Check("confined decoder", bool(version), False, told)
 
 

@@ -78,7 +78,7 @@ class Profile:
         """Changes with any option that changes results."""
         ingest = {f.name: _plain(getattr(self.ingest, f.name)) for f in fields(IngestSettings)}
         own = [_plain(self.reranker), _plain(self.detector), _plain(self.chat)]
-        return digest([ingest, self.ask.identity(), *own])
+        return digest([ingest, self.ask.identity(), self.search.identity(), *own])
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ costs little more than encoding its text.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError,
 from ..store.records import Evidence
 from . import decouple
 from .answer import Answer
-from .chat import LETTERS, Chat, Draft, LanguageModel, Task
+from .chat import LETTERS, Chat, Draft, LanguageModel, Task, unlettered
 from .colours import coloured
 from .context import Candidate, ContextOptions, interleaved, merge
 from .decouple import DecoupleOptions
@@ -34,7 +33,6 @@ from .hops import HopOptions
 from .keyframes import KeyframeOptions
 from .looking import Looker
 from .opening import Opener
-from .ordering import ordered
 from .passages import Passage
 from .request import Request
 from .rerankers import Reranker
@@ -264,8 +262,6 @@ class Asker:
         return request.visual or bool(request.det) or self.options.keyframes.method == "uniform"
 
     def _answer(self, task: Task, steps: _Steps) -> Draft:
-        if draft := ordered(task):
-            return draft
         try:
             draft = self.chat.answer(task)
         except (EngineMissing, ModelMissing):
@@ -319,7 +315,7 @@ def _checked(question: str, options: Sequence[str]) -> list[str]:
         raise UsageError(f"the question has {len(question)} characters, {LONGEST_QUESTION} are allowed; shorten it")
     if len(options) == 1 or len(options) > len(LETTERS):
         raise UsageError(f"{len(options)} options given; give none, or 2 to {len(LETTERS)}")
-    choices = [re.sub(r"^\s*\(?([A-Z])[.):]\s+", "", o).strip() for o in options]
+    choices = unlettered(options)
     if any(not c for c in choices):
         raise UsageError(f"option {LETTERS[next(i for i, c in enumerate(choices) if not c)]} is empty")
     seen: dict[str, int] = {}

@@ -6,6 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 from ..store.archive import Archive
 from ..store.encoders import EncoderSpec, ImageTextEncoder
@@ -52,6 +53,7 @@ class Opener:
         self.archive, self.searcher = archive, searcher
         self._texts, self._pictures, self._shot_s = texts, pictures, shot_s
         self._opened: OrderedDict[tuple[tuple[str, int], ...], Opened] = OrderedDict()
+        self._lock = Lock()
 
     def about(self, question: str, videos: Sequence[str] | None) -> tuple[str, list[str] | None]:
         """The question without the file names in it, and the ids of the videos that it is about; None for all.
@@ -129,13 +131,15 @@ class Opener:
 
     def _kept(self, shards: list[Shard]) -> Opened:
         key = tuple((s.video, s.manifest.version) for s in shards)
-        if key not in self._opened:
-            self._opened[key] = Opened(
-                shards, RowSet(shards, self._texts), VisualIndex(shards, self._pictures, self._shot_s)
-            )
-            while len(self._opened) > 1 and (
-                len(self._opened) > _MOST_OPEN or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
-            ):
-                self._opened.popitem(last=False)
-        self._opened.move_to_end(key)
-        return self._opened[key]
+        with self._lock:
+            opened = self._opened.get(key)
+            if opened is None:
+                opened = self._opened[key] = Opened(
+                    shards, RowSet(shards, self._texts), VisualIndex(shards, self._pictures, self._shot_s)
+                )
+                while len(self._opened) > 1 and (
+                    len(self._opened) > _MOST_OPEN or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
+                ):
+                    self._opened.popitem(last=False)
+            self._opened.move_to_end(key)
+            return opened

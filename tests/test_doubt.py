@@ -19,7 +19,7 @@ OPTIONS = SpeechOptions()
 Sound = NDArray[np.float32]
 
 
-LOOP = "the mill of the miller by the mill of the miller of the mill of the miller by the mill of the miller by the mill"
+LOOP = "the mill of the miller by the mill of the miller of the mill of the miller by the mill of the miller by a mill"
 
 
 def row(text: str = "It works.", sure: float | None = -0.2, silent: float | None = 0.1) -> Segment:

@@ -26,6 +26,13 @@ def test_one_value_changes_and_nothing_else() -> None:
     assert profile.load().fingerprint() == before.fingerprint()
 
 
+def test_any_option_that_changes_answers_changes_the_fingerprint() -> None:
+    plain = profile.load().fingerprint()
+    for change in ("search.videos=5", "retrieve.rrf_k=10", "speech.language=de", "detector.threshold=0.4"):
+        assert profile.load("embedded", [change]).fingerprint() != plain, change
+    assert profile.load("embedded", ["media.stall_s=5"]).fingerprint() == plain
+
+
 def test_values_are_read_as_toml_or_else_as_text() -> None:
     assert profile.load("embedded", ["speech.language=de"]).ingest.speech.language == "de"
     assert profile.load("embedded", ['speech.language="de"']).ingest.speech.language == "de"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vidrag.query.chat import Task
+from vidrag.query.chat import Task, unlettered
 from vidrag.query.chat.extractive import Extractive, ExtractiveOptions
 from vidrag.query.chooser import fitted, weighed
 from vidrag.query.likeness import likeness, numbers_heard, spelt
@@ -123,6 +123,25 @@ def test_the_first_and_last_of_the_options_are_told_by_time() -> None:
     assert last.citations == ("E2", "E1", "E3")
     assert ordered(ask("Which slide comes last?", options, *rows[:1], order="last")) is None
     assert ordered(ask("Which slide is blue?", options, *rows)) is None
+
+
+def test_of_several_rows_the_first_or_the_last_counts_not_the_best() -> None:
+    """The otter is mentioned early in other words, and by its whole name at the end."""
+    rows = (
+        row(1, "Here comes the day of the otter at last", 5),
+        row(2, "How we store wire", 50),
+        row(3, "The day of the otter", 90),
+    )
+    options = ("How we store wire", "The day of the otter")
+    first = ordered(ask("Which is mentioned first?", options, *rows, order="first"))
+    last = ordered(ask("Which is mentioned last?", options, *rows, order="last"))
+    assert first and last and (first.choice, last.choice) == (1, 1)
+
+
+def test_options_keep_their_initials() -> None:
+    assert unlettered(["E. coli", "S. aureus"]) == ["E. coli", "S. aureus"]
+    assert unlettered(["A. cows", "B. E. coli", "(C) C. elegans"]) == ["cows", "E. coli", "C. elegans"]
+    assert unlettered(["A. thaliana", "yeast"]) == ["A. thaliana", "yeast"]
 
 
 def test_screen_text_about_something_else_is_no_answer() -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...query.chat import LETTERS
+from ...query.chat import LETTERS, unlettered
 from ...store.errors import UsageError, one_line
 from ...store.records import Span
 
-_OWN_LETTER = re.compile(r"\s*\(?([A-Z])[.):]\s+")
 EMPTY = "(nothing)"
 
 
@@ -122,11 +120,7 @@ class Fields:
         found = self.items(*names)
         if not all(isinstance(o, str | int | float) for o in found) or not 2 <= len(found) <= len(LETTERS):
             raise ValueError(f"'{names[0]}' must be a list of 2 to {len(LETTERS)} texts")
-        texts = [str(o) for o in found]
-        own = [_OWN_LETTER.match(t + " ") for t in texts]
-        if all(m and m[1] == letter for m, letter in zip(own, LETTERS, strict=False)):
-            texts = [t[m.end() :] for t, m in zip(texts, own, strict=True) if m]
-        return tuple(t.strip() for t in texts)
+        return tuple(unlettered([str(o) for o in found]))
 
     def number(self, name: str) -> float:
         value = self.row.get(name)

@@ -5,6 +5,7 @@ Every engine has ``answer``.  Language models get it from :class:`LanguageModel`
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -182,3 +183,11 @@ class LanguageModel(ABC):
         from .answering import answer
 
         return answer(self, task)
+
+
+def unlettered(options: Sequence[str]) -> list[str]:
+    """The options without the letters in front of them, where all have theirs: "E. coli" keeps its initial."""
+    own = [re.match(r"\s*\(?([A-Z])[.):](?:\s+|$)", o) for o in options]
+    if all(m and m[1] == LETTERS[i] for i, m in enumerate(own)):
+        return [o[m.end() :].strip() for o, m in zip(options, own, strict=True) if m]
+    return [o.strip() for o in options]

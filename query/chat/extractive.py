@@ -10,6 +10,7 @@ from ...store.engines import EngineOptions
 from ...store.records import Evidence, clock
 from ..chooser import fitted, weighed
 from ..cues import NUMBER
+from ..ordering import ordered
 from ..support import NAMES, NOTHING, features
 from ..words import words
 from . import Draft, Task
@@ -42,7 +43,7 @@ class Extractive:
         self.options = options
 
     def answer(self, task: Task) -> Draft:
-        return self._choose(task) if task.options else self._quote(task)
+        return ordered(task) or self._choose(task) if task.options else self._quote(task)
 
     def _quote(self, task: Task) -> Draft:
         by_id = {e.id: e for e in task.evidence}

@@ -98,6 +98,13 @@ def test_every_coco_class_is_known_by_its_name() -> None:
     assert {n: detector.knows(n) for n in NAMES} == {n: n for n in NAMES}
 
 
+def test_a_word_within_a_word_is_no_thing() -> None:
+    """Business units are no bus, a category no cat."""
+    detector = loaded("detector", "coco")
+    for entity in ("business", "business units", "businesses", "categories", "carpet", "scatter", "boating"):
+        assert detector.knows(entity) is None, entity
+
+
 def test_finds_what_is_there(engine: Detector, case: tuple[Picture, str, str]) -> None:
     """What is asked for and nothing else, best first, with boxes in 0..1."""
     picture, there, absent = case
