@@ -6,8 +6,8 @@ import os
 import re
 
 MEDIA = frozenset(
-    "mp4 m4v mov mkv webm avi wmv asf flv f4v mpg mpeg m1v m2v ts mts m2ts vob ogv ogg mxf 3gp 3g2 dv dif h264 264 h265 "
-    "265 hevc mp3 m4a m4b aac ac3 eac3 ec3 wav flac oga opus wma aif aiff aifc caf mka".split()
+    "mp4 m4v mov mkv webm avi wmv asf flv f4v mpg mpeg m1v m2v ts mts m2ts vob ogv ogg mxf 3gp 3g2 dv dif h264 264 "
+    "h265 265 hevc mp3 m4a m4b aac ac3 eac3 ec3 wav flac oga opus wma aif aiff aifc caf mka".split()
 )
 """Endings of names that claim to be videos or sound; other files count where their first bytes say so."""
 AMBIGUOUS = frozenset({"ts", "mts"})
@@ -24,8 +24,10 @@ _UNFINISHED = frozenset(
     "part crdownload partial download opdownload filepart aria2 ytdl !ut !qb bc! dtapart fdmdownload td xltd".split()
 )
 _SYSTEM_FOLDERS = frozenset(
-    "@eadir #recycle #snapshot $recycle.bin recycler .trashes .stfolder .stversions .snapshot .snapshots .spotlight-v100 "
-    ".fseventsd .documentrevisions-v100 .temporaryitems __macosx lost+found".split() + ["system volume information"]
+    "@eadir|#recycle|#snapshot|$recycle.bin|recycler|system volume information|.trashes|.stfolder|.stversions|"
+    ".snapshot|.snapshots|.spotlight-v100|.fseventsd|.documentrevisions-v100|.temporaryitems|__macosx|lost+found".split(
+        "|"
+    )
 )
 _SYSTEM_FILES = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini"})
 _RSYNC = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}")

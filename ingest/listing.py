@@ -95,7 +95,7 @@ class _Walk:
         self._walked: set[tuple[int, int]] = set()
 
     def _ignored(self, name: str, rules: Sequence[_Patterns]) -> bool:
-        """``name``: relative to the walk's start, with a slash at the end of a folder's.  The innermost file decides."""
+        """``name``: relative to the walk's start, a folder's with a slash at its end.  The innermost file decides."""
         if any(p.verdict(name) for p in self._exclude):
             return True
         return next((v for p in reversed(rules) if (v := p.verdict(name)) is not None), False)
@@ -282,7 +282,7 @@ def _unlike_media(path: str, name: str, st: os.stat_result) -> str:
 
 
 def _unlike_object(objects: Objects, info: ObjectInfo) -> str:
-    """The same for an object, whose name decides; the first bytes of ``.ts`` are read where its size fits no packets."""
+    """The same for an object, whose name decides; ``.ts`` is looked into where its size fits no packets."""
     name = base(info.key)
     if not named_like_media(name):
         return kinds.TEXT if ending(name) == "txt" else kinds.OTHER

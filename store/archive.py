@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,6 +22,7 @@ from .manifest import EARLIER, Manifest, ProfileKey, Source
 from .models import sha256_of
 from .records import Cell, StoredFile
 from .shard import Shard
+from .shell import path_word, quoted
 
 FORMAT = 1
 _VIDEO_ID = re.compile(r"[0-9a-f]{16}")
@@ -158,7 +158,7 @@ class Archive:
         others = ", ".join(sorted(n for n in found.profiles if n != EARLIER)) or "an earlier one"
         raise NotIndexed(
             f"{found.name} is not indexed under profile '{profile.name}' (only under {others}); add it with: "
-            f"{self.how_to_add(shlex.quote(found.source.paths[0]))}"
+            f"{self.how_to_add(path_word(found.source.paths[0]))}"
         )
 
     def left_out(self, videos: int) -> str:
@@ -169,7 +169,7 @@ class Archive:
     def how_to_add(self, source: str = "VIDEO...") -> str:
         """The command that makes the cells of :attr:`profile`."""
         given = self.profile.given or self.profile.name if self.profile else ""
-        return f"vidrag ingest {self.location} {source} --profile {given}"
+        return f"vidrag ingest {path_word(self.location)} {source} --profile {quoted(given)}"
 
     def newest(self, video: str) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
@@ -330,7 +330,9 @@ class Archive:
             return name
         hits = sorted(set(self._by_name(name) or self._by_prefix(name.lower())))
         if not hits:
-            raise NoSuchVideo(f"no video '{name}' in {self.location}; 'vidrag ls {self.location}' lists them")
+            raise NoSuchVideo(
+                f"no video '{name}' in {self.location}; 'vidrag ls {path_word(self.location)}' lists them"
+            )
         if len(hits) > 1:
             raise AmbiguousVideo(f"'{name}' fits {len(hits)} videos ({', '.join(hits[:5])}); give an id")
         return hits[0]

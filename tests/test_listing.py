@@ -52,8 +52,9 @@ PASSED_OVER = {
         "no ending 6": GIF, "motion photo.jpg": JPEG + MP4, "motion photo.heic": MP4,
     },
     "unfinished downloads": {
-        "a.mp4.part": MP4, "b.mkv.crdownload": MP4, "c.mp4.partial": MP4, "d.mp4.download": MP4, "e.mp4.opdownload": MP4,
-        ".talk.mp4.Ab3xYz": MP4, ".syncthing.talk.mp4.tmp": MP4, "~syncthing~talk.mp4.tmp": MP4, "f.mp4.part-Frag3": MP4,
+        "a.mp4.part": MP4, "b.mkv.crdownload": MP4, "c.mp4.partial": MP4, "d.mp4.download": MP4,
+        ".talk.mp4.Ab3xYz": MP4, ".syncthing.talk.mp4.tmp": MP4, "~syncthing~talk.mp4.tmp": MP4,
+        "e.mp4.opdownload": MP4, "f.mp4.part-Frag3": MP4,
         "g.mp4.!qB": MP4, "h.mp4.filepart": MP4, "i.download/Content.mp4": MP4, "j.mp4": MP4, "j.mp4.aria2": b"x",
     },
     "AppleDouble files": {"._talk.mp4": b"\0\x05\x16\x07\0\x02\0\0Mac OS X        ", "._x": b"x"},
@@ -61,8 +62,8 @@ PASSED_OVER = {
     "system folders": {
         f"{folder}/a.mp4": MP4
         for folder in (
-            "@eaDir", "#recycle", ".Trash-1000", "$RECYCLE.BIN", "System Volume Information", ".stfolder", ".stversions",
-            "__MACOSX", "lost+found",
+            "@eaDir", "#recycle", ".Trash-1000", "$RECYCLE.BIN", "System Volume Information", ".stfolder",
+            ".stversions", "__MACOSX", "lost+found",
         )
     },
     "hidden folders": {".cache/x/audio.wav": b"RIFF\0\0\0\0WAVEfmt ", ".git/a.mp4": MP4},

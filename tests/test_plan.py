@@ -133,5 +133,3 @@ def test_empty_files_are_no_twins(tmp_path: Path) -> None:
 def test_a_file_named_twice_is_taken_once(tmp_path: Path) -> None:
     path = file(tmp_path / "a.mp4")
     assert len(sources([str(path), str(path), str(tmp_path)])) == 1
-
-

@@ -21,7 +21,8 @@ _PHOTO_BRANDS = {
     b"avif", b"avis", b"avio", b"avci", b"avcs", b"crx ", b"jpeg", b"jxl ",
 }  # fmt: skip
 _PHOTO = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|8BPS|\xff\x0a|\0\0\0\x0c(?:JXL|jP  )|BM.{4}\0\0\0\0",
+    rb"\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|8BPS|\xff\x0a|\0\0\0\x0c(?:JXL|jP  )|"
+    rb"BM.{4}\0\0\0\0",
     re.DOTALL,
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -113,8 +114,7 @@ def _is_transport(head: bytes) -> bool:
         if len(head) > aligned + 4 * size and all(head[aligned + i * size] == 0x47 for i in range(5)):
             return True
     return any(
-        re.search(rb"(?=\x47(?:.{%d}\x47){8})" % (size - 1), head, re.DOTALL) and not is_text(head)
-        for size in _PACKETS
+        re.search(rb"(?=\x47(?:.{%d}\x47){8})" % (size - 1), head, re.DOTALL) and not is_text(head) for size in _PACKETS
     )
 
 

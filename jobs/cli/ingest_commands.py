@@ -45,7 +45,9 @@ def ingest(
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            "--exclude", metavar="GLOB", help="Pass over what fits, as in .gitignore; may be repeated. See .vidragignore."
+            "--exclude",
+            metavar="GLOB",
+            help="Pass over what fits, as in .gitignore and .vidragignore; may be repeated.",
         ),
     ] = None,
     files_from: Annotated[
@@ -183,6 +185,7 @@ def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
 
 
 def _tell(run: str, progress: Progress, archive: str) -> None:
+    from ...store.shell import path_word
     from ..ledger import printable
 
     good = progress.videos - len(progress.failed)
@@ -195,7 +198,7 @@ def _tell(run: str, progress: Progress, archive: str) -> None:
     print(line)
     for path, o in progress.failed.items():
         print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
-    print(f'run {run}; ask with: vidrag ask {archive} "..."')
+    print(f'run {run}; ask with: vidrag ask {path_word(archive)} "..."')
 
 
 def _span(seconds: float) -> str:
