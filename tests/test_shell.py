@@ -18,8 +18,10 @@ from vidrag.store.shell import path_word, quoted
 from world import World
 
 ODD = [
-    "a\nb.mp4", "caf\udce9.mp4", "-leading dash.mp4", "quote's \"and\" $(touch x) `touch y`;touch z.mp4", "\x1b[31mred.mp4",
-    "\u202egpj.mp4", "back\\slash\\n.mp4", "*?[a].mp4", " .mp4", "🎬 视频.mp4", "~.mp4", "!!.mp4", "tab\t.mp4", "\x80\u0085.mp4",
+    "a\nb.mp4", "caf\udce9.mp4", "-leading dash.mp4", "quote's \"and\" $(touch x) `touch y`;touch z.mp4",
+    "\x1b[31mred.mp4",
+    "\u202egpj.mp4", "back\\slash\\n.mp4", "*?[a].mp4", " .mp4", "🎬 视频.mp4", "~.mp4", "!!.mp4", "tab\t.mp4",
+    "\x80\u0085.mp4",
 ]  # fmt: skip
 
 

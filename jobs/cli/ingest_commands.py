@@ -178,6 +178,7 @@ def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
         "failed": [
             {"source": p, "stage": o.stage, "error": o.error, "message": o.message} for p, o in progress.failed.items()
         ],
+        "superseded": [{"path": s.path, "old": s.old, "new": s.new} for s in progress.superseded],
         "seconds": round(progress.seconds, 3),
         "media_seconds": round(progress.media_seconds, 3),
         "rows": dict(progress.rows),
@@ -196,6 +197,9 @@ def _tell(run: str, progress: Progress, archive: str) -> None:
         line += f"; {progress.media_seconds / 60:.1f} min of video in {_span(progress.seconds)}"
         line += f" ({progress.speed:.1f} x real time)"
     print(line)
+    for s in progress.superseded:
+        told = f"holds new content; the older one ({s.old}) is out of answers, gc removes it"
+        print(f"  replaced: {printable(s.path)} {told}")
     for path, o in progress.failed.items():
         print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
     print(f'run {run}; ask with: vidrag ask {path_word(archive)} "..."')
