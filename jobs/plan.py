@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..ingest.captions import Folder
 from ..ingest.listing import Unreachable, listed
+from ..ingest.sidecars import Folder, folder_of
 from ..ingest.sources import Found, Location, content_of
 from ..store.errors import UsageError, VidragError
 
@@ -41,7 +41,7 @@ def stamp(location: Location, beside: Folder | None = None) -> tuple[str, int]:
             return "", 0
     path = Path(location.text)
     told, newest = _stamp(path)
-    for sidecar in (beside or Folder(path.parent, path.stem)).of(path.name) if told else ():
+    for sidecar in (beside or folder_of(path.parent)).of(path.name) if told else ():
         one, changed = _stamp(sidecar.path)
         told, newest = f"{told}+{sidecar.path.name}.{one}", max(newest, changed)
     return told, newest
@@ -75,7 +75,7 @@ def plan(paths: Sequence[str], exclude: Sequence[str] = ()) -> Plan:
         if not found.location.remote:
             folder = Path(found.location.text).parent
             if folder not in folders:
-                folders[folder] = Folder(folder)
+                folders[folder] = folder_of(folder)
             told, changed = stamp(found.location, folders[folder])
         items.append(Item(found.location, found.bytes, None, told, changed, found.like))
     items.sort(key=lambda i: (-i.bytes, i.location.text))
