@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +18,12 @@ from typing import Any, Literal
 from ..store.errors import MediaError, one_line
 from ..store.fingerprints import digest
 from ..store.records import MediaInfo, SubtitleTrack
-from . import media, subtitles
+from . import media, sound_tracks, subtitles
 from .languages import language_of
 from .media import MediaOptions
+from .sidecars import Sidecar, best_first, folder_of
 from .stages import IngestSettings, subtitle_print, with_speech
 from .subtitles import SubtitleOptions, Subtitles
-
-SUFFIXES = (".srt", ".vtt")
-_REMARKS = frozenset({"sdh", "cc", "hi", "default", "full", "auto", "orig", "forced"})
-
-
-@dataclass(frozen=True, slots=True)
-class Sidecar:
-    """A subtitle file beside a video; ``language`` is what its name says."""
-
-    path: Path
-    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,58 +46,35 @@ class SpeechSource:
     broken: MediaError | None = None
 
 
-class Folder:
-    """The subtitle files of one folder, found by the names of its videos; listed once, when made.
+class Beside:
+    """The subtitle files of a video that is known under ``paths``, the best ones first.
 
-    ``start``: only videos whose name begins so will be asked for.
+    ``wanted``: the language to prefer; ``unused``: notes on what is there and cannot be used.
     """
 
-    def __init__(self, path: Path, start: str = "") -> None:
-        self.path = path
-        try:
-            names = [n for n in os.listdir(path) if _same(n).startswith(_same(start))]
-        except (OSError, ValueError):  # a path that an archive names may be anything
-            names = []
-        self._there = {_same(n) for n in names}
-        self._by_base: dict[str, list[tuple[str, list[str]]]] = {}
-        for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in SUFFIXES:
-                base, *tags = _same(stem).split(".")
-                for i in range(len(tags) + 1):
-                    self._by_base.setdefault(".".join((base, *tags[:i])), []).append((name, tags[i:]))
+    def __init__(self, paths: Iterable[Path], wanted: str | None) -> None:
+        self.wanted = wanted
+        self.sidecars: list[Sidecar] = []
+        self.unused: list[str] = []
+        for i, path in enumerate(paths):
+            folder = folder_of(path.parent)
+            if folder.problem and i == 0 and os.path.lexists(path):
+                self.unused.append(f"subtitles not looked for: its folder cannot be listed ({folder.problem})")
+            found = folder.of(path.name)
+            self.sidecars += best_first([s for s in found if s.read], wanted)
+            self.unused += [f"subtitles not used: {s.path.name}: this format is not read" for s in found if not s.read]
 
-    def of(self, video: str) -> list[Sidecar]:
-        """Subtitle files of the video of that name: ``talk.srt``, ``talk.en.vtt``, ``talk.mp4.srt`` for ``talk.mp4``.
-
-        Tags between the names are languages or remarks as players know them; ``forced`` files hold a few lines only and
-        are left out, and so is what belongs to another video (``talk.en.srt`` where there is a ``talk.en.mp4``).
-        """
-        stem, suffix = os.path.splitext(_same(video))
-        whole = self._by_base.get(_same(video), [])
-        longer = {name for name, _ in whole}
-        found = []
-        for name, tags in sorted([*whole, *(x for x in self._by_base.get(stem, []) if x[0] not in longer)]):
-            known = [language_of(t) for t in tags]
-            others = {t.lower() for t, language in zip(tags, known, strict=True) if not language}
-            taken = tags and _same(os.path.splitext(name)[0] + suffix) in self._there
-            if others <= _REMARKS and "forced" not in others and not taken:
-                found.append(Sidecar(self.path / name, next((x for x in known if x), None)))
-        return found
-
-
-def sidecars(path: Path) -> list[Sidecar]:
-    """Subtitle files of the video ``path``, by name; see :meth:`Folder.of`."""
-    return Folder(path.parent, path.stem).of(path.name)
-
-
-def _same(name: str) -> str:
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-def _best_first(found: Sequence[Sidecar], language: str | None) -> list[Sidecar]:
-    """The preferred language, then those without a language, then the others; by name within each."""
-    return sorted(found, key=lambda s: 0 if language and s.language == language else 1 if s.language is None else 2)
+    def notes(self, taken: Sidecar) -> list[str]:
+        """What a user is to know of the choice of ``taken``: nothing where its language is that of the sound."""
+        others = sorted({s.language for s in self.sidecars if s.language})
+        if taken.language is None or taken.language == self.wanted:
+            return []
+        if self.wanted:
+            return [f"{taken.path.name} is in '{taken.language}', not in '{self.wanted}' as was asked for or is spoken"]
+        if len(others) > 1:
+            told = f"{taken.path.name} was taken of subtitles in {', '.join(others)}"
+            return [f"{told}; subtitles.language names another"]
+        return []
 
 
 def best_track(tracks: Sequence[SubtitleTrack], language: str | None) -> SubtitleTrack | None:
@@ -127,14 +93,16 @@ def choose(paths: Iterable[Path], info: MediaInfo, settings: IngestSettings, pri
     notes = (_pictures(info),) if any(not t.text for t in info.subtitles) else ()
     if options.use == "never":
         return SpeechSource("asr", plain, plain, True, notes)
-    wanted, recognise = options.language or settings.speech.language, options.use == "prefer"
+    wanted = options.language or settings.speech.language or sound_tracks.language(info, settings.speech)
+    recognise = options.use == "prefer"
     tried: list[str] = []  # hashes of files that cannot be used
     broken: MediaError | None = None
 
     def name_of(kind: str, *more: Any) -> str:
         return subtitle_print(prints, [kind, options.of_rows(), tried, *more])
 
-    for sidecar in (s for path in paths for s in _best_first(sidecars(path), wanted)):
+    beside = Beside(paths, wanted)
+    for sidecar in beside.sidecars:
         data, sha = _content(sidecar.path, options.max_mb)
         try:
             found = _parsed(data, sidecar, info, options)
@@ -144,7 +112,9 @@ def choose(paths: Iterable[Path], info: MediaInfo, settings: IngestSettings, pri
             tried.append(sha)
             continue
         fingerprint = name_of("sidecar", sha, sidecar.language)
+        notes = (*notes, *beside.notes(sidecar))
         return SpeechSource("sidecar", fingerprint, plain, recognise, notes, found, sidecar.path.name)
+    notes = (*notes, *beside.unused)
     if track := best_track(info.subtitles, wanted):
         fingerprint = name_of("embedded", track.index, settings.strict, plain if recognise else None)
         return SpeechSource("embedded", fingerprint, plain, recognise, notes, track=track)

@@ -23,13 +23,8 @@ from ..store.names import base
 from ..store.object_access import is_url, split_url
 from ..store.object_cache import ObjectCache
 from ..store.objects import ObjectInfo, Objects
-from .media.sniff import HEAD, demuxer_of
+from .file_kinds import SUBTITLES
 
-EXTENSIONS = frozenset(
-    "mp4 m4v mov mkv webm avi wmv asf flv f4v mpg mpeg ts mts m2ts vob ogv ogg mxf 3gp 3g2 mp3 m4a aac wav flac oga "
-    "opus wma".split()
-)
-"""Files in a folder that claim by their name to be videos or sound; others count where their first bytes say so."""
 Stamp = tuple[int | float | str, ...]
 """Changes when a source changes: (bytes, mtime_ns, inode) of a file, (bytes, entity tag, seconds) of an object."""
 
@@ -38,8 +33,18 @@ _SUBTITLE_BYTES = 16 << 20
 """Larger objects that are named like subtitles are none."""
 
 
-def _is_subtitle(info: ObjectInfo) -> bool:
-    return info.key.lower().endswith((".srt", ".vtt")) and info.bytes <= _SUBTITLE_BYTES
+def is_subtitle(info: ObjectInfo) -> bool:
+    return info.key.lower().endswith(SUBTITLES) and info.bytes <= _SUBTITLE_BYTES
+
+
+def subtitle_start(name: str) -> str:
+    """How the names of a video's subtitle files begin: with its own name, without its ending.
+
+    Zoom's recordings of one meeting (``..._Recording_1920x1080.mp4``) share those of ``..._Recording``.
+    """
+    stem = os.path.splitext(name)[0]
+    zoom = re.search(r"GMT\d{8}-\d{6}_Recording(?=_[^/]*$)", stem)
+    return stem[: zoom.end()] if zoom else stem
 
 
 def _tag(info: ObjectInfo, subtitles: Sequence[ObjectInfo]) -> str:
@@ -47,7 +52,8 @@ def _tag(info: ObjectInfo, subtitles: Sequence[ObjectInfo]) -> str:
 
 
 @lru_cache(16)
-def _objects(scheme: str, bucket: str) -> Objects:
+def objects_of(scheme: str, bucket: str) -> Objects:
+    """The bucket, with connections that are kept for the life of the process."""
     return Objects(scheme, bucket)
 
 
@@ -82,7 +88,7 @@ class Location:
 
     def _object(self) -> tuple[Objects, str]:
         scheme, bucket, key = split_url(self.text)
-        return _objects(scheme, bucket), key
+        return objects_of(scheme, bucket), key
 
     def _info(self) -> ObjectInfo:
         objects, key = self._object()
@@ -114,10 +120,10 @@ class Location:
         if not self.remote:
             return []
         objects, key = self._object()
-        folder, start = key.rpartition("/")[0], os.path.splitext(key)[0]
+        folder, start = key.rpartition("/")[0], subtitle_start(key)
         found = objects.below(folder, start, lambda k: not k.startswith(start) and k.encode() > start.encode())
         found = [o for o in found if o.key != key and o.key.startswith(start)]
-        return [o for o in found if "/" not in o.key[len(start) :] and _is_subtitle(o)]
+        return [o for o in found if "/" not in o.key[len(start) :] and is_subtitle(o)]
 
     @contextlib.contextmanager
     def fetched(self, cache: ObjectCache | None = None) -> Iterator[Path]:
@@ -236,92 +242,8 @@ class Found:
     tag: str = ""
 
 
-def listed(texts: Sequence[str]) -> list[Found]:
-    """The sources that ``texts`` (files, folders, objects, prefixes) stand for, in order, each once.
-
-    What is named is always taken; in folders and below prefixes, what looks like video or sound by its name, and on a
-    disk by its first bytes.  Folders are walked once, through links too.  Raises :class:`UsageError` for what does not
-    exist or cannot be listed.
-    """
-    found: dict[Location, Found] = {}
-    walked: set[tuple[int, int]] = set()
-    for text in texts:
-        for one in _prefix(text) if is_url(text) else _local(text, walked):
-            found.setdefault(one.location, one)
-    return list(found.values())
-
-
-def _local(text: str, walked: set[tuple[int, int]]) -> Iterator[Found]:
-    path = Path(text)
-    if path.is_dir():
-        yield from (_file(p) for p in _walk(path.absolute(), walked))
-    elif os.path.lexists(path):
-        yield _file(path.absolute())
-    else:
-        raise UsageError(f"{text}: no such file or folder")
-
-
-def _file(path: Path) -> Found:
-    try:
-        return Found(Location(str(path)), path.stat().st_size)
-    except OSError:
-        return Found(Location(str(path)), 0)
-
-
-def _walk(folder: Path, walked: set[tuple[int, int]]) -> Iterator[Path]:
-    st = folder.stat()
-    if (st.st_dev, st.st_ino) in walked:
-        return
-    walked.add((st.st_dev, st.st_ino))
-    try:
-        entries = sorted(os.scandir(folder), key=lambda e: os.fsencode(e.name))
-    except PermissionError as e:
-        raise UsageError(f"{folder}: no permission to list this folder") from e
-    for entry in entries:
-        path = folder / entry.name
-        if path.is_dir():
-            yield from _walk(path, walked)
-        elif _looks_like_media(path):
-            yield path
-
-
-def _looks_like_media(path: Path) -> bool:
-    if _named_like_media(path.name):
-        return path.is_file() or not path.exists()  # a broken link is worth a line in the ledger, a pipe is not
-    return demuxer_of(Location(str(path)).start(HEAD)) is not None
-
-
-def _named_like_media(name: str) -> bool:
-    return os.path.splitext(name)[1].lower().lstrip(".") in EXTENSIONS
-
-
-def _prefix(text: str) -> Iterator[Found]:
-    """The object of that name, else what lies below it."""
-    scheme, bucket, key = split_url(text)
-    objects = _objects(scheme, bucket)
-    try:
-        if key and not text.endswith("/"):
-            with contextlib.suppress(FileNotFoundError):
-                info = objects.info(key)
-                yield _object_found(objects, info, Location(objects.url(key)).subtitles())
-                return
-        below = objects.below(key)
-    except StorageError as e:
-        raise UsageError(str(e)) from e
-    if not below:
-        raise UsageError(f"{text}: no such object, and nothing below it")
-    beside: dict[str, list[ObjectInfo]] = {}
-    for one in below:
-        if _is_subtitle(one):
-            beside.setdefault(one.key.rpartition("/")[0], []).append(one)
-    for one in below:
-        if _named_like_media(base(one.key)):
-            start = os.path.splitext(one.key)[0]
-            folder = beside.get(one.key.rpartition("/")[0], [])
-            yield _object_found(objects, one, [o for o in folder if o.key.startswith(start)])
-
-
-def _object_found(objects: Objects, info: ObjectInfo, subtitles: Sequence[ObjectInfo]) -> Found:
+def object_found(objects: Objects, info: ObjectInfo, subtitles: Sequence[ObjectInfo]) -> Found:
+    """An object that was listed, with the subtitle objects beside it."""
     like = f"{info.etag} {info.bytes}" if info.etag else ""
     return Found(Location(objects.url(info.key)), info.bytes, like, _tag(info, subtitles))
 

@@ -65,6 +65,8 @@ ENGINE_OF: Mapping[str, engines.Kind] = {
 """The engine that computes a stage; speech that comes from subtitles has none."""
 SHARED = frozenset(GROUPS["visual"]) & frozenset(GROUPS["sound"])
 
+_SUBTITLES = 2
+"""The code that makes rows of subtitle files; a higher number reads them again and recognises nothing again."""
 _CODE: Mapping[str, int] = {**dict.fromkeys(STAGES, 1), "media": 3, "speech": 3}
 """Raised when the code of a stage changes its results."""
 
@@ -144,7 +146,7 @@ def _own(settings: IngestSettings) -> dict[str, Any]:
 
 def subtitle_print(prints: Mapping[str, str], what: Any) -> str:
     """The fingerprint of a speech cell that comes from subtitles, or fell back from them: ``what`` identifies them."""
-    return digest(["speech", _CODE["speech"], ["subtitles", what, VERSIONS["speech"]], [prints["media"]]])
+    return digest(["speech", _CODE["speech"], ["subtitles", _SUBTITLES, what, VERSIONS["speech"]], [prints["media"]]])
 
 
 def with_speech(settings: IngestSettings, prints: Mapping[str, str], speech: str) -> dict[str, str]:

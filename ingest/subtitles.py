@@ -1,8 +1,8 @@
-"""Subtitle files (SubRip and WebVTT) become speech rows, whatever state they are in.
+"""Subtitle files become speech rows, whatever state they are in.
 
-Real files lack blank lines and indexes, mix up commas and points, run backwards and roll.  One scanner reads both
-formats line by line: a line with two times starts a cue, everything else belongs to the cue before it.  What cannot
-be read is counted, never guessed away in silence.
+Real files lack blank lines and indexes, mix up commas and points, run backwards and roll.  One scanner reads SubRip
+and WebVTT line by line: a line with two times starts a cue, everything else belongs to the cue before it; other formats
+come as cues from :mod:`.subtitle_formats`.  What cannot be read is counted, never guessed away in silence.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import html
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
@@ -22,6 +22,8 @@ from ..store.errors import MediaError, MediaLimit
 from ..store.records import Segment
 from .languages import language_of
 from .plain_text import decoded
+from .speakers import with_speakers
+from .subtitle_formats import Cue, cues_of
 
 LONGEST_LINE = 64 << 10  # characters
 _ADJACENT = 0.3  # seconds between cues that roll or repeat
@@ -80,15 +82,6 @@ class Subtitles:
     encoding: str
 
 
-@dataclass(slots=True)
-class _Cue:
-    """A cue as it stands in the file; ``start`` is None where its times cannot be read."""
-
-    start: float | None
-    end: float
-    lines: list[str] = field(default_factory=list)
-
-
 def parse(
     data: bytes,
     name: str,
@@ -108,14 +101,16 @@ def parse(
         raise MediaLimit(f"{name}: larger than {options.max_mb} MiB (subtitles.max_mb); refused")
     text, encoding = decoded(data, name, language)
     lines = re.split(r"\r\n|\r|\n", text)
-    if max(map(len, lines)) > LONGEST_LINE:
+    if others := cues_of(text, name):
+        lines = []
+    elif max(map(len, lines)) > LONGEST_LINE:
         raise MediaLimit(f"{name}: a line of more than {LONGEST_LINE} characters; refused")
     vtt = next((x for x in lines if x.strip()), "").lstrip().startswith("WEBVTT")
     said = _header_language(lines) if vtt else None
-    cues, bad = _scanned(lines, vtt)
+    cues, bad = others or _scanned(lines, vtt)
     if not cues:
         raise MediaError(f"{name}: holds no subtitle cue")
-    found, beyond = list[_Cue](), 0
+    found, beyond = list[Cue](), 0
     for cue in cues:
         cue.lines = _cleaned(cue.lines)
         if cue.start is None or max(cue.start, cue.end) + shift <= 0:
@@ -123,7 +118,8 @@ def parse(
         elif end is not None and cue.start + shift >= end:
             beyond += 1
         elif cue.lines:
-            found.append(_Cue(cue.start + shift, cue.end + shift, cue.lines))
+            found.append(Cue(cue.start + shift, cue.end + shift, cue.lines))
+    with_speakers(found, ".transcript." in name.lower())
     found.sort(key=lambda c: (c.start, c.end))
     rows, repaired = list[Segment](), 0
     for cue in _unrolled(found):
@@ -143,13 +139,13 @@ def _header_language(lines: Sequence[str]) -> str | None:
     return None
 
 
-def _scanned(lines: Sequence[str], vtt: bool) -> tuple[list[_Cue], int]:
+def _scanned(lines: Sequence[str], vtt: bool) -> tuple[list[Cue], int]:
     """Cues in the order of the file, with the text lines below them; and how many blocks have text but no times.
 
     WebVTT: a blank line ends a cue, and blocks of notes and styles are no cues.  SubRip: text may hold blank lines, and
     the number above the next line of times is no text.
     """
-    cues: list[_Cue] = []
+    cues: list[Cue] = []
     index, stray = 0, 0
     block = "header" if vtt else "cue"  # what a line without times belongs to
     for line in lines:
@@ -161,7 +157,7 @@ def _scanned(lines: Sequence[str], vtt: bool) -> tuple[list[_Cue], int]:
             if cues and block == "cue":
                 index = _without_index(cues[-1].lines, index)
             start, stop = (_seconds(times, 1), _seconds(times, 6)) if times else (None, None)
-            cues.append(_Cue(None if stop is None else start, stop or 0.0))
+            cues.append(Cue(None if stop is None else start, stop or 0.0))
             block = "cue"
         elif not vtt or (block == "cue" and line):
             if cues:
@@ -221,13 +217,13 @@ def _voice(tag: re.Match[str]) -> str:
     return f"\ufdd0{named[1][:100]}\ufdd1" if named else ""
 
 
-def _unrolled(cues: Sequence[_Cue]) -> Iterator[_Cue]:
+def _unrolled(cues: Sequence[Cue]) -> Iterator[Cue]:
     """Cues that each say something new.
 
     Rolling captions repeat the last lines of the cue before, growing ones all of it with more behind, and copies say
     it again: what was said stays with the cue that said it first.
     """
-    held: _Cue | None = None  # the last cue given out, still growing
+    held: Cue | None = None  # the last cue given out, still growing
     shown, until = list[str](), -math.inf  # what the cue before had on screen, and how long
     now, seen = -math.inf, set[tuple[float, str]]()  # cues that start with this one
     for cue in cues:
@@ -251,7 +247,7 @@ def _unrolled(cues: Sequence[_Cue]) -> Iterator[_Cue]:
         if new:
             if held:
                 yield held
-            held = _Cue(start, cue.end, new)
+            held = Cue(start, cue.end, new)
     if held:
         yield held
 
@@ -260,7 +256,7 @@ def _grows(old: Sequence[str], new: Sequence[str]) -> bool:
     return list(old[:-1]) == list(new[:-1]) and new[-1].startswith(old[-1]) and len(old[-1]) > 3
 
 
-def _rows(cue: _Cue, language: str | None, end: float | None, flags: tuple[str, ...]) -> Iterator[Segment]:
+def _rows(cue: Cue, language: str | None, end: float | None, flags: tuple[str, ...]) -> Iterator[Segment]:
     """One row for each voice of a cue.  A cue of no length is shown as long as it takes to read."""
     start, stop = max(0.0, cue.start or 0.0), cue.end
     before, *voiced = _WHO.split(" ".join(cue.lines))
@@ -284,7 +280,8 @@ def _joined(rows: Sequence[Segment], longest: float) -> list[Segment]:
         if (
             last
             and not (last.flags or row.flags or _ENDS.search(last.text) or row.text.startswith(_OPENS))
-            and (last.speaker, last.language) == (row.speaker, row.language)
+            and row.speaker in (last.speaker, None)
+            and last.language == row.language
             and -_ADJACENT <= row.start - last.end <= 1.0
             and max(last.end, row.end) - last.start <= longest
             and len(last.text) + len(row.text) <= 1000

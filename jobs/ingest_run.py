@@ -19,6 +19,7 @@ from .ledger import Ledger, new_run
 from .plan import Item, marked
 from .profile import Profile
 from .report import write as report_file
+from .superseding import Superseded, Superseding
 from .worker import Order
 
 Report = Callable[["Progress", Item, list[Outcome]], None]
@@ -40,6 +41,7 @@ class Progress:
     kept: int = 0
     kept_bytes: int = 0
     rows: Counter[str] = field(default_factory=Counter)
+    superseded: list[Superseded] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -105,7 +107,7 @@ def ingest(
         told = _Teller(progress, ledger, report)
         left = marked(items if rehash else _unknown(items, known, told))
         if left:
-            _work(left, hire(order), options.attempts, told, known)
+            _work(left, hire(order), options.attempts, told, known, Superseding(archive, items))
     report_file(archive, run)
     return run, progress
 
@@ -135,7 +137,9 @@ def _unknown(items: Sequence[Item], known: Known, told: _Teller) -> Iterator[Ite
             told.video(item, rows)
 
 
-def _work(items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known) -> None:
+def _work(
+    items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known, superseding: Superseding
+) -> None:
     """Does all items, copies after the first of their content: they find its result."""
     by_path = {i.location: i for i in items}
     held: dict[Location, list[list[Outcome]]] = {}
@@ -148,7 +152,10 @@ def _work(items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, kno
         if len(parts) == len(GROUPS):
             rows = _distinct([o for part in held.pop(task.location) for o in part])
             told.video(item, rows)
-            known.add(item, rows)
+            superseded = superseding.check(item, rows)
+            told.progress.superseded += superseded or ()
+            if superseded is not None:
+                known.add(item, rows)
 
 
 def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..ingest.captions import Folder
-from ..ingest.sources import Found, Location, content_of, listed
-from ..store.errors import VidragError
+from ..ingest.listing import Unreachable, listed
+from ..ingest.sidecars import Folder, folder_of
+from ..ingest.sources import Found, Location, content_of
+from ..store.errors import UsageError, VidragError
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def stamp(location: Location, beside: Folder | None = None) -> tuple[str, int]:
             return "", 0
     path = Path(location.text)
     told, newest = _stamp(path)
-    for sidecar in (beside or Folder(path.parent, path.stem)).of(path.name) if told else ():
+    for sidecar in (beside or folder_of(path.parent)).of(path.name) if told else ():
         one, changed = _stamp(sidecar.path)
         told, newest = f"{told}+{sidecar.path.name}.{one}", max(newest, changed)
     return told, newest
@@ -55,19 +56,38 @@ def _stamp(path: Path) -> tuple[str, int]:
     return told, max(st.st_mtime_ns, st.st_ctime_ns)
 
 
-def sources(paths: Sequence[str]) -> list[Item]:
-    """The sources that ``paths`` (see :func:`~vidrag.ingest.sources.listed`) stand for, largest first."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``passed_over`` counts by kind what is no video; ``unreachable``: what could not be looked at."""
+
+    items: list[Item]
+    passed_over: Mapping[str, int]
+    unreachable: list[Unreachable]
+
+
+def plan(paths: Sequence[str], exclude: Sequence[str] = ()) -> Plan:
+    """What ``paths`` stand for (see :func:`~vidrag.ingest.listing.listed`), the largest sources first."""
+    listing = listed(paths, exclude)
     folders: dict[Path, Folder] = {}
     items = []
-    for found in listed(paths):
+    for found in listing.found:
         told, changed = found.tag, 0
         if not found.location.remote:
             folder = Path(found.location.text).parent
             if folder not in folders:
-                folders[folder] = Folder(folder)
+                folders[folder] = folder_of(folder)
             told, changed = stamp(found.location, folders[folder])
         items.append(Item(found.location, found.bytes, None, told, changed, found.like))
-    return sorted(items, key=lambda i: (-i.bytes, i.location.text))
+    items.sort(key=lambda i: (-i.bytes, i.location.text))
+    return Plan(items, dict(listing.passed_over), listing.unreachable)
+
+
+def sources(paths: Sequence[str]) -> list[Item]:
+    """The sources of :func:`plan`; raises :class:`UsageError` where it could not look at all of them."""
+    planned = plan(paths)
+    for one in planned.unreachable:
+        raise UsageError(f"{one.path}: {one.message}")
+    return planned.items
 
 
 def marked(items: Iterable[Item]) -> list[Item]:

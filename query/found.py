@@ -13,6 +13,7 @@ from ..store.errors import ArchiveDamaged, NoSuchVideo, UsageError, one_line
 from ..store.index import KINDS, Kind
 from ..store.records import Frame
 from ..store.shard import Shard
+from ..store.shell import path_word
 from .search import Hit, Searcher
 from .view import View
 from .words import sought
@@ -85,7 +86,7 @@ def search(
     view, hits = searcher.rank(vectors, sought(text) if spoken else (), 2 * top, kinds)
     if not view.cover.numbers:
         where = searcher.archive.location
-        raise NoSuchVideo(f"{where}: no videos yet; 'vidrag ingest {where} VIDEO' adds some")
+        raise NoSuchVideo(f"{where}: no videos yet; 'vidrag ingest {path_word(where)} VIDEO' adds some")
     found = tuple(_told(view, hits, top, searcher.options.apart_s))
     indexed = sum(b.rows for b in view.cover.live if b.first >= 0)
     return Results(found, len(view.cover.numbers), view.cover.rows, indexed, tuple(view.notes))

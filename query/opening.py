@@ -13,6 +13,7 @@ from ..store.encoders import EncoderSpec, ImageTextEncoder
 from ..store.errors import NoSuchVideo, NotIndexed, SpaceMismatch, UsageError, one_line
 from ..store.index import Kind, versions
 from ..store.shard import Shard
+from ..store.shell import path_word
 from ..store.vectors import Vectors
 from .encoding import Encoded
 from .rows import RowSet
@@ -126,7 +127,7 @@ class Opener:
             shards = [self.archive.shard(v) for v in ids]
         if not shards:
             where = self.archive.location
-            raise NoSuchVideo(f"{where}: no videos yet; 'vidrag ingest {where} VIDEO' adds some")
+            raise NoSuchVideo(f"{where}: no videos yet; 'vidrag ingest {path_word(where)} VIDEO' adds some")
         return self._kept(shards)
 
     def _kept(self, shards: list[Shard]) -> Opened:

@@ -18,6 +18,7 @@ from ..store.errors import ArchiveDamaged, one_line
 from ..store.index import KINDS, MEND, ArchiveIndex, Block, Kind, newest, versions, wanted
 from ..store.postings import DOUBTFUL, SCREEN, Postings, Rows, length
 from ..store.shard import Shard
+from ..store.shell import path_word
 from ..store.vectors import VectorFile, Vectors
 from .words import terms
 
@@ -264,7 +265,9 @@ def look(archive: Archive, index_rows: int, before: View | None) -> View:
     if used is None and loaded is not None:
         cover = coverage(archive, None, key[0])
     if used is None and loaded is None and not notes and cover.rows >= index_rows > 0:
-        notes.append(f"{cover.rows} rows are searched without an index; 'vidrag index {archive.location}' makes one")
+        notes.append(
+            f"{cover.rows} rows are searched without an index; 'vidrag index {path_word(archive.location)}' makes one"
+        )
     found = View(archive, used, cover, notes, before)
     found.key, found.loaded = key, loaded
     return found

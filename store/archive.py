@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import re
-import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,9 +22,12 @@ from .manifest import EARLIER, Manifest, ProfileKey, Source
 from .models import sha256_of
 from .records import Cell, StoredFile
 from .shard import Shard
+from .shell import path_word, quoted
 
 FORMAT = 1
 _VIDEO_ID = re.compile(r"[0-9a-f]{16}")
+_FEW = 8
+"""So many videos of one name are looked at to learn which was seen at a path, in archives that did not note paths."""
 log = logging.getLogger("vidrag.store")
 
 
@@ -158,7 +160,7 @@ class Archive:
         others = ", ".join(sorted(n for n in found.profiles if n != EARLIER)) or "an earlier one"
         raise NotIndexed(
             f"{found.name} is not indexed under profile '{profile.name}' (only under {others}); add it with: "
-            f"{self.how_to_add(shlex.quote(found.source.paths[0]))}"
+            f"{self.how_to_add(path_word(found.source.paths[0]))}"
         )
 
     def left_out(self, videos: int) -> str:
@@ -169,7 +171,7 @@ class Archive:
     def how_to_add(self, source: str = "VIDEO...") -> str:
         """The command that makes the cells of :attr:`profile`."""
         given = self.profile.given or self.profile.name if self.profile else ""
-        return f"vidrag ingest {self.location} {source} --profile {given}"
+        return f"vidrag ingest {path_word(self.location)} {source} --profile {quoted(given)}"
 
     def newest(self, video: str) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
@@ -319,6 +321,37 @@ class Archive:
 
         self._advance(video, without)
 
+    def seen_at(self, path: str) -> list[Manifest]:
+        """The newest version of each video that was seen at ``path`` and has not left it."""
+        few = ids if len(ids := names.lookup(self.backend, names.base(path))) <= _FEW else []
+        found = []
+        for video in dict.fromkeys([*names.at_path(self.backend, path), *few]):
+            one = self.newest(video)
+            if one is not None and not one.deleted and path in one.source.paths:
+                found.append(one)
+        return found
+
+    def leave(self, video: str, path: str, moved_to: Sequence[str], alive: Callable[[str], bool]) -> Manifest:
+        """Publishes that ``video`` is no longer at ``path``, which holds other content now.
+
+        Where it was ``moved_to`` other paths, or is ``alive`` at another of its own, only the path goes.  Else the
+        version says that the video was taken out: no reader finds it any more; its files stay until that version is old
+        enough to be collected.
+        """
+        self._name(video, Source("", 0, tuple(moved_to)))
+
+        def left(m: Manifest) -> Manifest:
+            if m.deleted or path not in m.source.paths:
+                return m
+            others = [p for p in m.source.paths if p != path and p not in moved_to]
+            there = [*moved_to, *filter(alive, others)]
+            if there:
+                paths = (*there, *(p for p in others if p not in there))
+                return dataclasses.replace(m, source=dataclasses.replace(m.source, paths=paths))
+            return dataclasses.replace(m.without(lambda c: not m.needed(c)), deleted=True)
+
+        return self._advance(video, left)
+
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.
 
@@ -330,7 +363,9 @@ class Archive:
             return name
         hits = sorted(set(self._by_name(name) or self._by_prefix(name.lower())))
         if not hits:
-            raise NoSuchVideo(f"no video '{name}' in {self.location}; 'vidrag ls {self.location}' lists them")
+            raise NoSuchVideo(
+                f"no video '{name}' in {self.location}; 'vidrag ls {path_word(self.location)}' lists them"
+            )
         if len(hits) > 1:
             raise AmbiguousVideo(f"'{name}' fits {len(hits)} videos ({', '.join(hits[:5])}); give an id")
         return hits[0]
@@ -381,8 +416,8 @@ class Archive:
             base, highest, _ = self._latest(video, build=True)
             if fresh := base is None or base.deleted:
                 base = Manifest(video, base.version if base else 0, source)
-            if fresh or not set(source.names) <= set(base.source.names):
-                names.add(self.backend, video, source.names)
+            if fresh or not set(source.paths) <= set(base.source.paths):
+                self._name(video, source)
             if made := self._put(base, base.merged(cells, source.paths, profile), highest):
                 break
         else:
@@ -391,6 +426,12 @@ class Archive:
             if self.backend.size(f"{folder}/{name}") is None:
                 self.backend.put_file(f"{folder}/{name}", path)
         return made
+
+    def _name(self, video: str, source: Source) -> None:
+        """Makes a video known by the names and paths of ``source``, before the manifest that says so."""
+        names.add(self.backend, video, source.names)
+        for path in source.paths:
+            names.add_path(self.backend, video, path)
 
     def place(self, key: str, path: Path) -> None:
         """Makes the bytes of ``path`` appear as ``key``, whose name holds their hash."""

@@ -76,7 +76,11 @@ EARLIER = ""
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One version of one video's index.  ``deleted``: the video was taken out; the next version starts afresh."""
+    """One version of one video's index.
+
+    ``deleted``: the video was taken out, or other content has taken its path; the next version starts afresh.  Cells
+    that such a version still names are kept until it is old enough to be collected.
+    """
 
     video: str
     version: int

@@ -1,8 +1,8 @@
 """Finds videos by file name without reading every manifest.
 
-Each name of a video, with and without its ending, is an empty entry ``names/<2 hex>/<16 hex>-<video id>``, where the
-hex digits are those of the name's hash.  Entries are written before the manifest that needs them; one whose video has
-gone is passed over by whoever reads it.
+Each name of a video, with and without its ending, and each path that it was seen at is an empty entry
+``names/<2 hex>/<16 hex>-<video id>``, where the hex digits are those of the name's or path's hash.  Entries are written
+before the manifest that needs them; one whose video has gone is passed over by whoever reads it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,22 @@ def add(backend: Backend, video: str, names: Iterable[str]) -> None:
 
 def lookup(backend: Backend, name: str) -> list[str]:
     """Ids that have been known under ``name`` or as ``name`` with any ending."""
-    folder, entry = _place(same(name))
+    return _found(backend, same(name))
+
+
+def add_path(backend: Backend, video: str, path: str) -> None:
+    """Makes ``video`` known as what was seen at ``path``."""
+    folder, entry = _place(f"\0{path}")
+    backend.put_if_absent(f"{folder}/{entry}-{video}", b"")
+
+
+def at_path(backend: Backend, path: str) -> list[str]:
+    """Ids of videos that have been seen at ``path``; archives of early versions know of none."""
+    return _found(backend, f"\0{path}")
+
+
+def _found(backend: Backend, name: str) -> list[str]:
+    folder, entry = _place(name)
     found = (_ENTRY.fullmatch(n) for n in backend.list(folder, entry))
     return [m[1] for m in found if m]
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from media_files import SPEC, X264, Local, ffmpeg, lavfi, with_tone
 from vidrag.ingest import media
-from vidrag.ingest.captions import best_track, known_paths, sidecars
+from vidrag.ingest.captions import best_track, choose, known_paths
 from vidrag.ingest.pipeline import Outcome, ingest_video
-from vidrag.ingest.stages import STAGES
+from vidrag.ingest.sidecars import best_first, sidecars
+from vidrag.ingest.stages import STAGES, fingerprints
+from vidrag.jobs import profile
 from vidrag.store.archive import Archive
-from vidrag.store.records import Cell, SubtitleTrack
+from vidrag.store.records import Cell, MediaInfo, SubtitleTrack
 
 SOUND = ("speech", "speech_vectors")
 
@@ -415,3 +420,193 @@ def test_a_damaged_file_gives_the_cues_before_the_damage(archive: Archive, tmp_p
     found = heard(archive, ingest_video(path, archive, Local()))
     assert found[:1] == ["One."]
     assert "Three." not in found
+
+
+MORE_NAMES = {
+    "talk.English.srt": "en", "talk (English).srt": "en", "talk [Deutsch].srt": "de", "talk.chs.srt": "zh",
+    "talk.cht.ass": "zh", "talk.zh-Hans.vtt": "zh", "talk_en.srt": "en", "talk-en.srt": "en", "talk.pt-BR.srt": "pt",
+    "talk.français.srt": "fr", "talk.中文.srt": "zh", "talk.日本語.srt": "ja", "talk.русский.srt": "ru",
+    "talk en.srt": "en",
+    "talk.Brazilian Portuguese.srt": "pt", "talk.English (SDH).srt": "en", "talk.en_US.srt": "en",
+    "talk.cc.vtt": None,
+    "talk.transcript.vtt": None, "talk.en.auto-generated.json3": "en", "talk.ttml": None, "talk.en.sbv": "en",
+    "talk.dfxp": None, "talk.ssa": None, "Subs/talk.srt": None, "Subs/2_English.srt": "en",
+    "subtitles/English.srt": "en",
+    "Subs/talk/3_German.srt": "de", "Subs/talk.de.srt": "de", "Subs/2_English [CC].srt": "en",
+}  # fmt: skip
+NOT_ITS_OWN = [
+    "talk-it-works.srt", "talk (Part 2).srt", "talk - the film.srt", "talk 2.srt", "Subs/other.srt", "Subs/talk2.srt",
+    "talk.signs.srt", "Other/2_English.srt", "Subs/2_English.txt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MORE_NAMES)
+def test_names_that_players_know(name: str, clip: Path) -> None:
+    (clip.parent / name).parent.mkdir(parents=True, exist_ok=True)
+    beside(clip, name)
+    assert [(s.path, s.language) for s in sidecars(clip)] == [(clip.parent / name, MORE_NAMES[name])]
+
+
+@pytest.mark.parametrize("name", NOT_ITS_OWN)
+def test_names_of_something_else(name: str, clip: Path) -> None:
+    (clip.parent / name).parent.mkdir(parents=True, exist_ok=True)
+    beside(clip, name)
+    assert sidecars(clip) == []
+
+
+def test_numbered_files_in_a_folder_of_several_videos_belong_to_none(clip: Path) -> None:
+    """Unless they lie in a folder of the video's name; links that lead in circles are followed once."""
+    beside(clip, "other.mp4", b"x")
+    for name in ("Subs/2_English.srt", "Subs/talk/2_English.srt", "Subs/other/3_German.srt"):
+        (clip.parent / name).parent.mkdir(parents=True, exist_ok=True)
+        beside(clip, name)
+    for name in ("Subs", "Sub", "Subtitles"):
+        (clip.parent / "Subs" / name).symlink_to("..")
+    assert [str(s.path.relative_to(clip.parent)) for s in sidecars(clip)] == ["Subs/talk/2_English.srt"]
+
+
+def test_the_longest_name_of_a_video_wins(clip: Path) -> None:
+    for name in ("talk_English.mp4", "talk (2).mkv"):
+        beside(clip, name, b"x")
+    beside(clip, "talk_English.English.srt")
+    beside(clip, "talk (2).en.srt")
+    assert sidecars(clip) == []
+    assert [s.path.name for s in sidecars(clip.with_name("talk_English.mp4"))] == ["talk_English.English.srt"]
+    assert [s.language for s in sidecars(clip.with_name("talk (2).mkv"))] == ["en"]
+
+
+def test_recordings_of_one_meeting_share_its_transcript(clip: Path) -> None:
+    """As Zoom names them; the transcript, which says who speaks, comes before the captions."""
+    video = clip.rename(clip.with_name("GMT20230202-120000_Recording_1920x1080.mp4"))
+    for kind in ("cc", "transcript"):
+        beside(video, f"GMT20230202-120000_Recording.{kind}.vtt")
+    for name in ("GMT20230202-120000_Recording_gallery_1920x1080.mp4", "GMT20230202-120000_Recording.m4a", video.name):
+        found = sidecars(clip.with_name(name))
+        assert [s.path.name for s in best_first(found, None)] == [
+            "GMT20230202-120000_Recording.transcript.vtt", "GMT20230202-120000_Recording.cc.vtt",
+        ]  # fmt: skip
+
+
+def test_a_folder_is_listed_once(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again when it has changed."""
+    beside(clip, "talk.srt")
+    old = time.time() - 100
+    os.utime(clip.parent, (old, old))
+    calls = []
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: calls.append(path) or real(path))
+    for _ in range(50):
+        assert len(sidecars(clip)) == 1
+    assert len(calls) == 1
+    beside(clip, "talk.de.srt")
+    assert len(sidecars(clip)) == 2 and len(calls) == 2
+
+
+def test_a_flat_folder_of_many_files_costs_little_a_video(tmp_path: Path) -> None:
+    for i in range(20_000):
+        (tmp_path / f"talk {i}.mp4").touch()
+        if i % 10 == 0:
+            (tmp_path / f"talk {i}.en.srt").touch()
+    os.utime(tmp_path, (1e9, 1e9))
+    sidecars(tmp_path / "talk 0.mp4")
+    began = time.perf_counter()
+    found = [len(sidecars(tmp_path / f"talk {i}.mp4")) for i in range(1000)]
+    assert sum(found) == 100 and time.perf_counter() - began < 1  # listing it takes more than 10 ms each time
+
+
+@dataclass(frozen=True)
+class Track:
+    language: str | None
+
+
+def informed(*languages: str | None, chosen: int = 0) -> MediaInfo:
+    """What a probe says of a video with sound tracks of these languages."""
+
+    class Informed(MediaInfo):
+        audio = tuple(map(Track, languages))
+
+    return Informed("mov", 1.0, 0.0, True, True, audio_index=chosen)
+
+
+@pytest.mark.parametrize(
+    ("sound", "names", "taken"),
+    [
+        (["eng"], ["talk.de.srt", "talk.en.srt"], "talk.en.srt"),
+        (["ger"], ["talk.de.srt", "talk.en.srt"], "talk.de.srt"),
+        (["und"], ["talk.de.srt", "talk.en.srt", "talk.srt"], "talk.srt"),
+        ([None], ["talk.de.srt", "talk.en.orig.srt"], "talk.en.orig.srt"),
+        ([None], ["talk.de.srt", "talk.default.fr.srt"], "talk.default.fr.srt"),
+        (["eng"], ["talk.de.srt", "talk.srt"], "talk.srt"),
+        ([], ["talk.English.srt", "talk.de.srt"], "talk.English.srt"),
+    ],
+)
+def test_the_language_of_the_sound_decides(sound: list[str | None], names: list[str], taken: str, clip: Path) -> None:
+    """Not the alphabet; where nothing decides a note says what was taken and how to take another."""
+    for name in names:
+        beside(clip, name, srt((0.1, 0.9, name)))
+    settings = profile.load().ingest
+    source = choose([clip], informed(*sound), settings, fingerprints(settings))
+    assert source.name == taken
+    undecided = {"talk.en.orig.srt", "talk.default.fr.srt", "talk.English.srt"}
+    assert [("was taken of subtitles in" in n) for n in source.notes] == [True] * (taken in undecided)
+
+
+def test_the_chosen_sound_track_decides(clip: Path) -> None:
+    for name in ("talk.de.srt", "talk.en.srt"):
+        beside(clip, name, srt((0.1, 0.9, name)))
+    settings = profile.load().ingest
+    source = choose([clip], informed("ger", "eng", chosen=1), settings, fingerprints(settings))
+    assert (source.name, source.notes) == ("talk.en.srt", ())
+
+
+def test_subtitles_in_another_language_than_the_sound_are_noted(clip: Path) -> None:
+    beside(clip, "talk.de.srt")
+    settings = profile.load().ingest
+    source = choose([clip], informed("eng"), settings, fingerprints(settings))
+    assert source.name == "talk.de.srt" and "is in 'de', not in 'en'" in source.notes[0]
+
+
+def test_formats_that_are_not_read_are_named(clip: Path, archive: Archive) -> None:
+    for name in ("talk.smi", "talk.en.lrc", "other.smi"):
+        beside(clip, name)
+    found = ingest_video(clip, archive, Local())
+    assert heard(archive, found) == ["hello."]
+    note = cell(archive, found).data["note"]
+    assert "subtitles not used: talk.smi: this format is not read" in note and "talk.en.lrc" in note
+    assert "other" not in note
+
+
+def test_a_folder_that_cannot_be_listed_is_noted(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named video in it is read all the same."""
+
+    def refused(path: object) -> list[str]:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "listdir", refused)
+    settings = profile.load().ingest
+    source = choose([clip], informed(), settings, fingerprints(settings))
+    assert source.kind == "asr" and "its folder cannot be listed (Stale file handle)" in source.notes[0]
+
+
+GIVEN = Path(__file__).resolve().parents[2] / "shared" / "data" / "field"
+FIELD = {
+    "06_English.mp4": ("06_English.English.srt", ["The harbour office opens at nine.", "en", None]),
+    "20_ass.mp4": ("20_ass.ass", ["The harbour office opens at nine.", None, None]),
+    "GMT20230202-120000_Recording.mp4": (
+        "GMT20230202-120000_Recording.transcript.vtt", ["The harbour office opens at nine.", None, "Anna Smith"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_files_of_the_field(name: str) -> None:
+    if not GIVEN.is_dir():
+        pytest.skip("../shared/data/field is not there (relative to the repository root)")
+    taken, (text, language, speaker) = FIELD[name]
+    settings = profile.load().ingest
+    info = media.probe(GIVEN / name, settings.media)
+    source = choose([GIVEN / name], info, settings, fingerprints(settings))
+    assert source.name == taken and source.subtitles is not None
+    first = source.subtitles.rows[0]
+    assert (first.text, first.language, first.speaker, first.start) == (text, language, speaker, 1.0)
+    assert "{" not in "".join(r.text for r in source.subtitles.rows)

@@ -15,7 +15,8 @@ import pytest
 from fault_proxy import FaultProxy
 from media_files import with_tone
 from vidrag.ingest import media, sources
-from vidrag.ingest.sources import Found, Location, Opened, content_of, listed
+from vidrag.ingest.listing import listed
+from vidrag.ingest.sources import Found, Location, Opened, content_of
 from vidrag.store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
 from vidrag.store.object_cache import ObjectCache
 from vidrag.store.objects import Objects
@@ -28,7 +29,7 @@ Put = Callable[[str, bytes], str]
 @pytest.fixture(autouse=True)
 def _no_memory() -> None:
     """Connections are kept for the life of a process; here the address changes from test to test."""
-    sources._objects.cache_clear()
+    sources.objects_of.cache_clear()
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -212,12 +213,12 @@ def test_folders_and_prefixes_are_listed(put: Put) -> None:
         put(name, b"x")
     folder = put("", b"").rstrip("/")
     for text in (folder, f"{folder}/"):
-        assert names(listed([text])) == ["B.MKV", "a.mp4", "c.webm"]
-    assert names(listed([f"{folder}/deep", f"{folder}/a.mp4", folder])) == ["B.MKV", "a.mp4", "c.webm"]
-    assert names(listed([f"{folder}/notes.txt"])) == ["notes.txt"]
+        assert names(listed([text]).found) == ["B.MKV", "a.mp4", "c.webm"]
+    assert names(listed([f"{folder}/deep", f"{folder}/a.mp4", folder]).found) == ["B.MKV", "a.mp4", "c.webm"]
+    assert names(listed([f"{folder}/notes.txt"]).found) == ["notes.txt"]
     with pytest.raises(UsageError, match=r"missing.*no such"):
         listed([f"{folder}/missing"])
-    assert [f.bytes for f in listed([f"{folder}/a.mp4"])] == [1]
+    assert [f.bytes for f in listed([f"{folder}/a.mp4"]).found] == [1]
 
 
 def test_on_a_disk_first_bytes_count(tmp_path: Path) -> None:
@@ -226,13 +227,14 @@ def test_on_a_disk_first_bytes_count(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(".")
     (tmp_path / "broken.mp4").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert names(listed([str(tmp_path)])) == ["broken.mp4", "odd.bin"]
+    assert names(listed([str(tmp_path)]).found) == ["broken.mp4", "odd.bin"]
 
 
 def test_copies_are_recognised(put: Put) -> None:
     """One content under two names; another content of the same length."""
     found = {
-        f.location.name: f for f in listed([put(n, d) for n, d in (("a.mp4", b"x"), ("b.mp4", b"x"), ("c.mp4", b"y"))])
+        f.location.name: f
+        for f in listed([put(n, d) for n, d in (("a.mp4", b"x"), ("b.mp4", b"x"), ("c.mp4", b"y"))]).found
     }
     assert content_of(found["a.mp4"]) == content_of(found["b.mp4"]) != content_of(found["c.mp4"])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from collections.abc import Sequence
 
@@ -397,3 +399,188 @@ def test_what_is_written_well_is_read_exactly(times: list[tuple[int, int]]) -> N
 )  # fmt: skip
 def test_language_tags(tag: str | None, code: str | None) -> None:
     assert language_of(tag) == code
+
+
+ASS = r"""[Script Info]
+ScriptType: v4.00+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize
+Style: Default,Arial,20,&H00not a colour&
+[Fonts]
+fontname: x.ttf
+Dialogue that is none
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Comment: 0,0:00:00.00,0:00:09.00,Default,,0,0,0,,never shown
+Dialogue: 0,0:00:01.00,0:00:03.00,Default,,0,0,0,,{\i1}The harbour office{\i0} opens, at nine.{a remark}
+Dialogue: 0,0:00:04.00,0:00:06.00,Default,Ann,0,0,0,,Bring the\Nblue\hfolder.
+Dialogue: 0,0:00:07.00,0:00:08.00,Default,,0,0,0,,{\p1}m 0 0 l 100 0 100 50{\p0}
+"""
+TTML = """<?xml version="1.0" encoding="utf-8"?>
+<tt xmlns="http://www.w3.org/ns/ttml" xmlns:ttp="http://www.w3.org/ns/ttml#parameter" ttp:tickRate="10000000"
+ ttp:frameRate="25" xml:lang="en"><body><div>
+<p begin="10000000t" end="00:00:03.000">The <span>harbour</span> office opens, at nine.</p>
+<p begin="00:00:04:00" end="6s">Bring the<br/>blue folder.</p></div></body></tt>"""
+JSON3 = """{"wireMagic": "pb3", "events": [{"tStartMs": 0, "dDurationMs": 9000, "id": 1},
+ {"tStartMs": 1000, "dDurationMs": 2000, "segs": [{"utf8": "The harbour office"}, {"utf8": " opens, at nine."}]},
+ {"tStartMs": 3000, "dDurationMs": 1000, "aAppend": 1, "segs": [{"utf8": "\\n"}]},
+ {"tStartMs": 4000, "dDurationMs": 2000, "segs": [{"utf8": "Bring the\\nblue folder."}]}]}"""
+SBV = (
+    "0:00:01.000,0:00:03.000\nThe harbour office opens, at nine.\n\n"
+    "0:00:04.000,0:00:06.000\nBring the[br]blue folder.\n"
+)
+SSA = ASS.replace("V4+", "V4").replace("Dialogue: 0", "Dialogue: Marked=0").replace("v4.00+", "v4.00")
+OTHERS = {
+    "SubStation Alpha": SSA,
+    "Advanced SubStation": ASS,
+    "TTML": TTML,
+    "TTML of an early draft": TTML.replace("www.w3.org/ns/ttml", "www.w3.org/2006/10/ttaf1"),
+    "YouTube's JSON": JSON3,
+    "YouTube's SBV": SBV,
+    "SBV with carriage returns": SBV.replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_other_formats_give_the_same_rows(kind: str, encoding: str) -> None:
+    """Whatever the name says; styles, remarks, drawings and comments are no text."""
+    assert rows(OTHERS[kind].encode(encoding)) == [
+        (1.0, 3.0, "The harbour office opens, at nine."),
+        (4.0, 6.0, "Bring the blue folder."),
+    ]
+
+
+def test_actors_of_substation_are_speakers() -> None:
+    assert [s.speaker for s in read(ASS).rows] == [None, "Ann"]
+
+
+def test_a_bad_line_of_substation_costs_itself() -> None:
+    found = read(ASS.replace("0:00:04.00", "0:xx:04.00"))
+    assert [s.text for s in found.rows] == ["The harbour office opens, at nine."] and found.bad_cues == 1
+
+
+def test_recognised_lines_of_youtube_last_until_the_next() -> None:
+    events = [
+        {"tStartMs": 1000 * i, "dDurationMs": 5000, "segs": [{"utf8": f"line {i}"}, {"utf8": " x", "tOffsetMs": 300}]}
+        for i in range(3)
+    ]
+    assert rows(json.dumps({"events": events})) == [(0, 1, "line 0 x"), (1, 2, "line 1 x"), (2, 7, "line 2 x")]
+
+
+BROKEN_OTHERS = {
+    "entities": TTML.replace("<tt ", '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]><tt '),
+    "half XML": TTML[:-60],
+    "half JSON": JSON3[:-9],
+    "a list": '{"events": 3}',
+    "deep JSON": '{"events": ' + "[" * 60_000,
+    "odd numbers": '{"events": [{"tStartMs": 1e999, "segs": [{"utf8": "x"}]}, '
+    '{"tStartMs": NaN, "segs": [{"utf8": "x"}]}]}',
+    "no dialogue": "[Script Info]\nTitle: x\n",
+    "an unknown time": TTML.replace("6s", "wallclock(1)"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN_OTHERS)
+def test_other_formats_that_are_broken_are_one_clear_line(what: str) -> None:
+    try:
+        found = read(BROKEN_OTHERS[what])
+        assert not found.rows and found.bad_cues
+    except MediaError as e:
+        assert str(e).startswith("a.srt: ") and "\n" not in str(e)
+
+
+OTHER_PIECES = st.sampled_from(
+    ["[Script Info]\n", "[Events]\n", "Dialogue: ", "0,0:00:01.00,0:00:03.00,Default,,0,0,0,,", "{\\i1}", "{\\p1}",
+     "\\N", ",", "<tt xmlns='http://www.w3.org/ns/ttml'>", "<body>", "<p begin='1s' end='2s'>",
+     "<p begin='00:00:01:99' dur='9999t'>", "</p>", "</body>", "</tt>", "<br/>", "&amp;", "<!--",
+     '{"events": [', '{"tStartMs": 1, ', '"segs": [{"utf8": "x"}]}',
+     "]}", "0:00:01.000,0:00:03.000\n", "Ann: hi", "JOHN: ", ">> ", "-", "NaN", "1e999", "\n", "x", "\0", "é"]
+)  # fmt: skip
+OTHER_DATA = st.builds(
+    lambda head, rest: (head + "".join(rest)).encode(),
+    st.sampled_from(["[Script Info]\n", "Dialogue: ", "<tt ", "<tt xmlns='http://www.w3.org/ns/ttml'><body>",
+                     '{"events": [', "0:00:01.000,0:00:03.000\n", ASS, TTML, JSON3, SBV]),
+    st.lists(OTHER_PIECES, max_size=40),
+)  # fmt: skip
+
+
+@settings(max_examples=300, **FUZZ)  # type: ignore[arg-type]
+@given(OTHER_DATA, *INPUT[1:])
+def test_any_bytes_of_other_formats(data: bytes, end: float | None, shift: float, joined: bool) -> None:
+    survives(data, end, shift, joined)
+
+
+@pytest.mark.parametrize("kind", ["Advanced SubStation", "TTML", "YouTube's JSON", "YouTube's SBV"])
+def test_many_lines_of_other_formats_take_no_longer_than_their_size(kind: str) -> None:
+    line = {
+        "Advanced SubStation": ("[Events]\n", "Dialogue: 0,0:0x:01.00,0:00:03.00,Default,,0,0,0,,x\n", ""),
+        "TTML": ("<tt xmlns='http://www.w3.org/ns/ttml'><body>", "<p begin='1s' end='2s'>x</p>", "</body></tt>"),
+        "YouTube's JSON": ('{"events": [{}', ', {"tStartMs": 1, "segs": [{"utf8": "x"}]}', "]}"),
+        "YouTube's SBV": ("", "0:00:01.000,0:00:03.000\nx\n", ""),
+    }[kind]
+    began = time.process_time()
+    with contextlib.suppress(MediaError):
+        read(line[0] + line[1] * (600_000 // len(line[1])) + line[2], SubtitleOptions())
+    assert time.process_time() - began < 10
+
+
+def said(*lines: str, name: str = "a.srt") -> list[tuple[str | None, str]]:
+    data = srt(*((2 * i + 1, 2 * i + 2, text) for i, text in enumerate(lines))).encode()
+    return [(s.speaker, s.text) for s in parse(data, name, CUES).rows]
+
+
+def test_names_before_a_colon_are_speakers_where_they_come_again() -> None:
+    lines = ["Anna Smith: Hello.", "Bob Lee: Hi.", "It is late.", "Anna Smith: Yes.", "Bob Lee: Go on."]
+    assert said(*lines) == [
+        ("Anna Smith", "Hello."), ("Bob Lee", "Hi."), (None, "It is late."), ("Anna Smith", "Yes."),
+        ("Bob Lee", "Go on."),
+    ]  # fmt: skip
+
+
+def test_names_of_a_transcript_are_speakers_at_once() -> None:
+    assert said("Anna Smith: One thing.", "Jürgen O'Neil-Díaz: Yes.", name="x.transcript.vtt") == [
+        ("Anna Smith", "One thing."), ("Jürgen O'Neil-Díaz", "Yes."),
+    ]  # fmt: skip
+    assert said("Anna Smith: Note: bring it.", "See: this.", "x", name="x.transcript.vtt")[0] == (
+        "Anna Smith", "Note: bring it.",
+    )  # fmt: skip
+
+
+def test_names_in_capitals_and_after_the_sign_of_a_turn() -> None:
+    more = [f"Sentence {i}." for i in range(30)]
+    found = said(">> JOHN: We go.", *more, "- MARY: Stay.\n- JOHN: No.", "JOHN:\nFine.", "MARY: Well.")
+    assert [f for f in found if f[0]] == [
+        ("JOHN", "We go."), ("MARY", "Stay."), ("JOHN", "No."), ("JOHN", "Fine."), ("MARY", "Well."),
+    ]  # fmt: skip
+
+
+NO_SPEAKERS = [
+    ["Note: this is new.", "Then we go on.", "Note: that is old.", "The end."],
+    ["10:30 is the time.", "At 10:30: the talk.", "10:30 it was."],
+    ["He said: go.", "She said: stay.", "He said: no.", "She said: yes."],
+    ["See https://example.org now.", "See https://example.org now."],
+    ["The result: nothing.", *["More words."] * 20, "The result: nothing."],
+    ["Paris: the city of light.", *["More words."] * 20],
+    ["Step 1: cut.", "Step 2: mix.", "Step 3: bake.", "Step 4: eat."],
+    ["Ingredients: flour, salt.", "Ingredients: water."],
+]
+
+
+@pytest.mark.parametrize("lines", NO_SPEAKERS)
+def test_a_colon_alone_makes_no_speaker(lines: list[str]) -> None:
+    assert said(*lines) == [(None, line) for line in lines]
+
+
+def test_speakers_in_scripts_without_capitals() -> None:
+    assert said("张三：你好。", "李四：你好吗？", "张三：很好。", "李四：好。") == [
+        ("张三", "你好。"), ("李四", "你好吗？"), ("张三", "很好。"), ("李四", "好。"),
+    ]  # fmt: skip
+
+
+def test_a_sentence_of_a_speaker_goes_on_in_the_next_cue() -> None:
+    text = srt(
+        (1, 2, "ANN: I think that"), (2, 3, "it is late."), (3, 4, "BOB: No."), (4, 5, "ANN: Yes."), (5, 6, "BOB: Ok.")
+    )
+    found = read(text, SubtitleOptions()).rows
+    assert [(s.speaker, s.text) for s in found][:2] == [("ANN", "I think that it is late."), ("BOB", "No.")]

@@ -29,6 +29,7 @@ def answers(
     """List the batches of answers that the archive keeps, oldest first.  Exit code 4 where one is damaged."""
     from ...store.archive import Archive
     from ...store.errors import ArchiveDamaged, one_line
+    from ...store.shell import path_word
     from .. import answer_log, asking
 
     opened, told, code = Archive.open(archive), list[dict[str, Any]](), 0
@@ -70,7 +71,7 @@ def answers(
         state = "" if t["finished"] else "  not finished"
         again = f"  again {t['parent']} {' '.join(t['changes'])}".rstrip() if t["parent"] else ""
         print(f"{t['run']}  {t['answers']:>6} answers {t['failed']:>4} failed{right}  {t['profile']}{again}{state}")
-    print(f"{len(told)} runs; 'vidrag rerun {archive} RUN --set SECTION.OPTION=VALUE' asks one again")
+    print(f"{len(told)} runs; 'vidrag rerun {path_word(archive)} RUN --set SECTION.OPTION=VALUE' asks one again")
     return code
 
 

@@ -74,12 +74,12 @@ def _print(answer: Answer, archive: object) -> None:
 
 
 def open_hint(path: str, start: float) -> str:
-    """How to see a moment: a command for mpv, which also takes the place of ``ffplay -ss``."""
-    import shlex
+    """How to see a moment: a command for mpv that is safe to paste, or the address and the time."""
+    from ...store.shell import is_address, path_word, quoted
 
-    from ..ledger import printable
-
-    return f"mpv --start={start:.1f} {printable(shlex.quote(path))}"
+    if is_address(path):  # mpv would fetch whatever an archive from elsewhere names
+        return f"{quoted(path)} at {start:.1f} s"
+    return f"mpv --start={start:.1f} -- {path_word(path)}"
 
 
 def batch(

@@ -15,7 +15,7 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 if TYPE_CHECKING:
     from ...ingest.pipeline import Outcome
     from ..ingest_run import Progress
-    from ..plan import Item
+    from ..plan import Item, Plan
     from ..pool import Crew
     from ..profile import Profile
     from ..worker import Order
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     archive: ArchivePath,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Videos, or folders of them.")],
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH...", help="Videos, or folders of them.")] = None,
     profile: ProfileName = "embedded",
     settings: Settings = None,
     ray: Annotated[
@@ -41,6 +41,18 @@ def ingest(
     ] = 0,
     language: Annotated[
         str | None, typer.Option("--language", help="Language spoken, e.g. en; guessed by default.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="GLOB",
+            help="Pass over what fits, as in .gitignore and .vidragignore; may be repeated.",
+        ),
+    ] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option("--files-from", metavar="FILE|-", help="More paths, one a line or separated by NUL; '-': stdin."),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what cannot be read.")] = False,
     rehash: Annotated[
@@ -59,11 +71,19 @@ def ingest(
     if ray and no_ray:
         raise UsageError("--ray and --no-ray exclude each other")
     chosen = with_switches(profile_of(profile, settings), language=language, partial_fails=strict)
-    items = plan.sources(paths)
+    named = [*(paths or ()), *(_paths_in(files_from) if files_from else ())]
+    if not named:
+        raise UsageError("no path is given; name videos or folders, or a list of them with --files-from")
+    planned = plan.plan(named, exclude or ())
+    items = planned.items
+    _say_unreachable(planned)
     if not items:
-        raise UsageError(f"no videos in {', '.join(paths)}; name files, or a folder that holds some")
+        if not planned.unreachable:
+            raise UsageError(_no_videos(named, planned))
+        print(_no_videos(named, planned), file=sys.stderr)
+        return 3
     if dry_run:
-        return _estimate(archive, chosen, items, workers, as_json)
+        return _estimate(archive, chosen, planned, workers, as_json)
     build.check(chosen, build.INGEST_KINDS)
     opened = Archive.create(archive)
     pools = {n: p.model_copy(update={"workers": workers}) for n, p in chosen.pools.items()} if workers else chosen.pools
@@ -77,26 +97,76 @@ def ingest(
 
         return RayCrew(order, pools, ray, workers * len(pools) or None)
 
-    with _Report(len(items), quiet=as_json) as report:
+    with _Report(planned, quiet=as_json) as report:
         run, progress = ingest_run.ingest(
             opened, chosen, items, hire, report.video, retry_failed=retry_failed, rehash=rehash
         )
     if as_json:
-        print(json.dumps(_summary(run, progress, archive)))
+        print(json.dumps({**_summary(run, progress, archive), **_looked_at(planned)}))
     else:
         _tell(run, progress, archive)
-    return 3 if progress.failed else 0
+    return 3 if progress.failed or planned.unreachable else 0
 
 
-def _estimate(archive: str, profile: Profile, items: list[Item], workers: int, as_json: bool) -> int:
+def _paths_in(name: str) -> list[str]:
+    """The paths that a file holds, whatever bytes they are of; ``-`` is stdin."""
+    from ...store.errors import UsageError
+
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as e:
+        raise UsageError(f"--files-from {name}: {e.strerror or e}") from e
+    lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
+    return [os.fsdecode(x) for x in lines if x]
+
+
+def _looked_at(planned: Plan) -> dict[str, object]:
+    return {
+        "passed_over": dict(planned.passed_over),
+        "unreachable": [{"path": u.path, "message": u.message} for u in planned.unreachable],
+    }
+
+
+def _say_unreachable(planned: Plan) -> None:
+    from ..ledger import printable
+
+    for one in planned.unreachable:
+        print(f"not looked at: {printable(one.path)}: {one.message}", file=sys.stderr)
+
+
+def _passed_over(planned: Plan) -> list[str]:
+    """What a user is told of files that are no videos; nothing where there are none."""
+    from ...ingest.file_kinds import EMPTY, counted
+
+    if not planned.passed_over:
+        return []
+    told = [f"passed over: {counted(dict(planned.passed_over))}"]
+    if planned.passed_over.get(EMPTY):
+        told.append("note: empty files may be placeholders of a cloud drive; run this again when they hold something")
+    return told
+
+
+def _no_videos(named: list[str], planned: Plan) -> str:
+    from ..ledger import printable
+
+    where = printable(", ".join(named[:3])) + (f" and {len(named) - 3} more" if named[3:] else "")
+    told = "".join(f" ({line})" for line in _passed_over(planned))
+    return f"no videos in {where}; name files, or a folder that holds some{told}"
+
+
+def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_json: bool) -> int:
     from ...store.archive import Archive
     from ...store.backend import open_backend
     from .. import estimate
 
     opened = Archive.open(archive) if open_backend(archive).size("archive.json") is not None else None
-    told = estimate.estimate(opened, profile, items, workers or len(os.sched_getaffinity(0)))
-    print(json.dumps(told) if as_json else estimate.text(told), end="\n" if as_json else "")
-    return 0
+    told = estimate.estimate(opened, profile, planned.items, workers or len(os.sched_getaffinity(0)))
+    if as_json:
+        print(json.dumps({**told, **_looked_at(planned)}))
+    else:
+        print(estimate.text(told), end="")
+        print("".join(f"{line}\n" for line in _passed_over(planned)), end="")
+    return 3 if planned.unreachable else 0
 
 
 def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
@@ -108,6 +178,7 @@ def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
         "failed": [
             {"source": p, "stage": o.stage, "error": o.error, "message": o.message} for p, o in progress.failed.items()
         ],
+        "superseded": [{"path": s.path, "old": s.old, "new": s.new} for s in progress.superseded],
         "seconds": round(progress.seconds, 3),
         "media_seconds": round(progress.media_seconds, 3),
         "rows": dict(progress.rows),
@@ -115,6 +186,7 @@ def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
 
 
 def _tell(run: str, progress: Progress, archive: str) -> None:
+    from ...store.shell import path_word
     from ..ledger import printable
 
     good = progress.videos - len(progress.failed)
@@ -125,9 +197,12 @@ def _tell(run: str, progress: Progress, archive: str) -> None:
         line += f"; {progress.media_seconds / 60:.1f} min of video in {_span(progress.seconds)}"
         line += f" ({progress.speed:.1f} x real time)"
     print(line)
+    for s in progress.superseded:
+        told = f"holds new content; the older one ({s.old}) is out of answers, gc removes it"
+        print(f"  replaced: {printable(s.path)} {told}")
     for path, o in progress.failed.items():
         print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
-    print(f'run {run}; ask with: vidrag ask {archive} "..."')
+    print(f'run {run}; ask with: vidrag ask {path_word(archive)} "..."')
 
 
 def _span(seconds: float) -> str:
@@ -143,11 +218,13 @@ def _span(seconds: float) -> str:
 class _Report:
     """Progress: a bar on a terminal, a line a video elsewhere, nothing when quiet."""
 
-    def __init__(self, videos: int, quiet: bool) -> None:
-        self._quiet, self._videos = quiet, videos
+    def __init__(self, planned: Plan, quiet: bool) -> None:
+        self._quiet, self._videos, self._first = quiet, len(planned.items), _passed_over(planned)
         self._bar: Any = None
 
     def __enter__(self) -> _Report:
+        for line in () if self._quiet else self._first:
+            print(line)
         if not self._quiet and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -102,11 +102,12 @@ def demo(
     """Index the bundled sample video and ask three questions about it."""
     from importlib import resources
 
+    from ...store.shell import path_word
     from . import ask_commands, ingest_commands
 
     sample = resources.files("vidrag.jobs") / "demo" / "sample.mp4"
     with resources.as_file(sample) as path:
-        print(f"$ vidrag ingest {archive} {path}", flush=True)
+        print(f"$ vidrag ingest {path_word(archive)} {path_word(str(path))}", flush=True)
         code = ingest_commands.ingest(archive, [str(path)], no_ray=not ray)
         if code:
             return code

@@ -168,6 +168,7 @@ def runs(archive: ArchivePath, as_json: AsJson = False) -> int:
     """List the ingest runs of an archive, oldest first.  Exit code 4 where a ledger is damaged."""
     from ...store.archive import Archive
     from ...store.errors import ArchiveDamaged, one_line
+    from ...store.shell import path_word
     from .. import report as work
 
     opened, told, code = Archive.open(archive), [], 0
@@ -185,7 +186,7 @@ def runs(archive: ArchivePath, as_json: AsJson = False) -> int:
         wall = f"{t['wall_seconds'] / 60:.1f} min" if t["wall_seconds"] is not None else "-"
         counts = f"{t['done']:>6} indexed {t['kept']:>6} up to date {t['failed']:>4} failed"
         print(f"{t['run']}  {counts}  {t['media_seconds'] / 3600:7.2f} h of video in {wall}{state}")
-    print(f"{len(told)} runs; 'vidrag report {archive} RUN' tells more")
+    print(f"{len(told)} runs; 'vidrag report {path_word(archive)} RUN' tells more")
     return code
 
 

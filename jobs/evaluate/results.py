@@ -9,6 +9,7 @@ from typing import Any
 
 from ...store.backend import storage_errors
 from ...store.errors import UsageError
+from ...store.shell import path_word
 from . import chart, score, stats, tables
 from .arms import BASE, Arm
 from .asking import ArmRun, Report, Setting, run
@@ -33,7 +34,7 @@ def measure(setting: Setting, arms: Sequence[Arm], report: Report) -> tuple[list
         names = ", ".join(sorted(missing)[:3])
         raise UsageError(
             f"{where}: none of the {len(missing)} videos of {setting.dataset.path} is in it (looked for {names}); "
-            f"add them with 'vidrag ingest {where} FOLDER'"
+            f"add them with 'vidrag ingest {path_word(where)} FOLDER'"
         )
     runs = run(setting, arms, asked, report)
     if runs and all(r.error for r in runs):

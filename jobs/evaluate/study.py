@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ...ingest.captions import sidecars
 from ...ingest.pipeline import Outcome
+from ...ingest.sidecars import sidecars
 from ...ingest.sources import Location
 from ...store.archive import Archive, version
 from ...store.backend import storage_errors

@@ -44,7 +44,7 @@ class Videos:
     def ids(self, question: Question) -> list[str]:
         """The videos that ``question`` is about; :class:`NoSuchVideo` names the first that is not there."""
         if question.videos is None:
-            return self.archive.ids()
+            return [s.video for s in self.archive.shards()]
         found = []
         for names in question.videos:
             video = self.find(names)
