@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...ingest.pipeline import Outcome
     from ..ingest_run import Progress
     from ..plan import Item
-    from ..pool import Crew
+    from ..pool import Executor
     from ..profile import Profile
     from ..worker import Order
 
@@ -68,18 +68,18 @@ def ingest(
     opened = Archive.create(archive)
     pools = {n: p.model_copy(update={"workers": workers}) for n, p in chosen.pools.items()} if workers else chosen.pools
 
-    def hire(order: Order) -> Crew:
+    def executor(order: Order) -> Executor:
         if no_ray:
             from ..processes import Processes
 
             return Processes(order, pools)
-        from ..ray_ingest import RayCrew
+        from ..ray_ingest import RayActors
 
-        return RayCrew(order, pools, ray, workers * len(pools) or None)
+        return RayActors(order, pools, ray, workers * len(pools) or None)
 
     with _Report(len(items), quiet=as_json) as report:
         run, progress = ingest_run.ingest(
-            opened, chosen, items, hire, report.video, retry_failed=retry_failed, rehash=rehash
+            opened, chosen, items, executor, report.video, warn=report.line, retry_failed=retry_failed, rehash=rehash
         )
     if as_json:
         print(json.dumps(_summary(run, progress, archive)))
@@ -91,15 +91,20 @@ def ingest(
 def _estimate(archive: str, profile: Profile, items: list[Item], workers: int, as_json: bool) -> int:
     from ...store.archive import Archive
     from ...store.backend import open_backend
-    from .. import estimate
+    from .. import estimate, machine
+    from ..places import local_gpus, local_room
 
     opened = Archive.open(archive) if open_backend(archive).size("archive.json") is not None else None
-    told = estimate.estimate(opened, profile, items, workers or len(os.sched_getaffinity(0)))
+    may, gpus, pools = machine.available(), len(local_gpus()), profile.pools
+    count = (workers * len(pools)) or sum(local_room(pools, p, may, gpus) for p in pools)
+    told = estimate.estimate(opened, profile, items, count)
     print(json.dumps(told) if as_json else estimate.text(told), end="\n" if as_json else "")
     return 0
 
 
 def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
+    from ..report import set_aside_json
+
     return {
         "run": run,
         "archive": archive,
@@ -111,11 +116,13 @@ def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
         "seconds": round(progress.seconds, 3),
         "media_seconds": round(progress.media_seconds, 3),
         "rows": dict(progress.rows),
+        "set_aside": set_aside_json(progress.set_aside),
     }
 
 
 def _tell(run: str, progress: Progress, archive: str) -> None:
     from ..ledger import printable
+    from ..report import set_aside_text
 
     good = progress.videos - len(progress.failed)
     line = f"{good} of {progress.videos} videos indexed"
@@ -127,6 +134,8 @@ def _tell(run: str, progress: Progress, archive: str) -> None:
     print(line)
     for path, o in progress.failed.items():
         print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
+    for (host, _, message), count in progress.set_aside.items():
+        print(f"  {set_aside_text(host, message, count)}")
     print(f'run {run}; ask with: vidrag ask {archive} "..."')
 
 
@@ -170,17 +179,19 @@ class _Report:
             self._bar.stop()
 
     def video(self, progress: Progress, item: Item, rows: list[Outcome]) -> None:
-        if self._quiet:
-            return
         eta = "" if progress.eta_s is None else f"{_span(progress.eta_s)} left"
         line = f"[{progress.done}/{progress.videos}] {_line(item, rows)}"
+        note = f"{progress.speed:.1f} x real time, {eta}"
+        self.line(line if self._bar else f"{line}  {note}")
         if self._bar:
-            self._bar.console.print(line, markup=False, highlight=False)
-            self._bar.update(
-                self._bar.task_ids[0], completed=progress.done, note=f"{progress.speed:.1f} x real time, {eta}"
-            )
-        else:
-            print(f"{line}  {progress.speed:.1f} x real time, {eta}", flush=True)
+            self._bar.update(self._bar.task_ids[0], completed=progress.done, note=note)
+
+    def line(self, text: str) -> None:
+        """Shows a line, unless all is to be quiet."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        elif not self._quiet:
+            print(text, flush=True)
 
 
 def _line(item: Item, rows: list[Outcome]) -> str:
