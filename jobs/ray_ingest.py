@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from .worker import Order, Place, Task, Worker
 
 _OBJECT_STORE = 100 << 20
 _AHEAD = 64
-"""Workers that a cluster is asked for beyond those that fit in it: what makes one grow that scales by itself."""
+"""Workers of a pool that a full cluster is asked for beyond those that fit: one that scales by itself then grows."""
 
 
 class RayActors:
@@ -46,7 +47,8 @@ class RayActors:
         if not joins and (why := lacking(pools, "CPU", [float(n.get("CPU", 0)) for n in nodes])):
             raise VidragError(why)
         self._waiting: dict[Any, tuple[Any, bool]] = {}  # reference -> actor, and whether it says that it is ready
-        self._actors: dict[Any, None] = {}
+        self._actors: dict[Any, str] = {}
+        self._ready: dict[Any, str] = {}  # those of them that are, by pool
 
     def _nodes(self, avoid: Collection[str] = ()) -> list[dict[str, Any]]:
         return [n for n in self._ray.nodes() if n["Alive"] and n["NodeID"] not in avoid]
@@ -59,8 +61,11 @@ class RayActors:
             return 0
         if options.workers:
             return options.workers
-        there = {r: sum(n.get(r, 0.0) for n in able or nodes) for r in ("CPU", "GPU", "memory")}
-        wanted = room(self.pools, pool, there) + self._ahead
+        there = {r: sum(n.get(r, 0.0) for n in nodes) for r in ("CPU", "GPU", "memory")}
+        fit, ready = {p: room(self.pools, p, there) for p in self.pools}, Counter(self._ready.values())
+        # not before, or one pool would take the place of another
+        full = not able or all(ready[p] >= n for p, n in fit.items())
+        wanted = fit[pool] + (self._ahead if full else 0)
         return min(wanted, options.max_workers) if options.max_workers else wanted
 
     def hire(self, pool: str, avoid: Collection[str]) -> WorkerId:
@@ -79,7 +84,7 @@ class RayActors:
             )
             .remote(replace(self.order, groups=options.groups))
         )
-        self._actors[actor] = None
+        self._actors[actor] = pool
         self._waiting[actor.ready.remote()] = (actor, True)
         return actor  # type: ignore[no-any-return]
 
@@ -91,7 +96,7 @@ class RayActors:
 
     def dismiss(self, worker: WorkerId) -> None:
         self._waiting = {ref: told for ref, told in self._waiting.items() if told[0] is not worker}
-        self._actors.pop(worker, None)
+        self._gone(worker)
         self._ray.kill(worker)
 
     def wait(self, seconds: float) -> Sequence[Event]:
@@ -106,7 +111,10 @@ class RayActors:
         actor, starting = self._waiting.pop(ref)
         errors = self._ray.exceptions
         try:
-            return Event(actor, "ready" if starting else "done", self._ray.get(ref))
+            reply = self._ray.get(ref)
+            if starting:
+                self._ready[actor] = self._actors[actor]
+            return Event(actor, "ready" if starting else "done", reply)
         except errors.RayTaskError as e:  # the task raised
             cause = e.cause if isinstance(getattr(e, "cause", None), BaseException) else e
             if not starting:
@@ -117,8 +125,12 @@ class RayActors:
             why = one_line(VidragError(str(e).strip().rpartition("\n")[2]), 200)
             of_memory = isinstance(e, errors.OutOfMemoryError) or "running low on memory" in str(e)
         place = self._place(actor) if starting else None
-        self._actors.pop(actor, None)
+        self._gone(actor)
         return Event(actor, "died", None, why, place, of_memory)
+
+    def _gone(self, actor: Any) -> None:
+        self._actors.pop(actor, None)
+        self._ready.pop(actor, None)
 
     def _place(self, actor: Any) -> Place | None:
         """Where an actor is or was; None where it never got to a node, or where this Ray does not tell."""
@@ -132,6 +144,7 @@ class RayActors:
         for actor in self._actors:
             self._ray.kill(actor)
         self._actors.clear()
+        self._ready.clear()
         self._waiting.clear()
 
 
