@@ -23,16 +23,18 @@ def unwatched(seconds: float, overdue: Callable[[], None]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """``run``: name of the run that this is part of.  ``tries``: failures or deaths of a worker after which a step is
-    given up until it is asked for with ``retry_failed``.  ``again``: this run has worked on the video before and its
-    worker died: what failed since is left alone.  ``step_s`` and ``step_per_s``: seconds that a step may take, and so
-    many more for each second of video; ``watch`` sees to it.  ``profile``: for which the cells are noted as its own.
+    """``run``: name of the run that this is part of.  ``tries``: failures after which a step is given up until it is
+    asked for with ``retry_failed``.  ``again``: this run has worked on the video before and its worker died: what
+    failed since is left alone.  ``give_up``: so many of its workers died that the step in which they did is not tried
+    again.  ``step_s`` and ``step_per_s``: seconds that a step may take, and so many more for each second of video;
+    ``watch`` sees to it.  ``profile``: for which the cells are noted as its own.
     """
 
     run: str = "direct"
     tries: int = 3
     retry_failed: bool = False
     again: bool = False
+    give_up: bool = False
     step_s: float = 900.0
     step_per_s: float = 20.0
     watch: Watch = unwatched
@@ -61,12 +63,12 @@ class Conduct:
 
 
 def deadly(archive: Archive, video: str, step: str, fingerprint: str, conduct: Conduct) -> str:
-    """Why a step is not tried once more: its workers died; empty where it may be tried."""
-    dead = tries.deaths(archive.backend, video, step, fingerprint, conduct.run)
-    if not dead.too_many(conduct.tries):
+    """Why a step is not tried once more: workers of this run died in it; empty where it may be tried."""
+    dead = tries.deaths(archive.backend, video, step, fingerprint, conduct.run) if conduct.give_up else 0
+    if not dead:
         return ""
     tries.forget(archive.backend, video, step, fingerprint)
     return (
-        f"its worker died {dead.here + dead.elsewhere} times in this step (a crash, or out of memory); "
+        f"its worker died {dead} times in this step (a crash, or out of memory); "
         "'vidrag ingest --retry-failed' tries again"
     )

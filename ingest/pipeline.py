@@ -20,7 +20,7 @@ from ..store.records import Cell, MediaInfo
 from ..store.shard import Shard
 from . import captions, chapter_step, media, memory, spoken, steps
 from .conduct import Conduct, deadly
-from .sources import Location, Opened
+from .sources import Location, Opened, Stamp
 from .stages import ENGINE_OF, GROUPS, READS, SHARED, EngineChoice, IngestSettings, fingerprints
 from .steps import Clock, Made
 
@@ -65,18 +65,38 @@ class Outcome:
     permanent: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The SHA-256 of a source's content, in hex, when it had this stamp."""
+
+    stamp: Stamp
+    sha256: str
+
+
+def identity_of(location: Location) -> Identity:
+    """Reads a whole source; raises what :class:`~.sources.Opened` does."""
+    with Opened(location) as opened:
+        return Identity(opened.stamp, opened.sha256)
+
+
 def missing(manifest: Manifest | None, prints: dict[str, str], stages: Iterable[str], conduct: Conduct) -> list[str]:
     """The stages whose cell has to be computed: absent, or failed for a reason that may have gone."""
     return [s for s in stages if conduct.due(manifest.cell(s, prints[s]) if manifest else None)]
 
 
 def ingest_video(
-    path: Path | Location, archive: Archive, loaded: Engines, group: str | None = None, conduct: Conduct | None = None
+    path: Path | Location,
+    archive: Archive,
+    loaded: Engines,
+    group: str | None = None,
+    conduct: Conduct | None = None,
+    identity: Identity | None = None,
 ) -> list[Outcome]:
     """Brings the index of one video up to date with the settings of ``loaded``; one outcome for each stage.
 
-    ``group`` limits the work to one of :data:`~.stages.GROUPS`.  An unreadable video is an outcome, not an exception;
-    what concerns the whole run (no space, missing weights) is raised.
+    ``group`` limits the work to one of :data:`~.stages.GROUPS`.  ``identity``, where it is known, saves reading the
+    source for its hash; it is not used where the source has changed since.  An unreadable video is an outcome, not an
+    exception; what concerns the whole run (no space, missing weights) is raised.
     """
     stages = GROUPS[group] if group else tuple(READS)
     prints = fingerprints(loaded.settings)
@@ -84,7 +104,8 @@ def ingest_video(
     for last_try in (False, True):
         try:
             with Opened(location) as opened:
-                return _Job(opened, archive, loaded, prints, stages, conduct or Conduct()).run()
+                known = identity.sha256 if identity and identity.stamp == opened.stamp else opened.sha256
+                return _Job(opened, known, archive, loaded, prints, stages, conduct or Conduct()).run()
         except SourceChanged as e:
             if last_try:
                 return _unreadable(location, prints, stages, e)
@@ -114,6 +135,7 @@ class _Job:
     def __init__(
         self,
         opened: Opened,
+        sha256: str,
         archive: Archive,
         loaded: Engines,
         prints: dict[str, str],
@@ -122,7 +144,7 @@ class _Job:
     ) -> None:
         self.opened, self.archive, self.loaded, self.settings = opened, archive, loaded, loaded.settings
         self.prints, self.stages, self.conduct = prints, tuple(stages), conduct
-        self.source = Source(opened.sha256, opened.bytes, (str(opened.location),))
+        self.source = Source(sha256, opened.bytes, (str(opened.location),))
         self.video = self.source.sha256[:16]
         self.manifest = archive.manifest(self.video)
         self._new = self.manifest is None

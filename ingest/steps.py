@@ -17,7 +17,15 @@ import numpy as np
 from ..store import vectors
 from ..store.archive import stored
 from ..store.encoders import ImageTextEncoder, TextEncoder
-from ..store.errors import EngineFailed, EngineMissing, MediaError, ModelMissing, StorageError, VidragError, one_line
+from ..store.errors import (
+    MACHINE_ERRORS,
+    EngineFailed,
+    MediaError,
+    OutOfMemory,
+    VidragError,
+    one_line,
+    out_of_memory,
+)
 from ..store.pictures import decode_jpeg
 from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Status, StoredFile, TextTrack
 from ..store.schema import TableWriter
@@ -59,8 +67,10 @@ def cpu_seconds() -> float:
 
 def failed(stage: str, fingerprint: str, error: BaseException, **told: Any) -> Cell:
     """The failed cell of a stage.  What concerns the machine, not this video, is raised instead."""
-    if isinstance(error, (StorageError, ModelMissing, EngineMissing)):
+    if isinstance(error, MACHINE_ERRORS):
         raise error
+    if out_of_memory(error):
+        raise OutOfMemory(f"{stage}: out of memory ({one_line(error)}); fewer --workers need less") from error
     permanent = isinstance(error, VidragError) and error.permanent
     return Cell(
         stage, fingerprint, "failed", error=type(error).__name__, message=one_line(error), permanent=permanent, **told
@@ -258,7 +268,7 @@ def speech_rows(
         return made
     except Exception as e:  # an engine may raise anything
         table.abandon()
-        wrapped = EngineFailed(f"{settings.asr.name}: {type(e).__name__}: {one_line(e)}")
+        wrapped = e if out_of_memory(e) else EngineFailed(f"{settings.asr.name}: {type(e).__name__}: {one_line(e)}")
         made.cells["speech"] = failed("speech", fingerprint, wrapped, **clock.read())
         return made
     status, files = table.close(made)

@@ -35,8 +35,12 @@ def choice_of(profile: Profile, kind: engines.Kind) -> EngineChoice:
 
 def check(profile: Profile, kinds: tuple[engines.Kind, ...]) -> None:
     """Fails before any work where an engine's packages or weights are missing or damaged."""
-    for kind in kinds:
-        choice = choice_of(profile, kind)
+    check_engines({k: choice_of(profile, k) for k in kinds})
+
+
+def check_engines(choices: Mapping[engines.Kind, EngineChoice]) -> None:
+    """As :func:`check`, for a worker, which knows no profile."""
+    for kind, choice in choices.items():
         cls = engines.find(kind, choice.name)
         if missing := engines.missing_modules(cls):
             raise EngineMissing(

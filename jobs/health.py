@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 import sys
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from ..ingest.decoder.confine import landlock_version
 from ..store import devices, engines, models
 from ..store.errors import VidragError, one_line
-from . import build
-from .pool import local_gpus
+from . import build, machine
+from .places import local_gpus
 from .profile import Profile
 
 
@@ -36,9 +35,10 @@ def checks(profile: Profile) -> list[Check]:
 
 def _machine() -> Iterator[Check]:
     yield Check("python", sys.version_info >= (3, 11), True, f"{platform.python_version()} on {platform.machine()}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    may = machine.available()
     free = shutil.disk_usage(models.cache_dir().anchor).free / 1e9
-    yield Check("cores", True, False, f"{cores}; {free:.0f} GB of disk free")
+    memory = f"; {may.memory / 1e9:.1f} GB of memory free" if may.memory is not None else ""
+    yield Check("cores", True, False, f"{may.cpus:g}{memory}; {free:.0f} GB of disk free")
 
 
 def _decoder() -> Iterator[Check]:

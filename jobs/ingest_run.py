@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..ingest.conduct import Conduct
 from ..ingest.pipeline import Outcome
@@ -13,18 +13,21 @@ from ..ingest.sources import Location
 from ..ingest.stages import GROUPS
 from ..store import models
 from ..store.archive import Archive
+from ..store.errors import one_line
 from . import build, pool
 from .known import Known
 from .ledger import Ledger, new_run
-from .plan import Item, marked
+from .plan import Item
 from .profile import Profile
+from .report import SET_ASIDE, set_aside_text
 from .report import write as report_file
 from .superseding import Superseded, Superseding
+from .supply import Supply, content
 from .worker import Order
 
 Report = Callable[["Progress", Item, list[Outcome]], None]
-HireCrew = Callable[[Order], pool.Crew]
-"""Makes the crew that works on what is left; not called where nothing is."""
+MakeExecutor = Callable[[Order], pool.Executor]
+"""Makes the workers for what is left; not called where nothing is."""
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class Progress:
     kept_bytes: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     superseded: list[Superseded] = field(default_factory=list)
+    set_aside: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Workers that were given no more work, by host, error and its message."""
 
     @property
     def seconds(self) -> float:
@@ -80,16 +85,18 @@ def ingest(
     archive: Archive,
     profile: Profile,
     items: Sequence[Item],
-    hire: HireCrew,
+    make_executor: MakeExecutor,
     report: Report,
     *,
+    warn: Callable[[str], None] = lambda _: None,
     retry_failed: bool = False,
     rehash: bool = False,
 ) -> tuple[str, Progress]:
     """Runs everything, writes the ledger, and returns the run's name and how it went.
 
-    ``rehash``: read every file again, also where size and times say that it has not changed.  Raises before any work
-    where engines or weights are missing.
+    ``warn`` hears in a line of each kind of trouble for which workers are set aside.  ``rehash``: read every file
+    again, also where size and times say that it has not changed.  Raises before any work where engines or weights are
+    missing, and the cause where no good worker is left.
     """
     build.check(profile, build.INGEST_KINDS)
     run, options = new_run(), profile.run
@@ -104,10 +111,10 @@ def ingest(
     )
     order = Order(archive.backend.address, profile.ingest, conduct, models.offline())
     with Known(archive, profile.ingest, conduct) as known, Ledger(archive, run) as ledger:
-        told = _Teller(progress, ledger, report)
-        left = marked(items if rehash else _unknown(items, known, told))
+        told = _Teller(progress, ledger, report, warn)
+        left = list(items if rehash else _unknown(items, known, told))
         if left:
-            _work(left, hire(order), options.attempts, told, known, Superseding(archive, items))
+            _work(left, make_executor(order), options.attempts, told, known, Superseding(archive, items))
     report_file(archive, run)
     return run, progress
 
@@ -119,6 +126,14 @@ class _Teller:
     progress: Progress
     ledger: Ledger
     report: Report
+    warn: Callable[[str], None]
+
+    def set_aside(self, one: pool.SetAside) -> None:
+        host, error, message = str(one.place), type(one.error).__name__, one_line(one.error)
+        self.ledger.add([Outcome("", "", "worker", "", SET_ASIDE, error, message, host=host)])
+        self.progress.set_aside[host, error, message] += 1
+        if self.progress.set_aside[host, error, message] == 1:
+            self.warn(set_aside_text(host, message))
 
     def video(self, item: Item, rows: list[Outcome]) -> None:
         self.ledger.add(rows)
@@ -138,20 +153,26 @@ def _unknown(items: Sequence[Item], known: Known, told: _Teller) -> Iterator[Ite
 
 
 def _work(
-    items: Sequence[Item], crew: pool.Crew, tries: int, told: _Teller, known: Known, superseding: Superseding
+    items: Sequence[Item],
+    executor: pool.Executor,
+    tries: int,
+    told: _Teller,
+    known: Known,
+    superseding: Superseding,
 ) -> None:
-    """Does all items, copies after the first of their content: they find its result."""
+    """Does all items; the later one of two with the same content, which finds what the first made, is its twin."""
     by_path = {i.location: i for i in items}
     held: dict[Location, list[list[Outcome]]] = {}
-    waves = [[i.location for i in items if (i.twin is None) is first] for first in (True, False)]
-    for task, outcomes in pool.work(crew, waves, tries):
+    first: dict[str, Location] = {}
+    for task, outcomes in pool.work(executor, Supply(items), tries, told.set_aside):
         item = by_path[task.location]
         parts = held.setdefault(task.location, [])
         parts.append(outcomes)
         told.progress.part(item, 1 / len(GROUPS))
         if len(parts) == len(GROUPS):
             rows = _distinct([o for part in held.pop(task.location) for o in part])
-            told.video(item, rows)
+            one = first.setdefault(content(item, task.identity) or item.location.text, item.location)
+            told.video(item if one == item.location else replace(item, twin=one), rows)
             superseded = superseding.check(item, rows)
             told.progress.superseded += superseded or ()
             if superseded is not None:

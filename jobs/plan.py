@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..ingest.listing import Unreachable, listed
 from ..ingest.sidecars import Folder, folder_of
-from ..ingest.sources import Found, Location, content_of
+from ..ingest.sources import Location
 from ..store.errors import UsageError, VidragError
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file to ingest; ``twin`` is the path of an earlier item with the same content, None for the first.
+    """A file to ingest; ``twin`` is an earlier one with the same content, which is known when both are done.
 
     ``stamp`` changes when the file does (empty where it could not be asked for); ``changed_ns`` is its newest time;
     two with the same ``like`` are copies.
@@ -88,19 +88,3 @@ def sources(paths: Sequence[str]) -> list[Item]:
     for one in planned.unreachable:
         raise UsageError(f"{one.path}: {one.message}")
     return planned.items
-
-
-def marked(items: Iterable[Item]) -> list[Item]:
-    """The items with copies marked as such and put last.  Reads the files of equal size."""
-    same: dict[int, list[Item]] = {}
-    for item in items:
-        same.setdefault(item.bytes, []).append(item)
-    first: dict[tuple[int, str], Location] = {}
-    out = []
-    for size, group in same.items():
-        for item in group:
-            alone = len(group) == 1 or size == 0
-            content = item.location.text if alone else content_of(Found(item.location, item.bytes, item.like))
-            one = first.setdefault((size, content), item.location)
-            out.append(item if one == item.location else replace(item, twin=one))
-    return sorted(out, key=lambda i: i.twin is not None)

@@ -1,18 +1,22 @@
-"""A crew of plain processes on this machine, for ``--no-ray``: a crash or a kill of one costs its task one try."""
+"""Plain processes on this machine as workers, for ``--no-ray``: a crash or a kill of one costs its task one try."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 
-from .pool import Event, Hand, PoolOptions, local_gpus
-from .worker import OVERDUE, Order, Task
+from . import machine
+from .places import PoolOptions, local_gpus, local_room
+from .pool import Event
+from .supply import WorkerId
+from .worker import OVERDUE, Order, Task, here
 
 _POLITE_S = 4.0
 """Seconds that workers have to clean up when the run is stopped."""
@@ -30,18 +34,15 @@ class Processes:
 
     def __init__(self, order: Order, pools: Mapping[str, PoolOptions]) -> None:
         self.order, self.pools = order, pools
-        self._hands: list[_Process] = []
+        self._workers: list[_Process] = []
         self._gpus, self._hired = local_gpus(), 0
+        self._machine = machine.available()  # before workers take their share of it
+        self._oom_kills = machine.oom_kills()
 
-    def places(self, pool: str) -> int:
-        options = self.pools[pool]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        share = cores / len(self.pools) / max(options.cpus, 0.001)
-        if options.gpus and self._gpus:
-            share = min(share, len(self._gpus) / sum(p.gpus > 0 for p in self.pools.values()) / options.gpus)
-        return options.workers or max(1, int(share))
+    def places(self, pool: str, avoid: Collection[str]) -> int:
+        return 0 if here().node in avoid else local_room(self.pools, pool, self._machine, len(self._gpus))
 
-    def hire(self, pool: str) -> Hand:
+    def hire(self, pool: str, avoid: Collection[str]) -> WorkerId:
         env = dict(os.environ)
         if self.pools[pool].gpus and self._gpus:  # in turns, as many as a worker is given
             count = max(1, int(self.pools[pool].gpus))
@@ -58,49 +59,61 @@ class Processes:
                 pass_fds=[theirs.fileno()],
                 env=env,
             )
-        hand = _Process(process, Connection(ours.detach()))
-        self._hands.append(hand)
-        self._send(hand, self.order)
-        return hand
+        worker = _Process(process, Connection(ours.detach()))
+        self._workers.append(worker)
+        self._send(worker, replace(self.order, groups=self.pools[pool].groups))
+        return worker
 
-    def give(self, hand: Hand, task: Task) -> None:
-        assert isinstance(hand, _Process)
-        self._send(hand, task)
+    def give(self, worker: WorkerId, task: Task) -> None:
+        assert isinstance(worker, _Process)
+        self._send(worker, task)
 
-    def _send(self, hand: _Process, what: object) -> None:
+    def dismiss(self, worker: WorkerId) -> None:
+        assert isinstance(worker, _Process)
+        self._workers.remove(worker)
+        _end([worker])
+
+    def _send(self, worker: _Process, what: object) -> None:
         try:
-            hand.line.send(what)
+            worker.line.send(what)
         except OSError:
             return  # it died: wait() says so
 
     def wait(self, seconds: float) -> Sequence[Event]:
-        ready = set(wait([h.line for h in self._hands], seconds))
-        return [self._event(h) for h in list(self._hands) if h.line in ready]
+        ready = set(wait([w.line for w in self._workers], seconds))
+        return [self._event(w) for w in list(self._workers) if w.line in ready]
 
-    def _event(self, hand: _Process) -> Event:
+    def _event(self, worker: _Process) -> Event:
+        kills, self._oom_kills = self._oom_kills, machine.oom_kills()
         try:
-            told = hand.line.recv()
+            told = worker.line.recv()
         except (EOFError, OSError):
-            self._hands.remove(hand)
-            hand.line.close()
-            return Event(hand, "died", why=_cause(hand.process.wait()))
-        if not hand.ready:
-            hand.ready = True
-            return Event(hand, "ready")
-        return Event(hand, "done", told)
+            self._workers.remove(worker)
+            worker.line.close()
+            code = worker.process.wait()
+            of_memory = code == -signal.SIGKILL and self._oom_kills > kills
+            return Event(worker, "died", why=_cause(code), place=here(), out_of_memory=of_memory)
+        if not worker.ready:
+            worker.ready = True
+            return Event(worker, "ready", told)
+        return Event(worker, "done", told)
 
     def close(self) -> None:
-        for hand in self._hands:
-            hand.line.close()  # an idle worker ends
-            hand.process.terminate()
-        deadline = time.monotonic() + _POLITE_S
-        for hand in self._hands:
-            try:
-                hand.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                hand.process.kill()
-                hand.process.wait()
-        self._hands.clear()
+        _end(self._workers)
+        self._workers.clear()
+
+
+def _end(workers: Sequence[_Process]) -> None:
+    for worker in workers:
+        worker.line.close()  # an idle worker ends
+        worker.process.terminate()
+    deadline = time.monotonic() + _POLITE_S
+    for worker in workers:
+        try:
+            worker.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
 
 
 def _cause(code: int) -> str:

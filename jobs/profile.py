@@ -27,7 +27,7 @@ from ..store.engines import Options
 from ..store.errors import OptionError
 from ..store.fingerprints import digest
 from ..store.manifest import ProfileKey
-from .pool import PoolOptions
+from .places import PoolOptions
 
 BUILT_IN = ("embedded", "full", "paper")
 _MODELS: Mapping[str, type[Options]] = {

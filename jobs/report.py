@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ _NAMES = ("source", "stage", "status")
 _NUMBERS = ("attempts", "seconds", "cpu_seconds", "rows", "bytes", "media_seconds")
 _MOST_ROWS, _MOST_BYTES = 50_000_000, 8 << 30
 """Of a ledger, eight rows a video: more is a hostile file."""
+SET_ASIDE = "set aside"
+"""Status of a ledger row that is about a worker, not about a video."""
 _NOTES = 10
 """Notes of engines that a report tells, the most frequent ones."""
 
@@ -126,7 +128,11 @@ def summary(run: Run, ledger: Iterable[dict[str, Any]], slowest: int = 5) -> dic
     notes: Counter[str] = Counter()
     cpu = size = 0.0
     last: datetime.datetime | None = None
+    set_aside: Counter[tuple[str, str, str]] = Counter()
     for row in ledger:
+        if row["status"] == SET_ASIDE:
+            set_aside[row["host"] or "?", row["error"] or "?", row["message"] or ""] += 1
+            continue
         videos.setdefault(row["source"], _Video()).add(row)
         stages.setdefault(row["stage"], Counter())[row["status"]] += 1
         cpu, size = cpu + row["cpu_seconds"], size + row["bytes"]
@@ -165,7 +171,18 @@ def summary(run: Run, ledger: Iterable[dict[str, Any]], slowest: int = 5) -> dic
         "cpu_seconds": round(cpu, 2),
         "bytes": int(size),
         "hosts": dict(hosts),
+        "set_aside": set_aside_json(set_aside),
     }
+
+
+def set_aside_json(found: Mapping[tuple[str, str, str], int]) -> list[dict[str, Any]]:
+    """Workers that were set aside, counted by host, error and message, as JSON values."""
+    return [{"host": h, "workers": n, "error": e, "message": m} for (h, e, m), n in found.items()]
+
+
+def set_aside_text(host: str, message: str, workers: int = 1) -> str:
+    """One line about them."""
+    return f"set aside: {workers} worker{'s' if workers > 1 else ''} on {printable(host)}: {printable(message)}"
 
 
 def text(told: dict[str, Any]) -> str:
@@ -184,6 +201,7 @@ def text(told: dict[str, Any]) -> str:
         )
     if len(told["hosts"]) > 1:
         out.append("on " + ", ".join(f"{h} ({n} stages)" for h, n in sorted(told["hosts"].items())))
+    out += [set_aside_text(s["host"], s["message"], s["workers"]) for s in told["set_aside"]]
     out.append("\nStages")
     for stage, counts in told["stages"].items():
         out.append(f"  {stage:14} " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items(), key=lambda p: -p[1])))

@@ -15,17 +15,18 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 from ..ingest.conduct import Conduct
-from ..ingest.pipeline import Engines, Outcome, ingest_video
+from ..ingest.pipeline import Engines, Identity, Outcome, identity_of, ingest_video
 from ..ingest.sources import Location
 from ..ingest.stages import GROUPS, IngestSettings
-from ..store import models
+from ..store import engines, models
 from ..store.archive import Archive
-from ..store.errors import StorageError, VidragError, one_line
+from ..store.backend import storage_errors
+from ..store.errors import MACHINE_ERRORS, OutOfMemory, VidragError, one_line, out_of_memory
 
 log = logging.getLogger("vidrag.jobs")
 _LAST_WORDS_S = 60.0
@@ -34,13 +35,26 @@ OVERDUE = 70
 """Exit code of a worker that ended itself because a step took too long."""
 
 
+_ENGINES: Mapping[str, tuple[engines.Kind, ...]] = {
+    "visual": ("ocr", "image_text_encoder", "text_encoder"),
+    "sound": ("asr", "text_encoder"),
+}
+"""What each group of stages loads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Part of the work on one video: a group of stages.  ``again``: a worker of this run died on it before."""
+    """Part of the work on one video: a group of stages, or None: to hash it.
+
+    ``identity``: its hash, where it is known.  ``again``: a worker of this run died on it before.  ``give_up``: so many
+    of them that the step in which they did is not tried again.
+    """
 
     location: Location
     group: str | None
     again: bool = False
+    give_up: bool = False
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,26 @@ class Order:
     settings: IngestSettings
     conduct: Conduct
     offline: bool
+    groups: tuple[str, ...] = tuple(GROUPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker is.  Workers of one ``node`` share its disks, memory and packages."""
+
+    node: str
+    host: str
+
+    def __str__(self) -> str:
+        return self.host if self.node in ("", self.host) else f"{self.host} (node {self.node[:8]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker that has started; ``error``: why it cannot work where it is."""
+
+    place: Place
+    error: VidragError | None = None
 
 
 class Worker:
@@ -58,20 +92,45 @@ class Worker:
 
     def __init__(self, order: Order) -> None:
         models.set_offline(order.offline)
-        self._archive = Archive.open(order.location)
-        self._engines = Engines(order.settings)
+        self._order, self._engines = order, Engines(order.settings)
         self._conduct = replace(order.conduct, watch=watch)
 
-    def ready(self) -> bool:
-        return True
+    def ready(self) -> Ready:
+        """Opens the archive and looks for engines and weights, so that no task is spent on a machine without."""
+        from . import build
 
-    def ingest(self, task: Task) -> list[Outcome]:
+        kinds = dict.fromkeys(k for g in self._order.groups for k in _ENGINES[g])
         try:
-            conduct = replace(self._conduct, again=task.again)
-            found = ingest_video(task.location, self._archive, self._engines, task.group, conduct)
-        except StorageError as e:
-            found = failed_task(task, e)
+            self._archive = Archive.open(self._order.location)
+            build.check_engines({k: getattr(self._order.settings, k) for k in kinds})
+        except Exception as e:  # whatever it is, nothing can be done here
+            return Ready(here(), e if isinstance(e, VidragError) else VidragError(f"{type(e).__name__}: {one_line(e)}"))
+        return Ready(here())
+
+    def work(self, task: Task) -> list[Outcome] | Identity:
+        """Raises one of :data:`~vidrag.store.errors.MACHINE_ERRORS` for what is not the video's fault."""
+        try:
+            if task.group is None:
+                return identity_of(task.location)
+            conduct = replace(self._conduct, again=task.again, give_up=task.give_up)
+            found = ingest_video(task.location, self._archive, self._engines, task.group, conduct, task.identity)
+        except MACHINE_ERRORS:
+            raise
+        except Exception as e:
+            if out_of_memory(e):
+                raise OutOfMemory(f"out of memory ({one_line(e)}); fewer --workers need less") from e
+            if isinstance(e, OSError) and not isinstance(e, VidragError):  # of a temporary file: of a video it is typed
+                with storage_errors(os.environ.get("TMPDIR", "temporary files")):
+                    raise
+            raise
         return [replace(o, host=platform.node()) for o in found]
+
+
+def here() -> Place:
+    """Where this process runs: a node of Ray, or this machine."""
+    host = platform.node()
+    ray = sys.modules.get("ray")
+    return Place(ray.get_runtime_context().get_node_id() if ray and ray.is_initialized() else host, host)
 
 
 def failed_task(task: Task, error: BaseException) -> list[Outcome]:
@@ -123,11 +182,11 @@ def main() -> None:
     line = Connection(socket.socket(fileno=int(sys.argv[1])).detach())
     with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
         worker = Worker(line.recv())
-        line.send(True)
+        line.send(worker.ready())
         while True:
             task = line.recv()
             try:
-                reply: object = worker.ingest(task)
+                reply: object = worker.work(task)
             except Exception as e:  # whatever it is, the parent makes a row of it
                 reply = e if isinstance(e, VidragError) else VidragError(f"{type(e).__name__}: {one_line(e)}")
             line.send(reply)
@@ -142,4 +201,7 @@ def _end_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # not by its bare name: what it sends would be of a module __main__, which is another one in the parent
+    from . import worker
+
+    worker.main()

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .chat import Draft, Passage, Task
+from .chat import Draft, Task
 from .likeness import Spelt, likeness, spelt
+from .passages import Passage
 from .support import not_said
 
 SURE = 0.6

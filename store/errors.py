@@ -12,6 +12,7 @@ Every message says what went wrong, where, and what to do next, in one line::
     ├── ArchiveDamaged               4   a hash, a header or a row count does not hold
     ├── SpaceMismatch                2   vectors of another encoder than the one asked with
     ├── StorageError (OSError)       1   no space, no permission, a read-only disk
+    ├── OutOfMemory                  1   the machine has too little memory for now
     ├── EngineMissing                5   an engine's packages are not installed
     ├── ModelMissing                 5   weights are not on this machine
     ├── EngineFailed                 1   an engine raised (a row in the ledger, not the end of a run)
@@ -71,12 +72,25 @@ class StorageError(VidragError, OSError):
     pass
 
 
+class OutOfMemory(VidragError):
+    pass
+
+
 class EngineMissing(VidragError):
     exit_code = 5
 
 
 class ModelMissing(VidragError):
     exit_code = 5
+
+
+MACHINE_ERRORS = (StorageError, OutOfMemory, EngineMissing, ModelMissing)
+"""What is about the machine that a video was worked on, not about the video."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """True for what Python, and torch for a GPU, raise where memory is short."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 class EngineFailed(VidragError):

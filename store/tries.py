@@ -1,8 +1,8 @@
-"""Remembers which steps were begun and never ended, so that a video that kills its worker is not tried for ever.
+"""Remembers which steps a run began and never ended: its worker died in them.
 
-A step leaves an empty file ``videos/<id>/try-<step>-<fingerprint>-<run>.<token>`` while it works.  One that is still
-there when the step begins again stems from a worker that died in it: of the same run, because the run saw it die and
-sent the task again; of another run, perhaps only because somebody pulled the plug.
+A step leaves an empty file ``videos/<id>/try-<step>-<fingerprint>-<run>.<token>`` while it works.  Only marks of the
+same run tell of a death that its driver survived.  Those of other runs say nothing, as a machine that was switched off
+leaves the same: they are litter, removed when the step succeeds, and by ``gc``.
 """
 
 from __future__ import annotations
@@ -11,38 +11,22 @@ import contextlib
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from .backend import Backend
 
 PREFIX = "try-"
 _NAME = re.compile(r"try-([a-z_]+)-([0-9a-f]{16})-(.+)\.([0-9a-f]{8})")
-PULLED_PLUGS = 3
-"""Deaths together with their whole run that weigh as much as one death that the run survived."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deaths:
-    """Workers that died in one step of one video: in this run, and in runs that may have died with them."""
-
-    here: int
-    elsewhere: int
-
-    def too_many(self, tries: int) -> bool:
-        return self.here >= tries or self.here + self.elsewhere >= tries * PULLED_PLUGS
-
-
-def deaths(backend: Backend, video: str, step: str, fingerprint: str, run: str) -> Deaths:
-    runs = [m[3] for m in _marks(backend, video) if (m[1], m[2]) == (step, fingerprint)]
-    here = sum(r == run for r in runs)
-    return Deaths(here, len(runs) - here)
+def deaths(backend: Backend, video: str, step: str, fingerprint: str, run: str) -> int:
+    """How many workers of ``run`` died in a step of a video."""
+    return sum(m[3] == run for m in _marks(backend, video, step, fingerprint))
 
 
 def forget(backend: Backend, video: str, step: str, fingerprint: str) -> None:
-    """Starts the count of a step again."""
-    for mark in _marks(backend, video):
-        if (mark[1], mark[2]) == (step, fingerprint):
-            backend.delete(f"videos/{video}/{mark[0]}")
+    """Removes the marks of a step, whichever run left them."""
+    for mark in _marks(backend, video, step, fingerprint):
+        backend.delete(f"videos/{video}/{mark[0]}")
 
 
 @contextlib.contextmanager
@@ -56,6 +40,6 @@ def trying(backend: Backend, video: str, step: str, fingerprint: str, run: str) 
         backend.delete(key)
 
 
-def _marks(backend: Backend, video: str) -> list[re.Match[str]]:
+def _marks(backend: Backend, video: str, step: str, fingerprint: str) -> list[re.Match[str]]:
     found = (_NAME.fullmatch(n) for n in backend.list(f"videos/{video}", PREFIX))
-    return [m for m in found if m]
+    return [m for m in found if m and (m[1], m[2]) == (step, fingerprint)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 RAY = [str(script)] if (script := Path(sys.executable).with_name("ray")).exists() else [
@@ -26,9 +28,13 @@ def free_port() -> int:
 
 
 class Nodes:
-    """A head without CPUs and any number of nodes with one or more.  Use as a context manager."""
+    """A head without CPUs and any number of nodes with one or more.  Use as a context manager.
 
-    def __init__(self, env: dict[str, str], dashboard: bool = False) -> None:
+    ``grows_to``: so many nodes of one CPU come and go with the demand, started by Ray's autoscaler with a provider of
+    machines that are processes.
+    """
+
+    def __init__(self, env: dict[str, str], dashboard: bool = False, grows_to: int = 0) -> None:
         self.port = free_port()
         self.address = f"{_own_address()}:{self.port}"
         self._folder = tempfile.TemporaryDirectory(prefix="ray-")
@@ -40,6 +46,10 @@ class Nodes:
         self.dashboard = free_port() if dashboard else None
         shown = ["--include-dashboard=true", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"]
         more = shown if dashboard else ["--include-dashboard=false"]
+        if grows_to:
+            (config := Path(self._folder.name) / "autoscaler.json").write_text(json.dumps(_autoscaler(self.address, grows_to)))
+            more.append(f"--autoscaling-config={config}")
+            self.env |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
         self.head = self._start(
             "--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self._folder.name}", *more
         )
@@ -54,7 +64,7 @@ class Nodes:
                 assert time.monotonic() < end, "the head does not answer"
                 time.sleep(0.2)
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         command = [
             *RAY,
             "start",
@@ -63,11 +73,13 @@ class Nodes:
             "--block",
         ]
         quiet = subprocess.DEVNULL
-        return subprocess.Popen(command, env=self.env, stdout=quiet, stderr=quiet, start_new_session=True)
+        own = {**self.env, **(env or {})}
+        return subprocess.Popen(command, env=own, stdout=quiet, stderr=quiet, start_new_session=True)
 
-    def add(self, cpus: int = 1, **resources: float) -> subprocess.Popen[bytes]:
+    def add(self, cpus: int = 1, env: Mapping[str, str] | None = None, **resources: float) -> subprocess.Popen[bytes]:
+        """``env``: what differs in the environment of this node and its workers."""
         more = [f"--num-gpus={resources['gpus']:g}"] if "gpus" in resources else []
-        node = self._start(f"--address={self.address}", f"--num-cpus={cpus}", *more)
+        node = self._start(f"--address={self.address}", f"--num-cpus={cpus}", *more, env=env)
         self.nodes.append(node)
         return node
 
@@ -101,7 +113,7 @@ class Nodes:
         import psutil
 
         found = []
-        for node in self.nodes:
+        for node in (self.head, *self.nodes):
             for pid in _below(node.pid):
                 with contextlib.suppress(psutil.Error):
                     if "ray::Worker" in " ".join(psutil.Process(pid).cmdline()):
@@ -115,6 +127,29 @@ class Nodes:
         for node in [*self.nodes, self.head]:
             self.kill(node)
         self._folder.cleanup()
+
+
+def _autoscaler(address: str, most: int) -> dict[str, object]:
+    """The configuration of an autoscaler; its checks want every key."""
+    lists = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    provider = ("use_node_id_as_ip", "disable_node_updaters", "disable_launch_config_check", "launch_multiple")
+    resources = {"CPU": 1, "object_store_memory": _STORE}  # the provider takes no memory
+    return {
+        "cluster_name": "test",
+        "max_workers": most,
+        "provider": {"type": "fake_multinode", "gcs_address": address, **dict.fromkeys(provider, True)},
+        "available_node_types": {
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "small": {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": most},
+        },
+        "head_node_type": "ray.head.default",
+        "idle_timeout_minutes": 0.05,
+        "auth": {},
+        "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+        **{f"{n}_commands": [] for n in lists},
+        **{n: [] for n in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+    }
 
 
 def _own_address() -> str:

@@ -13,11 +13,7 @@ from typing import Any
 
 import pytest
 from media_files import with_tone
-from vidrag.ingest.sources import Location
-from vidrag.jobs.pool import Event, PoolOptions, lacking, work
-from vidrag.jobs.worker import Task
 from vidrag.store.archive import Archive
-from vidrag.store.errors import ModelMissing, VidragError
 from world import World, until
 
 SHORT, LONG = 1.0, 2.0
@@ -82,6 +78,29 @@ def test_a_video_that_kills_its_worker_is_given_up(world: World, how: str) -> No
     assert ingest(world, *trouble("fine", "run.attempts=2"), code=0)["failed"] == []  # other options, other cell
     assert ingest(world, *trouble(how, "run.attempts=2"), "--retry-failed", code=3)["failed"] != []
     assert time.monotonic() - began < 100
+
+
+def test_runs_that_are_killed_as_a_whole_cost_no_video_its_tries(world: World) -> None:
+    """A machine that reboots twenty times, mostly while the first videos are in their steps: then all are indexed."""
+    slow, begun = trouble("fine", "asr.delay_s=2", "run.attempts=2"), set[str]()
+    for i in range(20):
+        run = world.start("ingest", "archive", "in", "--no-ray", *slow)
+        if i % 5:
+            until(lambda: any("try-speech" in m and m not in begun for m in steps(world)), 30)
+        time.sleep(0.1 * (i % 7))
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+        begun.update(steps(world))
+    assert sum("try-speech" in m for m in steps(world)) >= 16
+    told = ingest(world, *slow, code=0)
+    assert told["failed"] == [] and told["set_aside"] == []
+    assert set(whole(world)) == {"short0.mp4", "short1.mp4", "short2.mp4", "long.mp4"}
+    assert not any("try-speech" in m for m in steps(world))  # litter of other runs is gone with success
+
+
+def steps(world: World) -> list[str]:
+    """Marks of steps that were begun and have not ended."""
+    return [m for m in marks(world) if "try-" in m]
 
 
 def test_a_step_that_hangs_is_stopped_and_told(world: World) -> None:
@@ -163,103 +182,3 @@ def test_two_runs_over_the_same_folder_agree(world: World) -> None:
     assert len(whole(world)) == 4
     archive = Archive.open(world.root / "archive")
     assert all(len({(c.stage) for c in s.manifest.cells}) == len(s.manifest.cells) for s in archive.shards())
-
-
-class Script:
-    """A crew that does as it is told: what happens to each task is looked up by the name of its file."""
-
-    def __init__(self, fate: dict[str, Any], places: int = 2, stillborn: bool = False) -> None:
-        self.pools = {"any": PoolOptions()}
-        self.fate, self._places, self._stillborn = fate, places, stillborn
-        self.events: list[Event] = []
-        self.hired, self.closed = 0, False
-        self.given: list[Task] = []
-
-    def places(self, pool: str) -> int:
-        return self._places
-
-    def hire(self, pool: str) -> int:
-        self.hired += 1
-        self.events.append(Event(self.hired, "died", why="no room") if self._stillborn else Event(self.hired, "ready"))
-        return self.hired
-
-    def give(self, hand: Any, task: Task) -> None:
-        self.given.append(task)
-        what = self.fate.get(task.location.name, [])
-        self.events.append(Event(hand, "died", why="gone") if what == "dies" else Event(hand, "done", what))
-
-    def wait(self, seconds: float) -> list[Event]:
-        return [self.events.pop(0)] if self.events else []
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_every_task_has_an_outcome_and_no_more_tries_than_it_may() -> None:
-    crew = Script({"bad": "dies", "odd": RuntimeError("odd")})
-    paths = [Location(n) for n in ("a", "bad", "odd", "b")]
-    found = {(t.location.name, t.group): o for t, o in work(crew, [paths], tries=2)}
-    assert set(found) == {(p.name, g) for p in paths for g in ("visual", "sound")}
-    assert [o.error for o in found["bad", "sound"]] == ["WorkerDied"] and found["odd", "visual"][
-        0
-    ].error == "RuntimeError"
-    tries = [t.again for t in crew.given if t.location.name == "bad" and t.group == "sound"]
-    assert tries == [False, True, True]  # the third only finds that it has died twice
-    assert crew.closed
-
-
-def test_missing_weights_end_the_run() -> None:
-    crew = Script({"a": ModelMissing("no weights here")})
-    with pytest.raises(ModelMissing):
-        list(work(crew, [[Location("a")]], tries=2))
-    assert crew.closed
-
-
-def test_workers_that_never_start_are_not_hired_for_ever() -> None:
-    crew = Script({}, stillborn=True)
-    with pytest.raises(VidragError, match="workers do not start: no room"):
-        list(work(crew, [[Location("a")]], tries=2))
-    assert crew.closed and crew.hired < 20
-
-
-def test_no_more_workers_are_hired_than_there_is_work() -> None:
-    crew = Script({}, places=50)
-    assert len(list(work(crew, [[Location("a")]], tries=2))) == 2
-    assert crew.hired == 2
-
-
-def test_copies_are_left_to_the_workers_of_the_first_wave_and_wait_for_it() -> None:
-    crew = Script({})
-    done = [t.location.name for t, _ in work(crew, [[Location("a"), Location("b")], [Location("copy")], []], tries=2)]
-    assert crew.hired == 2 and crew.closed
-    assert done[-2:] == ["copy", "copy"] and sorted(done[:4]) == ["a", "a", "b", "b"]
-
-
-@pytest.mark.parametrize(
-    ("sound", "visual", "nodes", "fits"),
-    [
-        ({"gpus": 0.5}, {"gpus": 1}, [2], True),
-        ({"gpus": 0.5}, {"gpus": 1}, [1, 1], True),
-        ({"gpus": 0.5}, {"gpus": 1}, [1], False),
-        ({"gpus": 0.5}, {"gpus": 0.5}, [1], True),
-        ({"gpus": 0.6}, {"gpus": 0.6}, [1], False),
-        ({"gpus": 0.5, "workers": 3}, {"gpus": 0.5}, [2], True),
-        ({"gpus": 0.5, "workers": 4}, {"gpus": 0.5}, [2], False),
-        ({"gpus": 2}, {}, [1, 1], False),
-        ({"gpus": 2}, {}, [0, 2], True),
-        ({}, {}, [0], True),
-        ({"gpus": 0.5}, {}, [], False),
-    ],
-)
-def test_pools_that_would_wait_for_each_other_for_ever(
-    sound: dict[str, float], visual: dict[str, float], nodes: list[float], fits: bool
-) -> None:
-    pools = {"sound": PoolOptions(**sound), "visual": PoolOptions(**visual)}  # type: ignore[arg-type]
-    told = lacking(pools, "GPU", nodes)
-    assert (not told) == fits and "\n" not in told
-    assert fits or ("GPUs" in told and "--set pools.sound.gpus=0" in told)
-
-
-def test_workers_of_one_pool_may_wait_for_each_other() -> None:
-    assert not lacking({"any": PoolOptions(workers=8)}, "CPU", [2])
-    assert "pools.a.cpus=0.5" in lacking({"a": PoolOptions(), "b": PoolOptions()}, "CPU", [1])

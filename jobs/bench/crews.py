@@ -13,23 +13,26 @@ from ...ingest.sources import Location
 from ...store import models
 from ...store.archive import Archive
 from .. import pool
+from ..places import PoolOptions
+from ..plan import Item
 from ..profile import Profile
+from ..supply import Supply
 from ..worker import Order
 from . import machine, spread
 
 
 class _Stopwatch:
-    """A crew that notes when its first worker was ready."""
+    """An executor that notes when its first worker was ready."""
 
-    def __init__(self, crew: pool.Crew) -> None:
-        self._crew, self.pools = crew, crew.pools
+    def __init__(self, executor: pool.Executor) -> None:
+        self._executor, self.pools = executor, executor.pools
         self.ready: float | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._crew, name)
+        return getattr(self._executor, name)
 
     def wait(self, seconds: float) -> Sequence[pool.Event]:
-        events = self._crew.wait(seconds)
+        events = self._executor.wait(seconds)
         if self.ready is None and any(e.what == "ready" for e in events):
             self.ready = time.perf_counter()
         return events
@@ -41,18 +44,18 @@ def run(videos: Sequence[Path], profile: Profile, workers: int, runs: int) -> di
     ``work_s`` counts from the moment at which the first worker is ready; engines are loaded in it, once a worker.
     """
 
-    def processes(count: int) -> Callable[[Order], pool.Crew]:
-        def make(order: Order) -> pool.Crew:
+    def processes(count: int) -> Callable[[Order], pool.Executor]:
+        def make(order: Order) -> pool.Executor:
             from ..processes import Processes
 
-            return Processes(order, {"any": pool.PoolOptions(workers=count)})
+            return Processes(order, {"any": PoolOptions(workers=count)})
 
         return make
 
-    def actors(order: Order) -> pool.Crew:
-        from ..ray_ingest import RayCrew
+    def actors(order: Order) -> pool.Executor:
+        from ..ray_ingest import RayActors
 
-        return RayCrew(order, {"any": pool.PoolOptions(workers=workers)}, None, workers)
+        return RayActors(order, {"any": PoolOptions(workers=workers)}, None, workers)
 
     crews = {"one process": processes(1), f"{workers} processes": processes(workers), f"{workers} on Ray": actors}
     took: dict[str, list[tuple[float, float]]] = {label: [] for label in crews}
@@ -77,14 +80,14 @@ def _rows(took: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
     }
 
 
-def _one(videos: Sequence[Path], profile: Profile, make: Callable[[Order], pool.Crew]) -> tuple[float, float]:
+def _one(videos: Sequence[Path], profile: Profile, make: Callable[[Order], pool.Executor]) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
         Archive.create(Path(name) / "archive")
         order = Order(str(Path(name) / "archive"), profile.ingest, Conduct("bench"), models.offline())
         began = time.perf_counter()
-        crew = _Stopwatch(make(order))
-        largest_first = sorted(videos, key=lambda v: -v.stat().st_size)
-        for _ in pool.work(crew, [[Location.of(v) for v in largest_first]], profile.run.attempts):
+        executor = _Stopwatch(make(order))
+        items = sorted((Item(Location.of(v), v.stat().st_size) for v in videos), key=lambda i: -i.bytes)
+        for _ in pool.work(executor, Supply(items), profile.run.attempts):
             end = time.perf_counter()
-        ready = crew.ready or end
+        ready = executor.ready or end
         return ready - began, end - ready

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...ingest.pipeline import Outcome
     from ..ingest_run import Progress
     from ..plan import Item, Plan
-    from ..pool import Crew
+    from ..pool import Executor
     from ..profile import Profile
     from ..worker import Order
 
@@ -88,18 +88,18 @@ def ingest(
     opened = Archive.create(archive)
     pools = {n: p.model_copy(update={"workers": workers}) for n, p in chosen.pools.items()} if workers else chosen.pools
 
-    def hire(order: Order) -> Crew:
+    def executor(order: Order) -> Executor:
         if no_ray:
             from ..processes import Processes
 
             return Processes(order, pools)
-        from ..ray_ingest import RayCrew
+        from ..ray_ingest import RayActors
 
-        return RayCrew(order, pools, ray, workers * len(pools) or None)
+        return RayActors(order, pools, ray, workers * len(pools) or None)
 
     with _Report(planned, quiet=as_json) as report:
         run, progress = ingest_run.ingest(
-            opened, chosen, items, hire, report.video, retry_failed=retry_failed, rehash=rehash
+            opened, chosen, items, executor, report.video, warn=report.line, retry_failed=retry_failed, rehash=rehash
         )
     if as_json:
         print(json.dumps({**_summary(run, progress, archive), **_looked_at(planned)}))
@@ -157,10 +157,13 @@ def _no_videos(named: list[str], planned: Plan) -> str:
 def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_json: bool) -> int:
     from ...store.archive import Archive
     from ...store.backend import open_backend
-    from .. import estimate
+    from .. import estimate, machine
+    from ..places import local_gpus, local_room
 
     opened = Archive.open(archive) if open_backend(archive).size("archive.json") is not None else None
-    told = estimate.estimate(opened, profile, planned.items, workers or len(os.sched_getaffinity(0)))
+    may, gpus, pools = machine.available(), len(local_gpus()), profile.pools
+    count = (workers * len(pools)) or sum(local_room(pools, p, may, gpus) for p in pools)
+    told = estimate.estimate(opened, profile, planned.items, count)
     if as_json:
         print(json.dumps({**told, **_looked_at(planned)}))
     else:
@@ -170,6 +173,8 @@ def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_js
 
 
 def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
+    from ..report import set_aside_json
+
     return {
         "run": run,
         "archive": archive,
@@ -182,12 +187,14 @@ def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
         "seconds": round(progress.seconds, 3),
         "media_seconds": round(progress.media_seconds, 3),
         "rows": dict(progress.rows),
+        "set_aside": set_aside_json(progress.set_aside),
     }
 
 
 def _tell(run: str, progress: Progress, archive: str) -> None:
     from ...store.shell import path_word
     from ..ledger import printable
+    from ..report import set_aside_text
 
     good = progress.videos - len(progress.failed)
     line = f"{good} of {progress.videos} videos indexed"
@@ -202,6 +209,8 @@ def _tell(run: str, progress: Progress, archive: str) -> None:
         print(f"  replaced: {printable(s.path)} {told}")
     for path, o in progress.failed.items():
         print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
+    for (host, _, message), count in progress.set_aside.items():
+        print(f"  {set_aside_text(host, message, count)}")
     print(f'run {run}; ask with: vidrag ask {path_word(archive)} "..."')
 
 
@@ -247,17 +256,19 @@ class _Report:
             self._bar.stop()
 
     def video(self, progress: Progress, item: Item, rows: list[Outcome]) -> None:
-        if self._quiet:
-            return
         eta = "" if progress.eta_s is None else f"{_span(progress.eta_s)} left"
         line = f"[{progress.done}/{progress.videos}] {_line(item, rows)}"
+        note = f"{progress.speed:.1f} x real time, {eta}"
+        self.line(line if self._bar else f"{line}  {note}")
         if self._bar:
-            self._bar.console.print(line, markup=False, highlight=False)
-            self._bar.update(
-                self._bar.task_ids[0], completed=progress.done, note=f"{progress.speed:.1f} x real time, {eta}"
-            )
-        else:
-            print(f"{line}  {progress.speed:.1f} x real time, {eta}", flush=True)
+            self._bar.update(self._bar.task_ids[0], completed=progress.done, note=note)
+
+    def line(self, text: str) -> None:
+        """Shows a line, unless all is to be quiet."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        elif not self._quiet:
+            print(text, flush=True)
 
 
 def _line(item: Item, rows: list[Outcome]) -> str:

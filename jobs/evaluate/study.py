@@ -19,7 +19,7 @@ from ...store.records import MediaInfo
 from .. import build, export, ingest_run, plan, profile
 from ..ledger import printable
 from ..plan import Item
-from ..pool import Crew
+from ..pool import Executor
 from ..profile import Profile
 from ..worker import Order
 from . import corpus, results, tables
@@ -122,12 +122,12 @@ def index(
             done = "could not index" if any(o.status == "failed" for o in rows) else "indexed"
             say(f"{part.name}: {done} {printable(item.location.name)} ({progress.done}/{progress.videos})")
 
-    _, progress = ingest_run.ingest(archive, chosen, items, lambda order: _crew(order, chosen), told)
+    _, progress = ingest_run.ingest(archive, chosen, items, lambda order: _executor(order, chosen), told)
     failed += [f"{printable(Path(p).name)}: {o.stage}: {o.message}" for p, o in progress.failed.items()]
     return archive
 
 
-def _crew(order: Order, chosen: Profile) -> Crew:
+def _executor(order: Order, chosen: Profile) -> Executor:
     from ..processes import Processes
 
     return Processes(order, chosen.pools)

@@ -90,18 +90,23 @@ class FakeSpeech(_Fake):
 class TroubleOptions(FakeSpeechOptions):
     """``how`` it goes wrong on sound longer than ``above_s`` seconds.  ``delay_s``: how long any call takes.
 
-    ``gpu`` does not go wrong: it hears which GPUs its process may use.
+    ``gpu`` does not go wrong: it hears which GPUs its process may use.  ``model``: weights that have to be there.
     """
 
     how: Literal["kill", "crash", "hang", "raise", "memory", "gpu", "fine"] = "fine"
     above_s: float = 1.5
     delay_s: float = 0.0
+    model: str = ""
 
 
 class Trouble(FakeSpeech):
     """Hears like the fake, but some sound kills the process, crashes it, or is never done."""
 
     Options = TroubleOptions
+
+    @staticmethod
+    def weights(options: TroubleOptions) -> Sequence[str]:
+        return (options.model,) if options.model else ()
 
     def __init__(self, options: TroubleOptions) -> None:
         if options.how == "gpu":
