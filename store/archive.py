@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import hashlib
 import json
 import logging
 import os
@@ -12,15 +14,17 @@ import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
 
 from . import manifest as manifests
-from . import names
+from . import names, owned
 from .backend import Backend, open_backend, storage_errors
 from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, NotIndexed, StorageError, one_line
+from .fingerprints import digest
 from .manifest import EARLIER, Manifest, ProfileKey, Source
-from .models import sha256_of
+from .models import cache_dir, sha256_of
 from .records import Cell, StoredFile
 from .shard import Shard
 
@@ -36,10 +40,7 @@ def version() -> str:
 
 
 class Archive:
-    """An index on disk or in object storage.
-
-    Reading never writes, apart from ``cache/``, which may be deleted at any time.
-    """
+    """An index on disk or in object storage.  Reading never writes to it."""
 
     def __init__(
         self, backend: Backend, keep_open: int = 256, named: bool = True, profile: ProfileKey | None = None
@@ -93,6 +94,7 @@ class Archive:
         backend = open_backend(location)
         if backend.size("archive.json") is None:
             backend.check_root(empty=True)
+            backend.check_writable()
             head = {"format": FORMAT, "names": 1, "created_by": f"vidrag {version()}", "created": now()}
             backend.put_if_absent("archive.json", json.dumps(head).encode())
         archive = cls.open(location)
@@ -249,7 +251,8 @@ class Archive:
         that have it open those that lose a file say so.
         """
         folder = f"videos/{video}"
-        files = [n for n in self.backend.list(folder) if manifests.manifest_version(n) is None]
+        held = [n for n in self.backend.list(folder) if owned.is_deletable(f"{folder}/{n}")]
+        files = [n for n in held if manifests.manifest_version(n) is None]
         try:
             base = self.newest(video)
         except ArchiveDamaged:  # no version can be read: nothing to hide from readers
@@ -401,8 +404,9 @@ class Archive:
                 same = sha256_of(self.backend.local_path(key, fresh=True)) == sha256_of(path)
             except FileNotFoundError:  # collected since
                 same = False
-        if not same:
-            self.backend.delete(key)  # what was there is damaged: mend it
+        if not same:  # what was there is damaged: mend it
+            if not self.backend.delete(key):
+                raise StorageError(f"{self.location}/{key}: is a link or a folder where a file belongs; take it away")
             self.backend.put_file(key, path)
 
     def staging(self, source: Source) -> AbstractContextManager[Path]:
@@ -410,8 +414,19 @@ class Archive:
         return self.backend.scratch(f"videos/{source.sha256[:16]}")
 
     def cache_file(self, name: str) -> Path:
-        """Where something that can be computed again is kept; its folder may not exist or be writable."""
-        return self.backend.cache_folder() / name
+        """Where something that can be computed again is kept; its folder may not exist or be writable.
+
+        It lies in this user's cache, never in the archive, which may come from anybody: what is prepared there would be
+        believed.  An archive that is made anew at the same address has another.
+        """
+        return self._cache / name
+
+    @cached_property
+    def _cache(self) -> Path:
+        with contextlib.suppress(FileNotFoundError):
+            head = hashlib.sha256(self.backend.read("archive.json")).hexdigest()
+            return cache_dir() / "archives" / digest([self.backend.address, head])
+        raise NotAnArchive(f"{self.location}: holds no archive (no archive.json)")
 
 
 def now() -> str:

@@ -7,7 +7,6 @@ folder of numbered parts.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import secrets
 import tempfile
@@ -17,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 
+from . import owned
 from .backend import TEMPORARY, Entry, Journal, storage_errors
 from .errors import NotAnArchive, SourceChanged, StorageError
-from .models import cache_dir
 from .object_access import ObjectOptions, split_url
 from .object_cache import ObjectCache
 from .object_journal import JOURNAL_S, ObjectJournal
@@ -30,6 +29,7 @@ LISTED_S = 5.0
 VIDEOS = "videos"
 """The folder of which all inner folders are listed at once: who lists it asks for each of them next."""
 _HASHED = re.compile(r"-[0-9a-f]{12}\.[a-z]+")
+_PART = re.compile("[0-9]{6}")
 
 
 class ObjectBackend:
@@ -69,7 +69,7 @@ class ObjectBackend:
             return
         if self._prefix and self.size("") is not None:
             raise NotAnArchive(f"{self.location}: is an object, not a folder; name another place for the archive")
-        if folders or any(not _name(o.key).startswith(TEMPORARY) for o in found):
+        if folders or any(not owned.is_scratch(_name(o.key)) for o in found):
             raise NotAnArchive(f"{self.location}: holds other things; name a new or an empty folder")
 
     def check_writable(self) -> None:
@@ -111,16 +111,22 @@ class ObjectBackend:
         except FileNotFoundError:
             return None
 
-    def delete(self, key: str) -> None:
-        self._forget(key)
-        self.objects.delete([self._key(key)])
-
-    def move(self, key: str, to: str) -> None:
-        self._forget(key)
-        self._forget(to)
-        with contextlib.suppress(FileNotFoundError):
-            self.objects.copy(self._key(key), self._key(to))
+    def delete(self, key: str, dry_run: bool = False) -> bool:
+        owned.check(key)
+        if owned.is_scratch(_name(key)) and self.size(key) is None:
+            return False  # a folder, which vidrag never makes here
+        if not dry_run:
+            self._forget(key)
             self.objects.delete([self._key(key)])
+        return True
+
+    def set_aside(self, key: str) -> bool:
+        owned.check(key)
+        self._forget(key)
+        with contextlib.suppress(FileNotFoundError):
+            self.objects.copy(self._key(key), self._key(f"quarantine/{key}"))
+            self.objects.delete([self._key(key)])
+        return True
 
     def _forget(self, key: str) -> None:
         self._listed = None
@@ -221,15 +227,12 @@ class ObjectBackend:
         with folder as name:
             yield Path(name)
 
-    def sweep(self, prefix: str, entry: Entry) -> None:
-        key = self._key("/".join(p for p in (prefix, entry.name) if p))
-        self.objects.delete([o.key for o in self.objects.below(key)] if entry.folder else [key])
-
     def journal(self, key: str) -> Journal:
         return ObjectJournal(self, key, self._journal_s)
 
     def _parts(self, key: str) -> Sequence[str]:
-        return sorted(o.key for o in self.objects.below(self._key(key)))
+        head = len(self._key(key)) + 1
+        return sorted(o.key for o in self.objects.below(self._key(key)) if _PART.fullmatch(o.key[head:]))
 
     def read_journal(self, key: str) -> bytes:
         if not (parts := self._parts(key)):
@@ -240,9 +243,6 @@ class ObjectBackend:
     def delete_journal(self, key: str) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda part: self.objects.delete([part]), reversed(self._parts(key))))
-
-    def cache_folder(self) -> Path:
-        return cache_dir() / "archives" / hashlib.sha256(self.location.encode()).hexdigest()[:16]
 
 
 def _name(key: str) -> str:
