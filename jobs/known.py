@@ -3,7 +3,8 @@
 A file counts as unchanged where its stamp (size, times, inode, device, and those of its subtitle files) is the one that
 it had when it was indexed, and its times were at least two seconds old then: a file that changes within one tick of the
 clock is not trusted, as git does not.  The index itself is asked for its newest version each time, so that what was
-removed or set aside is made again.  What is remembered lies in the archive's cache and may be deleted.
+removed or set aside is made again.  What is remembered lies in this user's cache, never in the archive, where anybody
+could have prepared it, and may be deleted.
 """
 
 from __future__ import annotations
