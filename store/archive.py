@@ -139,13 +139,18 @@ class Archive:
         found = ((v, self.versions(v)) for v in self.backend.list("videos") if _VIDEO_ID.fullmatch(v))
         return {v: numbers[0] for v, numbers in found if numbers}
 
-    def manifest(self, video: str) -> Manifest | None:
+    def fetch(self, numbers: Mapping[str, int]) -> None:
+        """Brings the manifests that :meth:`newest_numbers` names nearer, all together instead of one by one."""
+        self.backend.fetch([_key(v, n) for v, n in numbers.items() if n])
+
+    def manifest(self, video: str, number: int = 0) -> Manifest | None:
         """The newest valid manifest of ``video``; None where it has none, or was taken out.
 
+        ``number``: the highest version in use, where a listing of a moment ago told it; it saves asking the storage.
         An invalid one is passed over with a warning; :class:`ArchiveDamaged` where none is valid,
         :class:`NotIndexed` where it has no cells of :attr:`profile`.
         """
-        found = self.newest(video)
+        found = self.newest(video, number)
         if found is None or found.deleted:
             return None
         return self.asked(found)
@@ -173,8 +178,15 @@ class Archive:
         given = self.profile.given or self.profile.name if self.profile else ""
         return f"vidrag ingest {self.location} {source} --profile {given}"
 
-    def newest(self, video: str) -> Manifest | None:
+    def newest(self, video: str, number: int = 0) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
+        if number:
+            try:
+                return self.version(video, number)
+            except StorageError:
+                raise
+            except (ArchiveDamaged, OSError):
+                pass  # damaged, or gone since: look again
         found, _, damage = self._latest(video)
         if found is None and damage:
             raise ArchiveDamaged(f"{damage}; no other version of {video} is valid")
@@ -198,23 +210,27 @@ class Archive:
                 log.warning("%s; trying the version before it", e)
         return None, max(numbers, default=0), damage
 
-    def version(self, video: str, number: int) -> Manifest:
+    def version(self, video: str, number: int, fresh: bool = False) -> Manifest:
         """One version of a video's manifest; :class:`ArchiveDamaged` where it is not valid."""
-        key = f"videos/{video}/{manifests.manifest_name(number)}"
-        found = manifests.decode(self.backend.read(key), f"{self.location}/{key}")
+        key = _key(video, number)
+        found = manifests.decode(self.backend.read(key, fresh), f"{self.location}/{key}")
         if found.video != video or found.version != number:
             raise ArchiveDamaged(f"{self.location}/{key}: belongs to another video or version")
         return found
 
-    def shard(self, video: str) -> Shard:
-        """The newest version of ``video``, kept open among the last used.  Safe to use from several threads."""
-        with self._lock:
-            return self._shard(video)
+    def shard(self, video: str, number: int = 0) -> Shard:
+        """The newest version of ``video``, kept open among the last used.  Safe to use from several threads.
 
-    def _shard(self, video: str) -> Shard:
+        ``number``: see :meth:`manifest`.
+        """
+        with self._lock:
+            return self._shard(video, number)
+
+    def _shard(self, video: str, number: int) -> Shard:
         have = self._open.get(video)
-        if have is None or have.manifest.version != next(iter(self.versions(video)), None):
-            found = self.manifest(video)
+        number = number or next(iter(self.versions(video)), 0)
+        if have is None or have.manifest.version != number:
+            found = self.manifest(video, number)
             if found is None:
                 self._open.pop(video, None)
                 raise NoSuchVideo(f"{self.location}: no video with id {video}")
@@ -231,9 +247,11 @@ class Archive:
         """Every video (or those with the ids ``videos``) that can be read; what is wrong with the others is logged, and
         told in ``damaged``.  ``other`` gets the ids of those that have no cells of :attr:`profile`.
         """
-        for video in self.ids() if videos is None else videos:
+        numbers = self.newest_numbers() if videos is None else dict.fromkeys(videos, 0)
+        self.fetch(numbers)
+        for video, number in numbers.items():
             try:
-                yield self.shard(video)
+                yield self.shard(video, number)
             except NotIndexed:
                 if other is not None:
                     other.append(video)
@@ -287,7 +305,7 @@ class Archive:
         if base.version and dataclasses.replace(new, version=base.version) == base:
             return base
         new = dataclasses.replace(new, version=highest + 1, created=now(), written_by=f"vidrag {version()}")
-        key = f"videos/{base.video}/{manifests.manifest_name(new.version)}"
+        key = _key(base.video, new.version)
         if not self.backend.put_if_absent(key, new.encode()):
             return None
         with self._lock:
@@ -427,6 +445,10 @@ class Archive:
             head = hashlib.sha256(self.backend.read("archive.json")).hexdigest()
             return cache_dir() / "archives" / digest([self.backend.address, head])
         raise NotAnArchive(f"{self.location}: holds no archive (no archive.json)")
+
+
+def _key(video: str, number: int) -> str:
+    return f"videos/{video}/{manifests.manifest_name(number)}"
 
 
 def now() -> str:

@@ -82,7 +82,13 @@ class Backend(Protocol):
         """Creates an empty ``key`` that a kill of this process does not remove; it need not survive a power cut."""
         ...
 
-    def read(self, key: str) -> bytes: ...
+    def read(self, key: str, fresh: bool = False) -> bytes:
+        """The bytes of ``key``; ``fresh``: not those that were kept from earlier."""
+        ...
+
+    def fetch(self, keys: Sequence[str]) -> None:
+        """Brings manifests that are about to be read to this machine, side by side, where that is worth it."""
+        ...
 
     def size(self, key: str) -> int | None:
         """Bytes of ``key``; None where it does not exist."""

@@ -59,6 +59,15 @@ class CacheFile:
             except _ERRORS as e:
                 self._failed(e, "kept")
 
+    def put_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Runs a statement that writes for each of ``rows``, in one transaction."""
+        with self._lock:
+            try:
+                self._db.executemany(statement, rows)
+                self._db.commit()
+            except _ERRORS as e:
+                self._failed(e, "kept")
+
     def close(self) -> None:
         with self._lock:
             try:

@@ -195,7 +195,10 @@ class LocalBackend:
         with self._writing(key) as (folder, name):
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder))
 
-    def read(self, key: str) -> bytes:
+    def fetch(self, keys: Sequence[str]) -> None:
+        pass
+
+    def read(self, key: str, fresh: bool = False) -> bytes:
         path = self._path(key)
         with machine_errors(path), open(path, "rb", opener=_at_once) as f:
             if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):

@@ -60,7 +60,7 @@ def _check(archive: Archive, video: str) -> Checked:
     folder, damage, newest = f"videos/{video}", list[Damage](), None
     for number in archive.versions(video):
         try:
-            found = archive.version(video, number)
+            found = archive.version(video, number, fresh=True)
             newest = newest or found
         except StorageError:
             raise
@@ -163,7 +163,7 @@ def _sound_again(archive: Archive, damage: Damage) -> bool:
     number = manifests.manifest_version(name)
     try:
         if number is not None:
-            archive.version(damage.video, number)
+            archive.version(damage.video, number, fresh=True)
             return True
         manifest = archive.manifest(damage.video)
     except StorageError:

@@ -19,17 +19,24 @@ from pathlib import Path
 from . import owned
 from .backend import TEMPORARY, Entry, Journal, storage_errors
 from .errors import NotAnArchive, SourceChanged, StorageError
+from .fingerprints import digest
+from .manifest import manifest_version
+from .manifest_cache import ManifestCache
+from .models import cache_dir
 from .object_access import ObjectOptions, split_url
 from .object_cache import ObjectCache
 from .object_journal import JOURNAL_S, ObjectJournal
-from .objects import PART, Objects
+from .objects import PART, ObjectInfo, Objects
 
 LISTED_S = 5.0
-"""Seconds for which a listing of every video is believed.  Who builds on an older version loses his conditional put."""
+"""Seconds for which a listing of every video is believed after its end.  Who builds on an older version loses his
+conditional put.
+"""
 VIDEOS = "videos"
 """The folder of which all inner folders are listed at once: who lists it asks for each of them next."""
 _HASHED = re.compile(r"-[0-9a-f]{12}\.[a-z]+")
 _PART = re.compile("[0-9]{6}")
+_AT_ONCE, _BATCH = 32, 512
 
 
 class ObjectBackend:
@@ -47,11 +54,16 @@ class ObjectBackend:
         self.location = self.address = self.objects.url(self._prefix).rstrip("/")
         self._cache, self._journal_s = cache, journal_s
         self._listed: tuple[float, dict[str, set[str]]] | None = None
+        self._manifests = dict[str, ObjectInfo]()
         self._clock: tuple[float, float] | None = None
 
     @cached_property
     def cache(self) -> ObjectCache:
         return self._cache or ObjectCache()
+
+    @cached_property
+    def _read(self) -> ManifestCache:
+        return ManifestCache(cache_dir() / "manifests" / f"{digest(self.address)}.sqlite")
 
     def _key(self, key: str) -> str:
         return "/".join(part for part in (self._prefix, key) if part)
@@ -102,8 +114,30 @@ class ObjectBackend:
         self._listed = None
         self.objects.put(self._key(key), b"")
 
-    def read(self, key: str) -> bytes:
-        return self.objects.read(self._key(key))
+    def read(self, key: str, fresh: bool = False) -> bytes:
+        listed = None if fresh else self._manifests.get(self._key(key))
+        if listed is None:
+            return self.objects.read(self._key(key))
+        if (kept := self._read.find(listed)) is not None:
+            return kept
+        found, data = self.objects.read_whole(self._key(key))
+        if found == listed:
+            self._read.put([(found, data)])
+        return data
+
+    def fetch(self, keys: Sequence[str]) -> None:
+        def get(listed: ObjectInfo) -> tuple[ObjectInfo, bytes] | None:
+            with contextlib.suppress(FileNotFoundError):  # gone since; who reads it is told
+                return self.objects.read_whole(listed.key)
+            return None
+
+        known = (self._manifests.get(self._key(k)) for k in keys)
+        missing = [i for i in known if i is not None and self._read.find(i) is None]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for at in range(0, len(missing), _BATCH):
+                part = missing[at : at + _BATCH]
+                got = zip(part, pool.map(get, part), strict=True)
+                self._read.put([g for listed, g in got if g is not None and g[0] == listed])
 
     def size(self, key: str) -> int | None:
         try:
@@ -143,17 +177,24 @@ class ObjectBackend:
             names = set(self._walk(folder))
         else:
             folders, found = self.objects.children(folder)
+            self._note(found)
             names = {_name(f) for f in folders} | {_name(o.key) for o in found}
         return sorted(n for n in names if n.startswith(begins) and not n.startswith(TEMPORARY))
 
     def _walk(self, folder: str) -> dict[str, set[str]]:
         """Lists every video's folder in few requests, and remembers it for a moment."""
-        began, inner = time.monotonic(), dict[str, set[str]]()
-        for o in self.objects.below(folder):
+        found, inner = self.objects.below(folder), dict[str, set[str]]()
+        for o in found:
             name, _, rest = o.key[len(folder) + 1 :].partition("/")
             inner.setdefault(name, set()).update({rest.partition("/")[0]} if rest else ())
-        self._listed = began, inner
+        self._manifests = {}
+        self._note(found)
+        self._listed = time.monotonic(), inner
         return inner
+
+    def _note(self, listed: Sequence[ObjectInfo]) -> None:
+        """Remembers what manifests are, so that those that were read once need not be read again."""
+        self._manifests |= {o.key: o for o in listed if manifest_version(_name(o.key)) is not None}
 
     def _remembered(self, prefix: str) -> set[str] | None:
         listed, (folder, _, video) = self._listed, prefix.partition("/")
@@ -171,6 +212,7 @@ class ObjectBackend:
             return not name.startswith(begins) and name.encode() > begins.encode()
 
         found = self.objects.below(folder, before, past)
+        self._note(found)
         return {o.key[len(head) :].partition("/")[0] for o in found}
 
     def stamp(self, prefix: str) -> tuple[int, ...] | None:
