@@ -68,13 +68,17 @@ class Keys:
         keyed by the older state, which costs a rerun and nothing else.
         """
         archive = self._archive
-        ids = archive.ids() if videos is None else list(dict.fromkeys(archive.find(v) for v in videos))
-        return digest([[v, max(archive.versions(v), default=0), self._cells(v)] for v in ids])
+        if videos is None:
+            numbers = archive.newest_numbers()
+        else:
+            numbers = {v: max(archive.versions(v), default=0) for v in (archive.find(name) for name in videos)}
+        archive.fetch(numbers)
+        return digest([[v, n, self._cells(v, n)] for v, n in numbers.items()])
 
-    def _cells(self, video: str) -> list[tuple[str, str]]:
+    def _cells(self, video: str, number: int) -> list[tuple[str, str]]:
         """Which cells of a video the profile reads; none where it has none."""
         try:
-            return sorted(self._archive.shard(video).manifest.current.items())
+            return sorted(self._archive.shard(video, number).manifest.current.items())
         except VidragError:
             return []
 

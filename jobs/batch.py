@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..query.chat import LETTERS
+from ..store import owned
 from ..store.backend import storage_errors
 from ..store.errors import UsageError, one_line
 
@@ -116,4 +117,4 @@ def _whole(path: Path) -> Iterator[IO[str]]:
                 os.fsync(out.fileno())
             os.replace(temp, path)
         finally:
-            temp.unlink(missing_ok=True)
+            owned.remove(temp)

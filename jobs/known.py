@@ -3,7 +3,8 @@
 A file counts as unchanged where its stamp (size, times, inode, device, and those of its subtitle files) is the one that
 it had when it was indexed, and its times were at least two seconds old then: a file that changes within one tick of the
 clock is not trusted, as git does not.  The index itself is asked for its newest version each time, so that what was
-removed or set aside is made again.  What is remembered lies in the archive's cache and may be deleted.
+removed or set aside is made again.  What is remembered lies in this user's cache, never in the archive, where anybody
+could have prepared it, and may be deleted.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .plan import Item, stamp
 log = logging.getLogger("vidrag.jobs")
 _RACY_NS = 2_000_000_000
 _COMMIT_S = 2.0
+_ONE_BY_ONE = 20
 _TABLE = """CREATE TABLE IF NOT EXISTS files (
     path TEXT PRIMARY KEY, stamp TEXT NOT NULL, settings TEXT NOT NULL, video TEXT NOT NULL, version INTEGER NOT NULL,
     outcomes TEXT NOT NULL
@@ -40,6 +42,7 @@ class Known:
 
     def __init__(self, archive: Archive, settings: IngestSettings, conduct: Conduct) -> None:
         self._archive, self._conduct = archive, conduct
+        self._asked, self._numbers = 0, dict[str, int]()
         told = [sorted(fingerprints(settings).items()), settings.subtitles.identity()]
         if conduct.profile:  # what is known under one profile is still to be noted for another
             told.append([conduct.profile.name, conduct.profile.settings])
@@ -61,9 +64,15 @@ class Known:
             return None
         if not told or (self._conduct.retry_failed and any(o.status == "failed" for o in told)):
             return None
-        if row[0] and next(iter(self._archive.versions(row[0])), None) != row[1]:
-            return None
-        return told
+        return told if not row[0] or self._version(row[0]) == row[1] else None
+
+    def _version(self, video: str) -> int:
+        """The newest version of a video: asked for one by one at first, for all of them where many are asked for."""
+        self._asked += 1
+        if self._asked <= _ONE_BY_ONE:
+            return next(iter(self._archive.versions(video)), 0)
+        self._numbers = self._numbers or self._archive.newest_numbers()
+        return self._numbers.get(video, 0)
 
     def video(self, item: Item) -> str:
         """The id of an unchanged file under any settings; empty where it has to be read to know."""

@@ -1,6 +1,6 @@
 """Detections of stored frames, computed once for each (frame, detector, entities) and kept.
 
-They are kept in ``cache/detections.sqlite`` of the archive; where that cannot be written, in memory.
+They are kept in this user's cache for the archive; where that cannot be written, in memory.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class View:
         if video not in self._shards:
             if len(self._shards) >= _OPEN:
                 self._shards = {}
-            self._shards[video] = shard(self.archive, video, self.damaged)
+            self._shards[video] = shard(self.archive, video, self.damaged, self.cover.numbers.get(video, 0))
         return self._shards.get(video)
 
     def places(self, kind: Kind, scores: Vectors, vectors: NDArray[np.int64]) -> Scored:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import hashlib
 import json
 import logging
 import os
@@ -11,15 +13,17 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
 
 from . import manifest as manifests
-from . import names
+from . import names, owned
 from .backend import Backend, open_backend, storage_errors
 from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, NotIndexed, StorageError, one_line
+from .fingerprints import digest
 from .manifest import EARLIER, Manifest, ProfileKey, Source
-from .models import sha256_of
+from .models import cache_dir, sha256_of
 from .records import Cell, StoredFile
 from .shard import Shard
 from .shell import path_word, quoted
@@ -38,10 +42,7 @@ def version() -> str:
 
 
 class Archive:
-    """An index on disk or in object storage.
-
-    Reading never writes, apart from ``cache/``, which may be deleted at any time.
-    """
+    """An index on disk or in object storage.  Reading never writes to it."""
 
     def __init__(
         self, backend: Backend, keep_open: int = 256, named: bool = True, profile: ProfileKey | None = None
@@ -95,6 +96,7 @@ class Archive:
         backend = open_backend(location)
         if backend.size("archive.json") is None:
             backend.check_root(empty=True)
+            backend.check_writable()
             head = {"format": FORMAT, "names": 1, "created_by": f"vidrag {version()}", "created": now()}
             backend.put_if_absent("archive.json", json.dumps(head).encode())
         archive = cls.open(location)
@@ -139,13 +141,18 @@ class Archive:
         found = ((v, self.versions(v)) for v in self.backend.list("videos") if _VIDEO_ID.fullmatch(v))
         return {v: numbers[0] for v, numbers in found if numbers}
 
-    def manifest(self, video: str) -> Manifest | None:
+    def fetch(self, numbers: Mapping[str, int]) -> None:
+        """Brings the manifests that :meth:`newest_numbers` names nearer, all together instead of one by one."""
+        self.backend.fetch([_key(v, n) for v, n in numbers.items() if n])
+
+    def manifest(self, video: str, number: int = 0) -> Manifest | None:
         """The newest valid manifest of ``video``; None where it has none, or was taken out.
 
+        ``number``: the highest version in use, where a listing of a moment ago told it; it saves asking the storage.
         An invalid one is passed over with a warning; :class:`ArchiveDamaged` where none is valid,
         :class:`NotIndexed` where it has no cells of :attr:`profile`.
         """
-        found = self.newest(video)
+        found = self.newest(video, number)
         if found is None or found.deleted:
             return None
         return self.asked(found)
@@ -173,8 +180,15 @@ class Archive:
         given = self.profile.given or self.profile.name if self.profile else ""
         return f"vidrag ingest {path_word(self.location)} {source} --profile {quoted(given)}"
 
-    def newest(self, video: str) -> Manifest | None:
+    def newest(self, video: str, number: int = 0) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
+        if number:
+            try:
+                return self.version(video, number)
+            except StorageError:
+                raise
+            except (ArchiveDamaged, OSError):
+                pass  # damaged, or gone since: look again
         found, _, damage = self._latest(video)
         if found is None and damage:
             raise ArchiveDamaged(f"{damage}; no other version of {video} is valid")
@@ -198,23 +212,27 @@ class Archive:
                 log.warning("%s; trying the version before it", e)
         return None, max(numbers, default=0), damage
 
-    def version(self, video: str, number: int) -> Manifest:
+    def version(self, video: str, number: int, fresh: bool = False) -> Manifest:
         """One version of a video's manifest; :class:`ArchiveDamaged` where it is not valid."""
-        key = f"videos/{video}/{manifests.manifest_name(number)}"
-        found = manifests.decode(self.backend.read(key), f"{self.location}/{key}")
+        key = _key(video, number)
+        found = manifests.decode(self.backend.read(key, fresh), f"{self.location}/{key}")
         if found.video != video or found.version != number:
             raise ArchiveDamaged(f"{self.location}/{key}: belongs to another video or version")
         return found
 
-    def shard(self, video: str) -> Shard:
-        """The newest version of ``video``, kept open among the last used.  Safe to use from several threads."""
-        with self._lock:
-            return self._shard(video)
+    def shard(self, video: str, number: int = 0) -> Shard:
+        """The newest version of ``video``, kept open among the last used.  Safe to use from several threads.
 
-    def _shard(self, video: str) -> Shard:
+        ``number``: see :meth:`manifest`.
+        """
+        with self._lock:
+            return self._shard(video, number)
+
+    def _shard(self, video: str, number: int) -> Shard:
         have = self._open.get(video)
-        if have is None or have.manifest.version != next(iter(self.versions(video)), None):
-            found = self.manifest(video)
+        number = number or next(iter(self.versions(video)), 0)
+        if have is None or have.manifest.version != number:
+            found = self.manifest(video, number)
             if found is None:
                 self._open.pop(video, None)
                 raise NoSuchVideo(f"{self.location}: no video with id {video}")
@@ -231,9 +249,11 @@ class Archive:
         """Every video (or those with the ids ``videos``) that can be read; what is wrong with the others is logged, and
         told in ``damaged``.  ``other`` gets the ids of those that have no cells of :attr:`profile`.
         """
-        for video in self.ids() if videos is None else videos:
+        numbers = self.newest_numbers() if videos is None else dict.fromkeys(videos, 0)
+        self.fetch(numbers)
+        for video, number in numbers.items():
             try:
-                yield self.shard(video)
+                yield self.shard(video, number)
             except NotIndexed:
                 if other is not None:
                     other.append(video)
@@ -251,7 +271,8 @@ class Archive:
         that have it open those that lose a file say so.
         """
         folder = f"videos/{video}"
-        files = [n for n in self.backend.list(folder) if manifests.manifest_version(n) is None]
+        held = [n for n in self.backend.list(folder) if owned.is_deletable(f"{folder}/{n}")]
+        files = [n for n in held if manifests.manifest_version(n) is None]
         try:
             base = self.newest(video)
         except ArchiveDamaged:  # no version can be read: nothing to hide from readers
@@ -286,7 +307,7 @@ class Archive:
         if base.version and dataclasses.replace(new, version=base.version) == base:
             return base
         new = dataclasses.replace(new, version=highest + 1, created=now(), written_by=f"vidrag {version()}")
-        key = f"videos/{base.video}/{manifests.manifest_name(new.version)}"
+        key = _key(base.video, new.version)
         if not self.backend.put_if_absent(key, new.encode()):
             return None
         with self._lock:
@@ -442,8 +463,9 @@ class Archive:
                 same = sha256_of(self.backend.local_path(key, fresh=True)) == sha256_of(path)
             except FileNotFoundError:  # collected since
                 same = False
-        if not same:
-            self.backend.delete(key)  # what was there is damaged: mend it
+        if not same:  # what was there is damaged: mend it
+            if not self.backend.delete(key):
+                raise StorageError(f"{self.location}/{key}: is a link or a folder where a file belongs; take it away")
             self.backend.put_file(key, path)
 
     def staging(self, source: Source) -> AbstractContextManager[Path]:
@@ -451,8 +473,23 @@ class Archive:
         return self.backend.scratch(f"videos/{source.sha256[:16]}")
 
     def cache_file(self, name: str) -> Path:
-        """Where something that can be computed again is kept; its folder may not exist or be writable."""
-        return self.backend.cache_folder() / name
+        """Where something that can be computed again is kept; its folder may not exist or be writable.
+
+        It lies in this user's cache, never in the archive, which may come from anybody: what is prepared there would be
+        believed.  An archive that is made anew at the same address has another.
+        """
+        return self._cache / name
+
+    @cached_property
+    def _cache(self) -> Path:
+        with contextlib.suppress(FileNotFoundError):
+            head = hashlib.sha256(self.backend.read("archive.json")).hexdigest()
+            return cache_dir() / "archives" / digest([self.backend.address, head])
+        raise NotAnArchive(f"{self.location}: holds no archive (no archive.json)")
+
+
+def _key(video: str, number: int) -> str:
+    return f"videos/{video}/{manifests.manifest_name(number)}"
 
 
 def now() -> str:

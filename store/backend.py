@@ -22,7 +22,10 @@ TEMPORARY = ".tmp-"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something directly below a folder; ``age_s`` is seconds since it was written, by the storage's own clock."""
+    """Something directly below a folder; ``age_s`` is seconds since it was written, by the storage's own clock.
+
+    ``folder``: a real one; a link is none.
+    """
 
     name: str
     bytes: int
@@ -79,18 +82,28 @@ class Backend(Protocol):
         """Creates an empty ``key`` that a kill of this process does not remove; it need not survive a power cut."""
         ...
 
-    def read(self, key: str) -> bytes: ...
+    def read(self, key: str, fresh: bool = False) -> bytes:
+        """The bytes of ``key``; ``fresh``: not those that were kept from earlier."""
+        ...
+
+    def fetch(self, keys: Sequence[str]) -> None:
+        """Brings manifests that are about to be read to this machine, side by side, where that is worth it."""
+        ...
 
     def size(self, key: str) -> int | None:
         """Bytes of ``key``; None where it does not exist."""
         ...
 
-    def delete(self, key: str) -> None:
-        """Removes ``key``; a no-op where it is gone."""
+    def delete(self, key: str, dry_run: bool = False) -> bool:
+        """Removes ``key``, which must be one of :func:`.owned.is_deletable`; True where it is gone.
+
+        False where what stands there is not vidrag's: a link, a folder, or a scratch folder with other things in it.
+        That is left alone.
+        """
         ...
 
-    def move(self, key: str, to: str) -> None:
-        """Takes ``key`` away to ``to``, replacing what was there; a no-op where ``key`` is gone."""
+    def set_aside(self, key: str) -> bool:
+        """Takes ``key`` away to ``quarantine/``, replacing what is there; True and False as for :meth:`delete`."""
         ...
 
     def list(self, prefix: str, begins: str = "") -> list[str]:
@@ -107,7 +120,7 @@ class Backend(Protocol):
         ...
 
     def entries(self, prefix: str) -> Sequence[Entry]:
-        """What lies directly below ``prefix``, leftovers of dead writers included."""
+        """What lies directly below the real folder ``prefix``, leftovers of dead writers included."""
         ...
 
     def local_path(self, key: str, fresh: bool = False) -> Path:
@@ -116,10 +129,6 @@ class Backend(Protocol):
 
     def scratch(self, prefix: str) -> contextlib.AbstractContextManager[Path]:
         """A private folder for files on their way to ``put_file`` under ``prefix``; gone afterwards."""
-        ...
-
-    def sweep(self, prefix: str, entry: Entry) -> None:
-        """Removes a leftover (see :func:`leftover`) found by ``entries(prefix)``."""
         ...
 
     def journal(self, key: str) -> Journal:
@@ -131,15 +140,6 @@ class Backend(Protocol):
         ...
 
     def delete_journal(self, key: str) -> None: ...
-
-    def cache_folder(self) -> Path:
-        """A local folder for what can be computed again; it may not be writable."""
-        ...
-
-
-def leftover(entry: Entry) -> bool:
-    """True for what a writer leaves behind when it is killed."""
-    return entry.name.startswith(TEMPORARY)
 
 
 def open_backend(location: str | Path) -> Backend:
@@ -170,7 +170,8 @@ def storage_errors(path: Path | str) -> Iterator[None]:
             errno.EPERM: "no permission to write; check the owner of the archive",
             errno.EMFILE: "too many open files; raise 'ulimit -n'",
         }
-        raise StorageError(f"{e.filename or path}: {hints.get(e.errno or 0, e.strerror or e)}") from e
+        known = isinstance(e.filename, str) and os.path.dirname(e.filename)  # else a name in some open folder
+        raise StorageError(f"{e.filename if known else path}: {hints.get(e.errno or 0, e.strerror or e)}") from e
 
 
 @contextlib.contextmanager

@@ -1,19 +1,23 @@
-"""SQLite files of an archive's ``cache/``: what can be computed again, shared by threads and processes.
+"""SQLite files in this user's cache: what can be computed again, shared by threads and processes.
 
 Nothing that goes wrong with such a file is an error.  One that cannot be written is kept in memory, one that is damaged
-is dropped with a log line, and a full or locked disk costs speed.
+or holds anything but its one table is dropped with a log line, and a full or locked disk costs speed.  One that another
+user owns is not opened: what it holds would be believed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from . import owned
 
 log = logging.getLogger("vidrag.store")
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
@@ -55,6 +59,15 @@ class CacheFile:
             except _ERRORS as e:
                 self._failed(e, "kept")
 
+    def put_many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Runs a statement that writes for each of ``rows``, in one transaction."""
+        with self._lock:
+            try:
+                self._db.executemany(statement, rows)
+                self._db.commit()
+            except _ERRORS as e:
+                self._failed(e, "kept")
+
     def close(self) -> None:
         with self._lock:
             try:
@@ -84,7 +97,7 @@ class CacheFile:
         if self._path is not None:
             for ending in ("-wal", "-shm", ""):
                 with contextlib.suppress(OSError):
-                    self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+                    owned.remove(self._path.with_name(self._path.name + ending))
 
     def _open(self) -> sqlite3.Connection:
         if self._path is not None:
@@ -100,19 +113,23 @@ class CacheFile:
                 except OSError as e:
                     reason = e
                 log.info("%s are kept in memory only: %s", self._what, reason)
-                if kept := self._reading(self._path):
-                    return kept
                 break
         return self._memory()
 
     def _open_file(self, path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and (not owned.is_file(path) or path.stat().st_uid != os.geteuid()):
+            raise PermissionError(f"{path}: is a link, or somebody else's")
         db = sqlite3.connect(path, timeout=10, check_same_thread=False)
         try:
-            db.execute("PRAGMA journal_mode=WAL")
+            for rule in ("trusted_schema=OFF", "cell_size_check=ON", "journal_mode=WAL"):
+                db.execute(f"PRAGMA {rule}")
             db.execute("PRAGMA synchronous=OFF" if self._commit_s else "PRAGMA synchronous=NORMAL")
             db.execute(self._create)
             db.commit()
+            found = [sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+            if found != [self._create.replace("IF NOT EXISTS ", "")]:
+                raise sqlite3.DatabaseError("it holds other things than its one table")
         except _ERRORS:
             db.close()
             raise
@@ -122,19 +139,6 @@ class CacheFile:
         db = sqlite3.connect(":memory:", check_same_thread=False)
         db.execute(self._create)
         return db
-
-    def _reading(self, path: Path) -> sqlite3.Connection | None:
-        """What a read-only archive has kept, copied to memory; None where that cannot be read."""
-        db = sqlite3.connect(":memory:", check_same_thread=False)
-        try:
-            there = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-            with contextlib.closing(there):
-                there.backup(db)
-            db.execute(self._create)
-            return db
-        except (OSError, *_ERRORS):
-            db.close()
-            return None
 
 
 def _damaged(error: Exception) -> bool:

@@ -39,15 +39,17 @@ def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str,
     blocks: dict[str, list[Block]] = {}
     for block in index.blocks if index else ():
         blocks.setdefault(block.video, []).append(block)
+    held = index.videos if index is not None and ours else {}
+    archive.fetch({v: n for v, n in out.numbers.items() if held.get(v) != n})
     for video, number in out.numbers.items():
         own = blocks.pop(video, [])
-        if index is not None and ours and index.videos.get(video) == number:
+        if held.get(video) == number:
             out.live += own
             out.rows += sum(b.rows for b in own if b.first >= 0)
             continue
         out.changed = True
         try:
-            found = archive.newest(video)
+            found = archive.newest(video, number)
         except StorageError:
             raise
         except (ArchiveDamaged, NoSuchVideo, OSError) as e:
@@ -74,10 +76,13 @@ def profile_of(archive: Archive) -> str:
     return f"{archive.profile.name} {archive.profile.settings}" if archive.profile else ""
 
 
-def shard(archive: Archive, video: str, damaged: dict[str, str]) -> Shard | None:
-    """The newest version of a video; None where it has gone or is damaged, which is told in ``damaged``."""
+def shard(archive: Archive, video: str, damaged: dict[str, str], number: int = 0) -> Shard | None:
+    """The newest version of a video; None where it has gone or is damaged, which is told in ``damaged``.
+
+    ``number``: see :meth:`.Archive.manifest`.
+    """
     try:
-        return archive.shard(video)
+        return archive.shard(video, number)
     except NoSuchVideo:
         return None
     except ArchiveDamaged as e:

@@ -206,7 +206,7 @@ class _Work:
     def _vectors(self, video: str, kind: Kind, w: Wanted) -> Vectors | None:
         if w.encoder is None or w.encoder != self.encoders.get(kind, w.encoder):
             return None
-        opened = shard(self.archive, video, self.damaged)
+        opened = shard(self.archive, video, self.damaged, self.cover.numbers.get(video, 0))
         try:
             file = opened.vectors(kind, w.encoder) if opened else None
             return file.vectors() if file is not None and file.rows == w.file.rows else None
@@ -216,7 +216,7 @@ class _Work:
 
     def _add(self, video: str, kinds: Mapping[Kind, Wanted], writer: Writer) -> None:
         """All kinds of a video or none: a damaged one is left to the exact search, which says so."""
-        opened = shard(self.archive, video, self.damaged)
+        opened = shard(self.archive, video, self.damaged, self.cover.numbers.get(video, 0))
         if opened is None or any(wanted(opened.manifest).get(k) != w for k, w in kinds.items()):
             return  # gone, or replaced since it was looked at
         try:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from . import owned
 from .ann import AnnFile
 from .archive import Archive
-from .backend import leftover
 from .errors import ArchiveDamaged, NotAnArchive, StorageError, one_line
 from .index import FOLDER, TABLES, IndexManifest, load, versions
-from .maintenance import Checked, Collected, Damage, problem_of
+from .maintenance import Checked, Collected, Damage, key_of, problem_of
 from .manifest import manifest_name, manifest_version
 from .postings import StoredLists
 from .records import StoredFile
@@ -54,8 +54,11 @@ def _header(path: Path, manifest: IndexManifest, file: StoredFile) -> None:
         StoredLists(path, TABLES, manifest.rows)
 
 
-def set_aside(archive: Archive, damage: Sequence[Damage]) -> None:
-    """Moves damaged files of the index to ``quarantine/``, and the manifests that name them: it can be made again."""
+def set_aside(archive: Archive, damage: Sequence[Damage]) -> list[str]:
+    """Moves damaged files of the index to ``quarantine/``, and the manifests that name them: it can be made again.
+
+    Returns the keys that are no files, such as links: they are left where they are.
+    """
     bad = {d.key for d in damage if d.video == NAME}
     for number in versions(archive) if bad else ():
         key = f"{FOLDER}/{manifest_name(number)}"
@@ -66,9 +69,8 @@ def set_aside(archive: Archive, damage: Sequence[Damage]) -> None:
         except (ArchiveDamaged, NotAnArchive, OSError):
             continue
         if named & bad:
-            archive.backend.move(key, f"quarantine/{key}")
-    for key in sorted(bad):
-        archive.backend.move(key, f"quarantine/{key}")
+            archive.backend.set_aside(key)
+    return [key for key in sorted(bad) if not archive.backend.set_aside(key)]
 
 
 def collect(archive: Archive, grace_s: float, dry_run: bool, out: Collected) -> None:
@@ -91,10 +93,7 @@ def collect(archive: Archive, grace_s: float, dry_run: bool, out: Collected) -> 
         log.warning("%s; the index is left alone", one_line(e))
         return
     for entry in sorted(entries, key=lambda e: (manifest_version(e.name) is None, e.name)):
-        if entry.name in keep or entry.name in young or (entry.folder and not leftover(entry)):
-            continue
-        out.add(FOLDER, entry)
-        if not dry_run and leftover(entry):
-            backend.sweep(FOLDER, entry)
-        elif not dry_run:
-            backend.delete(f"{FOLDER}/{entry.name}")
+        if not owned.is_known(key_of(FOLDER, entry), entry.folder):
+            out.foreign.append(key_of(FOLDER, entry))
+        elif entry.name not in keep and entry.name not in young:
+            out.take(backend, FOLDER, entry, dry_run)

@@ -1,4 +1,8 @@
-"""An archive in a folder of a local or shared POSIX disk."""
+"""An archive in a folder of a local or shared POSIX disk.
+
+Everything that writes, moves or deletes walks from the root to the folder in question and opens one real folder after
+the other: a link that stands in the way is named and never followed.  The root itself may be a link.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,25 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from . import owned
 from .backend import TEMPORARY, Entry, Journal, machine_errors, storage_errors
-from .errors import NotAnArchive
+from .errors import NotAnArchive, StorageError
+from .naming import Naming
 
 _TICK_NS = 2_000_000_000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def fsync_dir(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+class NotARealFolder(StorageError):
+    """A link or a file stands where vidrag keeps a folder."""
+
+
+def _sync(folder: int) -> None:
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        os.fsync(folder)
+    except OSError as e:
+        if e.errno != errno.EINVAL:  # some network mounts cannot sync a folder: the server keeps names as it will
+            raise
 
 
 def _at_once(path: str, flags: int) -> int:
@@ -31,11 +42,13 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+def _temporary() -> str:
+    return f"{TEMPORARY}{secrets.token_hex(8)}"
+
+
 class _LocalJournal:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with storage_errors(path):
-            self._file = path.open("xb")
+    def __init__(self, path: Path, file: int) -> None:
+        self._path, self._file = path, open(file, "wb")  # noqa: SIM115
 
     def write(self, lines: bytes) -> None:
         with storage_errors(self._path):
@@ -52,13 +65,60 @@ class _LocalJournal:
 
 
 class LocalBackend:
-    """A folder on a local or shared POSIX disk that has ``link()``."""
+    """A folder on a local or shared POSIX disk that can give a file a name which nothing has (see :mod:`.naming`)."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.location, self.address = root, str(root), str(root.absolute())
+        self._naming = Naming(self.location)
 
     def _path(self, key: str) -> Path:
         return self.root / key
+
+    @contextlib.contextmanager
+    def _folder(self, prefix: str, make: bool = False) -> Iterator[int]:
+        """An open real folder; FileNotFoundError where there is none, unless it is to be made."""
+        at, path = os.open(self.root, _FOLDER), self.root
+        try:
+            for part in prefix.split("/") if prefix else ():
+                path /= part
+                inner = self._inner(at, part, path, make)
+                os.close(at)
+                at = inner
+            yield at
+        finally:
+            os.close(at)
+
+    def _inner(self, at: int, part: str, path: Path, make: bool) -> int:
+        try:
+            try:
+                return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+            except FileNotFoundError:
+                if not make:
+                    raise
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, dir_fd=at)
+                _sync(at)
+            return os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+        except OSError as e:
+            if e.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            raise NotARealFolder(
+                f"{path}: is a link or a file where vidrag keeps a folder; nothing behind it is touched: "
+                "put a real folder in its place, or take it away"
+            ) from e
+
+    @contextlib.contextmanager
+    def _place(self, key: str, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The open folder of ``key`` and its name there."""
+        prefix, _, name = key.rpartition("/")
+        with self._folder(prefix, make) as folder:
+            yield folder, name
+
+    @contextlib.contextmanager
+    def _writing(self, key: str) -> Iterator[tuple[int, str]]:
+        """The same for something that writes; the folder is made."""
+        with storage_errors(self._path(key)), self._place(key, make=True) as place:
+            yield place
 
     def check_root(self, *, empty: bool) -> None:
         root = self.root
@@ -68,68 +128,77 @@ class LocalBackend:
             if not root.exists():
                 raise NotAnArchive(f"{root}: no such archive; make one with 'vidrag ingest {root} VIDEO...'")
             return
-        if root.is_dir() and any(not p.name.startswith(TEMPORARY) for p in root.iterdir()):
+        if root.is_dir() and any(not owned.is_scratch(p.name) for p in root.iterdir()):
             raise NotAnArchive(f"{root}: is a folder with other things in it; name a new or an empty one")
         with storage_errors(root):
             root.mkdir(parents=True, exist_ok=True)
 
     def check_writable(self) -> None:
-        probe = self.root / f"{TEMPORARY}{secrets.token_hex(8)}"
-        with storage_errors(self.root):
-            probe.touch(exist_ok=False)
-            probe.unlink()
+        with self._writing(_temporary()) as (root, name):
+            self._write(root, name, b"")
+            other = _temporary()
+            try:
+                self._naming.give(root, name, other)
+            finally:
+                owned.remove(name, root)
+                owned.remove(other, root)
+
+    def _write(self, folder: int, name: str, data: bytes) -> None:
+        """A new, synced file."""
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        with open(file, "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(file)
 
     def put_file(self, key: str, source: Path) -> bool:
-        target = self._path(key)
-        with storage_errors(target):
+        with self._writing(key) as (folder, name):
             with source.open("rb") as f:
                 os.fsync(f.fileno())
-            self._make_folder(target.parent)
-            while True:
-                try:
-                    os.link(source, target)
-                    break
-                except FileExistsError:
-                    with contextlib.suppress(FileNotFoundError):  # collected in between: it is ours to put
-                        os.utime(target)
-                        return False
-            fsync_dir(target.parent)
+            while not self._name_file(source, folder, name):
+                with contextlib.suppress(FileNotFoundError):  # collected in between: it is ours to put
+                    if owned.is_file(name, folder):
+                        os.utime(name, dir_fd=folder, follow_symlinks=False)
+                    return False
+            _sync(folder)
         return True
 
+    def _name_file(self, source: Path, folder: int, name: str) -> bool:
+        """Makes ``source`` appear as ``name``, by a second name for it where the disk has such, else by a copy."""
+        made = self._naming.link(source, folder, name)
+        if made is not None:
+            return made
+        temp = _temporary()
+        try:
+            file = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+            with open(file, "wb") as out, source.open("rb") as f:
+                shutil.copyfileobj(f, out, 1 << 20)
+                out.flush()
+                os.fsync(file)
+            return self._naming.give(folder, temp, name)
+        finally:
+            owned.remove(temp, folder)
+
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        target = self._path(key)
-        with storage_errors(target):
-            self._make_folder(target.parent)
-            temp = target.parent / f"{TEMPORARY}{secrets.token_hex(8)}"
+        with self._writing(key) as (folder, name):
+            temp = _temporary()
             try:
-                with temp.open("xb") as f:
-                    f.write(data)
-                    f.flush()
-                    os.fsync(f.fileno())
-                try:
-                    os.link(temp, target)
-                except FileExistsError:
+                self._write(folder, temp, data)
+                if not self._naming.give(folder, temp, name):
                     return False
             finally:
-                temp.unlink(missing_ok=True)
-            fsync_dir(target.parent)
+                owned.remove(temp, folder)
+            _sync(folder)
         return True
 
     def mark(self, key: str) -> None:
-        target = self._path(key)
-        with storage_errors(target):
-            self._make_folder(target.parent)
-            target.touch()
+        with self._writing(key) as (folder, name):
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder))
 
-    def _make_folder(self, folder: Path) -> None:
-        """Creates ``folder`` and syncs each parent that got a new name."""
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        fsync_dir(folder.parent)
+    def fetch(self, keys: Sequence[str]) -> None:
+        pass
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, fresh: bool = False) -> bytes:
         path = self._path(key)
         with machine_errors(path), open(path, "rb", opener=_at_once) as f:
             if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
@@ -142,15 +211,33 @@ class LocalBackend:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def delete(self, key: str) -> None:
-        with storage_errors(self._path(key)):
-            self._path(key).unlink(missing_ok=True)
+    def delete(self, key: str, dry_run: bool = False) -> bool:
+        owned.check(key)
+        with (
+            storage_errors(self._path(key)),
+            contextlib.suppress(FileNotFoundError),
+            self._place(key) as (folder, name),
+        ):
+            if owned.remove(name, folder, dry_run):
+                return True
+            return owned.is_scratch(name) and owned.remove_folder(name, folder, owned.is_staged, dry_run)
+        return True
 
-    def move(self, key: str, to: str) -> None:
-        with storage_errors(self._path(to)):
-            self._make_folder(self._path(to).parent)
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(self._path(key), self._path(to))
+    def set_aside(self, key: str) -> bool:
+        owned.check(key)
+        with (
+            storage_errors(self._path(key)),
+            contextlib.suppress(FileNotFoundError),
+            self._place(key) as (folder, name),
+        ):
+            if not owned.is_file(name, folder):
+                return False
+            with self._writing(f"quarantine/{key}") as (aside, _):
+                with contextlib.suppress(FileNotFoundError):
+                    if not owned.is_file(name, aside):
+                        return False
+                os.replace(name, name, src_dir_fd=folder, dst_dir_fd=aside)
+        return True
 
     def list(self, prefix: str, begins: str = "") -> list[str]:
         try:
@@ -172,30 +259,25 @@ class LocalBackend:
 
     def entries(self, prefix: str) -> Sequence[Entry]:
         now, out = self._now(), []
-        try:
-            with machine_errors(self._path(prefix)):
-                found = list(os.scandir(self._path(prefix)))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        for entry in found:
-            try:
-                st = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # gone since
-            age = now - max(st.st_mtime, st.st_ctime)
-            out.append(Entry(entry.name, st.st_size, age, entry.is_dir(follow_symlinks=False)))
+        nothing = contextlib.suppress(FileNotFoundError, NotARealFolder)
+        with storage_errors(self._path(prefix)), nothing, self._folder(prefix) as folder:
+            for entry in os.scandir(folder):
+                with contextlib.suppress(FileNotFoundError):  # gone since
+                    st = entry.stat(follow_symlinks=False)
+                    age = now - max(st.st_mtime, st.st_ctime)
+                    out.append(Entry(entry.name, st.st_size, age, entry.is_dir(follow_symlinks=False)))
         return sorted(out, key=lambda e: e.name)
 
     def _now(self) -> float:
         """The disk's own clock, which on a shared one may differ from ours; ours where nothing can be written."""
-        probe = self.root / f"{TEMPORARY}{secrets.token_hex(8)}"
         try:
-            probe.touch(exist_ok=False)
-            try:
-                return probe.stat().st_mtime
-            finally:
-                probe.unlink(missing_ok=True)
-        except OSError:
+            with self._place(_temporary()) as (root, name):
+                self._write(root, name, b"")
+                try:
+                    return os.stat(name, dir_fd=root).st_mtime
+                finally:
+                    owned.remove(name, root)
+        except (OSError, StorageError):
             return time.time()
 
     def local_path(self, key: str, fresh: bool = False) -> Path:
@@ -203,33 +285,22 @@ class LocalBackend:
 
     @contextlib.contextmanager
     def scratch(self, prefix: str) -> Iterator[Path]:
-        folder = self._path(prefix) / f"{TEMPORARY}{secrets.token_hex(8)}"
-        with storage_errors(folder):
-            self._make_folder(folder.parent)
-            folder.mkdir()
+        key = "/".join(p for p in (prefix, _temporary()) if p)
+        with self._writing(key) as (folder, name):
+            os.mkdir(name, dir_fd=folder)
         try:
-            yield folder
+            yield self._path(key)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def sweep(self, prefix: str, entry: Entry) -> None:
-        path = self._path(prefix) / entry.name
-        with storage_errors(path):
-            if entry.folder:
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(StorageError):  # a collection of garbage removes it
+                self.delete(key)
 
     def journal(self, key: str) -> Journal:
-        with storage_errors(self._path(key)):
-            self._make_folder(self._path(key).parent)
-        return _LocalJournal(self._path(key))
+        with self._writing(key) as (folder, name):
+            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        return _LocalJournal(self._path(key), file)
 
     def read_journal(self, key: str) -> bytes:
         return self.read(key)
 
     def delete_journal(self, key: str) -> None:
         self.delete(key)
-
-    def cache_folder(self) -> Path:
-        return self.root / "cache"

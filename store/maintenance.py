@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import manifest as manifests
-from . import schema
+from . import owned, schema
 from .archive import Archive
-from .backend import Entry, leftover, machine_errors
+from .backend import Backend, Entry, machine_errors
 from .errors import ArchiveDamaged, StorageError, one_line
 from .manifest import Manifest
 from .records import Cell, StoredFile
@@ -60,7 +60,7 @@ def _check(archive: Archive, video: str) -> Checked:
     folder, damage, newest = f"videos/{video}", list[Damage](), None
     for number in archive.versions(video):
         try:
-            found = archive.version(video, number)
+            found = archive.version(video, number, fresh=True)
             newest = newest or found
         except StorageError:
             raise
@@ -113,7 +113,7 @@ def _header(path: Path, cell: Cell, file: StoredFile) -> None:
 def verify_answers(archive: Archive) -> Iterator[Checked]:
     """Reads every stored batch of answers; :attr:`Checked.video` is empty.  Their pages carry checksums."""
     for entry in archive.backend.entries("answers"):
-        if not entry.name.endswith(".parquet") or leftover(entry):
+        if not entry.name.endswith(".parquet") or not owned.is_deletable(f"answers/{entry.name}"):
             continue
         key, problem = f"answers/{entry.name}", ""
         try:
@@ -131,23 +131,30 @@ def verify_answers(archive: Archive) -> Iterator[Checked]:
         yield Checked("", entry.name, 1, entry.bytes, (Damage("", key, problem),) if problem else ())
 
 
-def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[str], set[str]]) -> None:
+def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[str], set[str]]) -> list[str]:
     """Moves damaged files to ``quarantine/`` and publishes versions of their videos that do without them.
 
     ``readers`` names the stages that read a stage: what was computed from lost rows goes with them, so that the next
-    ingest makes both again.
+    ingest makes both again.  Returns the keys that are no files, such as links: they are left where they are.
     """
+    left = list[str]()
+
+    def set_aside(key: str) -> None:
+        if key not in left and not archive.backend.set_aside(key):
+            left.append(key)
+
     for key in (d.key for d in damage if not d.video):  # answers: nothing refers to them
-        archive.backend.move(key, f"quarantine/{key}")
+        set_aside(key)
     for video in sorted({d.video for d in damage if d.video}):
         bad = {d.key for d in damage if d.video == video and not _sound_again(archive, d)}
         for key in bad:  # first, so that none of them is built upon
             if manifests.manifest_version(key.rsplit("/", 1)[1]) is not None:
-                archive.backend.move(key, f"quarantine/{key}")
+                set_aside(key)
         if manifest := archive.manifest(video):
             archive.drop(video, _lost(manifest, bad, readers))
         for key in bad:
-            archive.backend.move(key, f"quarantine/{key}")
+            set_aside(key)
+    return left
 
 
 def _sound_again(archive: Archive, damage: Damage) -> bool:
@@ -156,7 +163,7 @@ def _sound_again(archive: Archive, damage: Damage) -> bool:
     number = manifests.manifest_version(name)
     try:
         if number is not None:
-            archive.version(damage.video, number)
+            archive.version(damage.video, number, fresh=True)
             return True
         manifest = archive.manifest(damage.video)
     except StorageError:
@@ -178,14 +185,24 @@ def _lost(manifest: Manifest, bad: set[str], readers: Callable[[str], set[str]])
 
 @dataclass(slots=True)
 class Collected:
-    """What a collection removed, or would remove: keys and their bytes."""
+    """What a collection removed, or would remove: keys and their bytes; ``foreign``: keys of what is not vidrag's."""
 
     keys: list[str] = field(default_factory=list)
     bytes: int = 0
+    foreign: list[str] = field(default_factory=list)
 
-    def add(self, prefix: str, entry: Entry) -> None:
-        self.keys.append(f"{prefix}/{entry.name}")
-        self.bytes += entry.bytes
+    def take(self, backend: Backend, prefix: str, entry: Entry, dry_run: bool) -> None:
+        """Removes an entry of the folder ``prefix`` where it is vidrag's."""
+        key = key_of(prefix, entry)
+        if owned.is_deletable(key) and backend.delete(key, dry_run):
+            self.keys.append(key)
+            self.bytes += entry.bytes
+        else:
+            self.foreign.append(key)
+
+
+def key_of(prefix: str, entry: Entry) -> str:
+    return f"{prefix}/{entry.name}" if prefix else entry.name
 
 
 def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collected:
@@ -193,23 +210,35 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
 
     Nothing younger than ``grace_s`` seconds is touched, by the storage's own clock: a reader keeps what it has opened,
     a writer what it has not yet named.  First each video gets a version without its old cells; what only earlier
-    versions name goes when these are older than the grace period.
+    versions name goes when these are older than the grace period.  What vidrag did not write is left alone and named.
     """
-    out = Collected()
-    for video in archive.backend.list("videos"):
-        try:
-            _collect_video(archive, video, grace_s, dry_run, out)
-        except StorageError:
-            raise
-        except (ArchiveDamaged, OSError) as e:
-            log.warning("%s; %s is left alone", e, video)
-    for prefix in ("", "runs", "answers", "videos", *(f"names/{n}" for n in archive.backend.list("names"))):
-        for entry in archive.backend.entries(prefix):
-            if leftover(entry) and entry.age_s >= grace_s:
-                out.add(prefix or ".", entry)
-                if not dry_run:
-                    archive.backend.sweep(prefix, entry)
+    out, backend = Collected(), archive.backend
+    for prefix in ("", "runs", "answers", "videos", "names", "cache"):
+        for entry in backend.entries(prefix):
+            key = key_of(prefix, entry)
+            if not owned.is_known(key, entry.folder):
+                out.foreign.append(key)
+            elif owned.is_scratch(entry.name) or prefix == "cache":  # earlier versions kept caches in the archive
+                if entry.age_s >= grace_s:
+                    out.take(backend, prefix, entry, dry_run)
+            elif prefix == "videos":
+                try:
+                    _collect_video(archive, entry.name, grace_s, dry_run, out)
+                except StorageError:
+                    raise
+                except (ArchiveDamaged, OSError) as e:
+                    log.warning("%s; %s is left alone", e, entry.name)
+            elif prefix == "names":
+                _collect_names(archive, key, grace_s, dry_run, out)
     return out
+
+
+def _collect_names(archive: Archive, folder: str, grace_s: float, dry_run: bool, out: Collected) -> None:
+    for entry in archive.backend.entries(folder):
+        if not owned.is_known(key_of(folder, entry), entry.folder):
+            out.foreign.append(key_of(folder, entry))
+        elif owned.is_scratch(entry.name) and entry.age_s >= grace_s:
+            out.take(archive.backend, folder, entry, dry_run)
 
 
 def forget(archive: Archive, profile: str, dry_run: bool = False) -> int:
@@ -258,13 +287,10 @@ def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, 
             with contextlib.suppress(ArchiveDamaged, OSError):
                 keep |= {name, *_names(archive.version(video, number))}
     for entry in sorted(backend.entries(folder), key=lambda e: (manifests.manifest_version(e.name) is None, e.name)):
-        if entry.name in keep or entry.age_s < grace_s or (entry.folder and not leftover(entry)):
-            continue
-        out.add(folder, entry)
-        if not dry_run and leftover(entry):
-            backend.sweep(folder, entry)
-        elif not dry_run:
-            backend.delete(f"{folder}/{entry.name}")
+        if not owned.is_known(f"{folder}/{entry.name}", entry.folder):
+            out.foreign.append(f"{folder}/{entry.name}")
+        elif entry.name not in keep and entry.age_s >= grace_s:
+            out.take(backend, folder, entry, dry_run)
 
 
 def _names(manifest: Manifest) -> set[str]:

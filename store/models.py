@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from . import owned
 from .errors import ModelMissing
 
 _offline = os.environ.get("VIDRAG_OFFLINE", "") not in ("", "0")
@@ -268,7 +269,7 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
         try:
             return _verify(target, spec.sha256, weights.name)
         except ModelMissing:
-            target.unlink(missing_ok=True)  # joined wrongly or changed since: join it again
+            owned.remove(target)  # joined wrongly or changed since: join it again
     target.parent.mkdir(parents=True, exist_ok=True)
     fd, temp = tempfile.mkstemp(dir=target.parent, prefix=".join-")
     try:
@@ -284,7 +285,7 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
         os.chmod(temp, 0o644)  # a cache may be shared
         os.replace(temp, target)
     finally:
-        Path(temp).unlink(missing_ok=True)
+        owned.remove(temp)
     return _verify(target, spec.sha256, weights.name)
 
 

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
 from .engines import Options
 from .errors import EngineMissing, OptionError, UsageError
+from .transport import is_private
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, ClientConfig, GCSStore, RetryConfig, S3Store
@@ -117,9 +117,7 @@ def _s3_settings(env: Mapping[str, str]) -> dict[str, Any]:
         "region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or profile.get("region") or "us-east-1"
     }
     if endpoint:
-        parts = urlsplit(endpoint)
-        local = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
-        if parts.scheme == "http" and not local and env.get("AWS_ALLOW_HTTP", "").lower() != "true":
+        if not is_private(endpoint) and env.get("AWS_ALLOW_HTTP", "").lower() != "true":
             raise UsageError("AWS_ENDPOINT_URL is not encrypted (http://); use https://, or set AWS_ALLOW_HTTP=true")
         config["endpoint"] = endpoint
     if env.get("AWS_SKIP_SIGNATURE", "").lower() == "true":

@@ -7,7 +7,6 @@ folder of numbered parts.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import secrets
 import tempfile
@@ -17,19 +16,27 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 
+from . import owned
 from .backend import TEMPORARY, Entry, Journal, storage_errors
 from .errors import NotAnArchive, SourceChanged, StorageError
+from .fingerprints import digest
+from .manifest import manifest_version
+from .manifest_cache import ManifestCache
 from .models import cache_dir
 from .object_access import ObjectOptions, split_url
 from .object_cache import ObjectCache
 from .object_journal import JOURNAL_S, ObjectJournal
-from .objects import PART, Objects
+from .objects import PART, ObjectInfo, Objects
 
 LISTED_S = 5.0
-"""Seconds for which a listing of every video is believed.  Who builds on an older version loses his conditional put."""
+"""Seconds for which a listing of every video is believed after its end.  Who builds on an older version loses his
+conditional put.
+"""
 VIDEOS = "videos"
 """The folder of which all inner folders are listed at once: who lists it asks for each of them next."""
 _HASHED = re.compile(r"-[0-9a-f]{12}\.[a-z]+")
+_PART = re.compile("[0-9]{6}")
+_AT_ONCE, _BATCH = 32, 512
 
 
 class ObjectBackend:
@@ -47,11 +54,16 @@ class ObjectBackend:
         self.location = self.address = self.objects.url(self._prefix).rstrip("/")
         self._cache, self._journal_s = cache, journal_s
         self._listed: tuple[float, dict[str, set[str]]] | None = None
+        self._manifests = dict[str, ObjectInfo]()
         self._clock: tuple[float, float] | None = None
 
     @cached_property
     def cache(self) -> ObjectCache:
         return self._cache or ObjectCache()
+
+    @cached_property
+    def _read(self) -> ManifestCache:
+        return ManifestCache(cache_dir() / "manifests" / f"{digest(self.address)}.sqlite")
 
     def _key(self, key: str) -> str:
         return "/".join(part for part in (self._prefix, key) if part)
@@ -69,7 +81,7 @@ class ObjectBackend:
             return
         if self._prefix and self.size("") is not None:
             raise NotAnArchive(f"{self.location}: is an object, not a folder; name another place for the archive")
-        if folders or any(not _name(o.key).startswith(TEMPORARY) for o in found):
+        if folders or any(not owned.is_scratch(_name(o.key)) for o in found):
             raise NotAnArchive(f"{self.location}: holds other things; name a new or an empty folder")
 
     def check_writable(self) -> None:
@@ -102,8 +114,30 @@ class ObjectBackend:
         self._listed = None
         self.objects.put(self._key(key), b"")
 
-    def read(self, key: str) -> bytes:
-        return self.objects.read(self._key(key))
+    def read(self, key: str, fresh: bool = False) -> bytes:
+        listed = None if fresh else self._manifests.get(self._key(key))
+        if listed is None:
+            return self.objects.read(self._key(key))
+        if (kept := self._read.find(listed)) is not None:
+            return kept
+        found, data = self.objects.read_whole(self._key(key))
+        if found == listed:
+            self._read.put([(found, data)])
+        return data
+
+    def fetch(self, keys: Sequence[str]) -> None:
+        def get(listed: ObjectInfo) -> tuple[ObjectInfo, bytes] | None:
+            with contextlib.suppress(FileNotFoundError):  # gone since; who reads it is told
+                return self.objects.read_whole(listed.key)
+            return None
+
+        known = (self._manifests.get(self._key(k)) for k in keys)
+        missing = [i for i in known if i is not None and self._read.find(i) is None]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for at in range(0, len(missing), _BATCH):
+                part = missing[at : at + _BATCH]
+                got = zip(part, pool.map(get, part), strict=True)
+                self._read.put([g for listed, g in got if g is not None and g[0] == listed])
 
     def size(self, key: str) -> int | None:
         try:
@@ -111,16 +145,22 @@ class ObjectBackend:
         except FileNotFoundError:
             return None
 
-    def delete(self, key: str) -> None:
-        self._forget(key)
-        self.objects.delete([self._key(key)])
-
-    def move(self, key: str, to: str) -> None:
-        self._forget(key)
-        self._forget(to)
-        with contextlib.suppress(FileNotFoundError):
-            self.objects.copy(self._key(key), self._key(to))
+    def delete(self, key: str, dry_run: bool = False) -> bool:
+        owned.check(key)
+        if owned.is_scratch(_name(key)) and self.size(key) is None:
+            return False  # a folder, which vidrag never makes here
+        if not dry_run:
+            self._forget(key)
             self.objects.delete([self._key(key)])
+        return True
+
+    def set_aside(self, key: str) -> bool:
+        owned.check(key)
+        self._forget(key)
+        with contextlib.suppress(FileNotFoundError):
+            self.objects.copy(self._key(key), self._key(f"quarantine/{key}"))
+            self.objects.delete([self._key(key)])
+        return True
 
     def _forget(self, key: str) -> None:
         self._listed = None
@@ -137,17 +177,24 @@ class ObjectBackend:
             names = set(self._walk(folder))
         else:
             folders, found = self.objects.children(folder)
+            self._note(found)
             names = {_name(f) for f in folders} | {_name(o.key) for o in found}
         return sorted(n for n in names if n.startswith(begins) and not n.startswith(TEMPORARY))
 
     def _walk(self, folder: str) -> dict[str, set[str]]:
         """Lists every video's folder in few requests, and remembers it for a moment."""
-        began, inner = time.monotonic(), dict[str, set[str]]()
-        for o in self.objects.below(folder):
+        found, inner = self.objects.below(folder), dict[str, set[str]]()
+        for o in found:
             name, _, rest = o.key[len(folder) + 1 :].partition("/")
             inner.setdefault(name, set()).update({rest.partition("/")[0]} if rest else ())
-        self._listed = began, inner
+        self._manifests = {}
+        self._note(found)
+        self._listed = time.monotonic(), inner
         return inner
+
+    def _note(self, listed: Sequence[ObjectInfo]) -> None:
+        """Remembers what manifests are, so that those that were read once need not be read again."""
+        self._manifests |= {o.key: o for o in listed if manifest_version(_name(o.key)) is not None}
 
     def _remembered(self, prefix: str) -> set[str] | None:
         listed, (folder, _, video) = self._listed, prefix.partition("/")
@@ -165,6 +212,7 @@ class ObjectBackend:
             return not name.startswith(begins) and name.encode() > begins.encode()
 
         found = self.objects.below(folder, before, past)
+        self._note(found)
         return {o.key[len(head) :].partition("/")[0] for o in found}
 
     def stamp(self, prefix: str) -> tuple[int, ...] | None:
@@ -221,15 +269,12 @@ class ObjectBackend:
         with folder as name:
             yield Path(name)
 
-    def sweep(self, prefix: str, entry: Entry) -> None:
-        key = self._key("/".join(p for p in (prefix, entry.name) if p))
-        self.objects.delete([o.key for o in self.objects.below(key)] if entry.folder else [key])
-
     def journal(self, key: str) -> Journal:
         return ObjectJournal(self, key, self._journal_s)
 
     def _parts(self, key: str) -> Sequence[str]:
-        return sorted(o.key for o in self.objects.below(self._key(key)))
+        head = len(self._key(key)) + 1
+        return sorted(o.key for o in self.objects.below(self._key(key)) if _PART.fullmatch(o.key[head:]))
 
     def read_journal(self, key: str) -> bytes:
         if not (parts := self._parts(key)):
@@ -240,9 +285,6 @@ class ObjectBackend:
     def delete_journal(self, key: str) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda part: self.objects.delete([part]), reversed(self._parts(key))))
-
-    def cache_folder(self) -> Path:
-        return cache_dir() / "archives" / hashlib.sha256(self.location.encode()).hexdigest()[:16]
 
 
 def _name(key: str) -> str:

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from . import owned
 from .backend import storage_errors
 from .errors import OptionError, StorageError
 from .models import cache_dir
@@ -30,6 +32,7 @@ DEFAULT_MB = 4096
 VARIABLE = "VIDRAG_OBJECT_CACHE_MB"
 _TEMPORARY = ".tmp-"
 _LOCK = ".lock"
+_COPY = re.compile("[0-9a-f]{40}")
 log = logging.getLogger("vidrag.store")
 
 
@@ -89,7 +92,7 @@ class ObjectCache:
 
     def drop(self, identity: str) -> None:
         """Forgets a copy, even one in use; who has it open goes on reading it."""
-        self._file(identity).unlink(missing_ok=True)
+        owned.remove(self._file(identity))
 
     def used(self) -> int:
         """Bytes of all copies, those being made included."""
@@ -133,7 +136,7 @@ class ObjectCache:
                     os.fsync(out.fileno())  # its size is right from the start: after a power cut only this tells
                     os.replace(temp, path)
             finally:
-                temp.unlink(missing_ok=True)
+                owned.remove(temp)
 
     def _reserve(self, temp: Path, size: int, hard: bool) -> IO[bytes]:
         """A new file of ``size`` reserved bytes, locked, after making room for it."""
@@ -147,7 +150,7 @@ class ObjectCache:
                     os.posix_fallocate(out.fileno(), 0, size)
             except OSError as e:
                 out.close()
-                temp.unlink(missing_ok=True)
+                owned.remove(temp)
                 if e.errno == errno.ENOSPC:
                     raise StorageError(
                         f"{self.folder}: no space left for a copy of {size >> 20} MB; free some, or set "
@@ -179,14 +182,15 @@ class ObjectCache:
         out = []
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self.folder):
-                if entry.name.endswith(_LOCK):
+                temporary = owned.is_scratch(entry.name)
+                if not (temporary or _COPY.fullmatch(entry.name)) or not entry.is_file(follow_symlinks=False):
                     continue
                 path = Path(entry.path)
                 try:
                     size = entry.stat().st_size
-                    if entry.name.startswith(_TEMPORARY):
+                    if temporary:
                         if _abandoned(path):
-                            path.unlink(missing_ok=True)
+                            owned.remove(path)
                         else:
                             out.append((path, size, time.time()))
                     else:
@@ -205,6 +209,8 @@ def _limit() -> int:
 
 def _size(path: Path) -> int | None:
     try:
+        if not owned.is_file(path):
+            raise StorageError(f"{path}: is a link or a folder where a copy belongs; take it away")
         return path.stat().st_size
     except FileNotFoundError:
         return None
@@ -235,8 +241,8 @@ def _evict(path: Path) -> bool:
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-        name.unlink(missing_ok=True)
+        owned.remove(path)
+        owned.remove(name)
         return True
     except BlockingIOError:
         return False

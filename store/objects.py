@@ -68,6 +68,16 @@ class Objects:
 
         return self._again(key, lambda: bytes(obstore.get(self._once, key).bytes()))
 
+    def read_whole(self, key: str) -> tuple[ObjectInfo, bytes]:
+        """The bytes of an object, and what they were when they were read."""
+        import obstore
+
+        def get() -> tuple[ObjectInfo, bytes]:
+            reply = obstore.get(self._once, key)
+            return _info(reply.meta), bytes(reply.bytes())
+
+        return self._again(key, get)
+
     def start(self, key: str, length: int) -> bytes:
         """The first ``length`` bytes, fewer where there are no more."""
         import obstore
@@ -190,7 +200,7 @@ class Objects:
 
         def pages() -> list[ObjectInfo]:
             out: list[ObjectInfo] = []
-            for page in obstore.list(self._once, folder or None, offset=after, chunk_size=100):
+            for page in obstore.list(self._once, folder or None, offset=after, chunk_size=1000):
                 for o in page:
                     if until is not None and until(o["path"]):
                         return out

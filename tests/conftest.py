@@ -50,6 +50,23 @@ engine = "fake"
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of the tests' own for what is kept of archives; weights and hashes are those of this machine's user."""
+    from vidrag.store.models import cache_dir
+
+    before, real, own = os.environ.get("VIDRAG_CACHE"), cache_dir(), tmp_path_factory.mktemp("cache")
+    for name in ("weights", "verified", "hashes"):
+        (real / name).mkdir(parents=True, exist_ok=True)
+        (own / name).symlink_to((real / name).resolve())
+    os.environ["VIDRAG_CACHE"] = str(own)
+    yield
+    if before is None:
+        del os.environ["VIDRAG_CACHE"]
+    else:
+        os.environ["VIDRAG_CACHE"] = before
+
+
 @pytest.fixture
 def child_env() -> dict[str, str]:
     """The environment for a child process that sees the fakes too."""

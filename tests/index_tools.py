@@ -62,10 +62,10 @@ def put(
                 continue
             with TableWriter(folder / kind, kind, video) as writer:
                 writer.write(records)
-            vectors.write(folder / f"{kind}.v", rows_of_norm_1(len(records), spec.dim, 1000 * seed + at))
+            vectors.write(folder / f"{kind}.faiss", rows_of_norm_1(len(records), spec.dim, 1000 * seed + at))
             file, own = stored(kind, fingerprint, folder / kind, len(records))
-            found, other = stored(f"{kind}.faiss", fingerprint, folder / f"{kind}.v", len(records))
-            staged |= {own: folder / kind, other: folder / f"{kind}.v"}
+            found, other = stored(f"{kind}.faiss", fingerprint, folder / f"{kind}.faiss", len(records))
+            staged |= {own: folder / kind, other: folder / f"{kind}.faiss"}
             cells[kind] = Cell(kind, fingerprint, "ok", (file,), extent=9.0)
             cells[stage] = Cell(stage, fingerprint, "ok", (found,), encoder=spec.as_json())
         archive.publish(of, cells, staged)

@@ -14,6 +14,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_REGION": "us-east-1"}
@@ -29,10 +30,13 @@ def environment(endpoint: str) -> dict[str, str]:
 
 
 @contextmanager
-def running() -> Iterator[str]:
-    """The address of a server that runs as long as the ``with``."""
+def running(page: int = PAGE, folder: Path | None = None) -> Iterator[str]:
+    """The address of a server that runs as long as the ``with``; its bucket ``full`` holds the files of ``folder``."""
     server = subprocess.Popen(
-        [sys.executable, os.path.abspath(__file__)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, os.path.abspath(__file__), str(page), str(folder or "")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert server.stdout
@@ -60,8 +64,16 @@ class _OneAtATime:
             return list(self._app({**environ, "wsgi.input": io.BytesIO(body)}, start_response))
 
 
-def _serve() -> None:
-    os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = str(PAGE)
+def _fill(folder: Path) -> None:
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends["123456789012"]["aws"]
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        backend.put_object("full", path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+def _serve(page: str, folder: str) -> None:
+    os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = page
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
@@ -70,9 +82,12 @@ def _serve() -> None:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     make_bucket(f"http://127.0.0.1:{server.port}", "warm")  # the first request imports the service
+    if folder:
+        make_bucket(f"http://127.0.0.1:{server.port}", "full")
+        _fill(Path(folder))
     print(server.port, flush=True)
     thread.join()
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(*sys.argv[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from store_tools import FRAMES, SPEC, SPEECH, TEXT, publish_all, publish_speech,
 from test_store_publish import EACH, race
 from vidrag.ingest.pipeline import Outcome
 from vidrag.jobs.ledger import Ledger, close
-from vidrag.store import object_backend
+from vidrag.store import maintenance, object_backend
 from vidrag.store.archive import Archive
 from vidrag.store.errors import (
     ArchiveDamaged,
@@ -169,6 +170,35 @@ def test_reading_everything_takes_few_requests(place: str, monkeypatch: pytest.M
         assert len([r for r in proxy.seen if r.lists is not None]) <= 2
         proxy.heal()
         assert len(list(reader.shards())) == 12 and len(proxy.seen) <= 2
+
+
+def test_a_manifest_is_read_once_and_never_stale(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By any process of a machine; one that comes under a number that was in use before is another, a bad copy none."""
+    archive = Archive.create(place)
+    publish_speech(archive, source(), text="first")
+    with FaultProxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+
+        def read() -> int:
+            proxy.heal()
+            (shard,) = Archive.open(place).shards()
+            assert shard.speech[0].text == text
+            return len([r for r in proxy.seen if r.method == "GET" and "manifest" in r.key and r.lists is None])
+
+        text = "first"
+        assert [read(), read()] == [1, 0]
+        (kept,) = Path(os.environ["VIDRAG_CACHE"], "manifests").glob("*.sqlite")
+        raw = sqlite3.connect(kept)
+        raw.execute("UPDATE manifests SET data = substr(data, 1, 50)")
+        raw.commit()
+        raw.close()
+        assert [read(), read()] == [1, 0]
+        archive.discard(VIDEO)
+        maintenance.collect(Archive.open(place), 0.0)
+        assert archive.backend.list(f"videos/{VIDEO}") == []
+        text = "second"
+        assert publish_speech(Archive.open(place), source(), text=text).version == 1
+        assert [read(), read()] == [1, 0]
 
 
 def test_what_is_remembered_of_a_listing_ends_with_the_next_write(place: str) -> None:

@@ -127,7 +127,7 @@ def test_a_failed_cell_is_published_and_replaced(archive: Archive) -> None:
 def test_staging_leaves_nothing_behind(archive: Archive) -> None:
     """Whether or not the work in it came to an end."""
     with pytest.raises(ZeroDivisionError), archive.staging(source()) as folder:
-        (folder / "half a file").write_bytes(b"x")
+        (folder / "speech.parquet").write_bytes(b"x")
         raise ZeroDivisionError
     assert not folder.exists()
     assert set(files_of(archive)) == {"archive.json"}

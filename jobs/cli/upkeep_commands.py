@@ -57,11 +57,13 @@ def verify(
     aside = ""
     if damage and not read_only:
         try:
-            index_upkeep.set_aside(opened, damage)
-            maintenance.quarantine(opened, [d for d in damage if d.video != index_upkeep.NAME], readers)
+            left = index_upkeep.set_aside(opened, damage)
+            left += maintenance.quarantine(opened, [d for d in damage if d.video != index_upkeep.NAME], readers)
             aside = "set aside in quarantine/; 'vidrag ingest' on the sources makes what is missing again"
             if any(d.video == index_upkeep.NAME for d in damage):
                 aside += " ('vidrag index' the index)"
+            if left:
+                aside += f"; left where they are, as they are links or folders: {', '.join(left)}"
         except StorageError as e:
             aside = f"not set aside: {e}"
     seconds = time.monotonic() - began
@@ -93,6 +95,7 @@ def gc(
     from ...store import index_upkeep, maintenance
     from ...store.archive import Archive
     from ...store.errors import UsageError
+    from ..ledger import printable
 
     opened, seconds = Archive.open(archive), _seconds(grace)
     for name in forget or ():
@@ -101,11 +104,15 @@ def gc(
     found = maintenance.collect(opened, seconds, dry_run)
     index_upkeep.collect(opened, _seconds(grace), dry_run, found)
     if as_json:
-        print(json.dumps({"removed": found.keys, "bytes": found.bytes, "dry_run": dry_run}))
+        told = {"removed": found.keys, "bytes": found.bytes, "dry_run": dry_run, "foreign": found.foreign}
+        print(json.dumps(told))
         return
     for key in found.keys if dry_run else ():
         print(f"would remove {key}")
     print(f"{len(found.keys)} files, {found.bytes / 1e6:.1f} MB {'would go' if dry_run else 'removed'}")
+    if n := len(found.foreign):
+        shown = ", ".join(printable(k) for k in found.foreign[:3]) + (" ..." if n > 3 else "")
+        print(f"{n} things that vidrag did not write were left alone: {shown}")
 
 
 def _seconds(text: str) -> float:

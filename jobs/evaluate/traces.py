@@ -7,11 +7,11 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from ...store import owned
 from ...store.backend import storage_errors
 from ...store.errors import UsageError
 
@@ -96,7 +96,7 @@ def write_whole(path: Path, text: str) -> None:
                 os.fsync(out.fileno())
             os.replace(temp, path)
         finally:
-            temp.unlink(missing_ok=True)
+            owned.remove(temp)
 
 
 @contextlib.contextmanager
@@ -121,4 +121,5 @@ def results_folder(path: Path) -> Iterator[Path]:
                 yield path
             finally:
                 if new and [f.name for f in mark.iterdir()] == [".lock"]:  # nothing was asked
-                    shutil.rmtree(path)
+                    owned.remove_folder(mark, None, lambda name: name == ".lock")
+                    owned.remove_folder(path, None, lambda name: False)

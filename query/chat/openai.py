@@ -16,8 +16,9 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from ...store.errors import EngineFailed, EngineMissing, one_line
+from ...store.errors import EngineFailed, EngineMissing, OptionError, one_line
 from ...store.fingerprints import digest
+from ...store.transport import is_private
 from . import LanguageModel, Message, ModelOptions, Reply, TooMuch
 from .dialects import Dialect, is_too_much
 from .patience import Patience
@@ -77,6 +78,12 @@ class OpenAIChat(LanguageModel):
         if not key and not base:
             raise EngineMissing(
                 f"chat=openai: neither a key in {options.api_key_env} nor a server in OPENAI_BASE_URL; set one of them"
+            )
+        if key and base and not is_private(base):
+            raise OptionError(
+                f"chat=openai: {base} is not encrypted, and the key in {options.api_key_env} would be read on the way; "
+                "use https://, reach it through a tunnel to 127.0.0.1, or name a variable that is not set with "
+                "--set chat.api_key_env=NAME where the server wants no key"
             )
         self._refusals: Any = (openai.BadRequestError, openai.UnprocessableEntityError, openai.PermissionDeniedError)
         self._errors: Any = (openai.OpenAIError, *_transport_errors())

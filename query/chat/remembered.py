@@ -1,4 +1,4 @@
-"""Replies of language models, kept in ``cache/replies.sqlite`` of the archive: asking again costs nothing.
+"""Replies of language models, kept in this user's cache for the archive: asking again costs nothing.
 
 The key holds the model's identity with its parameters, every message, the schema and the limit, so that nothing but the
 same question to the same model finds a reply.

@@ -19,6 +19,7 @@ from ...store.engines import EngineOptions, identity
 from ...store.errors import EngineFailed, EngineMissing, OptionError, one_line
 from ...store.fingerprints import digest
 from ...store.records import Detection
+from ...store.transport import is_private
 from ..chat.patience import Patience
 from .json_client import JsonClient
 from .phrases import best_first, box_within, phrase, phrases
@@ -66,6 +67,11 @@ class OverHttp:
         if not (token.isascii() and token.isprintable()):
             raise OptionError(
                 f"detector=http.token_env: {options.token_env} holds what no header can (its value is secret)"
+            )
+        if token and not is_private(options.url):
+            raise OptionError(
+                f"detector=http.url: {options.url} is not encrypted, and the token in {options.token_env} would be "
+                "read on the way; use https://, reach it through a tunnel to 127.0.0.1, or unset the variable"
             )
         self._client = JsonClient(
             options.url,

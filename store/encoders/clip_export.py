@@ -9,7 +9,6 @@ import contextlib
 import io
 import json
 import logging
-import shutil
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import owned
 from ..backend import storage_errors
 from ..errors import EngineFailed, EngineMissing, ModelMissing, UsageError, one_line
 from . import Picture
@@ -92,7 +92,8 @@ def export(model: str, architecture: str | None, folder: Path, precision: str = 
             made.chmod(0o755)
             made.rename(folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        owned.remove_folder(made / "onnx", None, lambda name: ".onnx" in name)
+        owned.remove_folder(made, None, lambda name: name in (PREPROCESSOR, TOKENIZER))
     return Exported(folder, precision, engine.spec.dim, size, *alike)
 
 

@@ -12,9 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from vidrag.store.backend import TEMPORARY, Backend, Entry, leftover, open_backend
+from vidrag.store import owned
+from vidrag.store.backend import TEMPORARY, Backend, open_backend
 from vidrag.store.errors import NotAnArchive, StorageError
 from vidrag.store.local_backend import LocalBackend
+
+SCRATCH = f"{TEMPORARY}{'a' * 16}"
+FOLDER = f"videos/{'b' * 16}"
+MANIFEST = f"{FOLDER}/manifest-000001.json"
+RUN = "runs/20260101-000000-ab.jsonl"
 
 CREATOR = """
 import json, sys
@@ -61,9 +67,8 @@ def test_what_is_not_there(backend: Backend) -> None:
             assert call("a/b").read_bytes()  # type: ignore[union-attr]
     assert backend.size("a/b") is None
     assert backend.list("a") == backend.list("a", "b") == list(backend.entries("a")) == []
-    backend.delete("a/b")
-    backend.move("a/b", "c")
-    assert backend.size("c") is None
+    assert backend.delete(MANIFEST) and backend.delete(MANIFEST, dry_run=True) and backend.set_aside(MANIFEST)
+    assert backend.size(f"quarantine/{MANIFEST}") is None
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 50_000], ids=["empty", "small", "13 MB"])
@@ -143,8 +148,9 @@ def test_odd_names(backend: Backend, name: str) -> None:
     assert backend.put_if_absent(f"n/{name}", b"x") is True
     assert backend.list("n") == backend.list("n", name[0]) == backend.list("n", name) == [name]
     assert backend.read(f"n/{name}") == b"x"
-    backend.delete(f"n/{name}")
-    assert backend.list("n") == []
+    with pytest.raises(StorageError, match="not a name that vidrag writes"):
+        backend.delete(f"n/{name}")
+    assert backend.list("n") == [name]
 
 
 def test_more_names_than_a_page(backend: Backend) -> None:
@@ -164,32 +170,39 @@ def test_marks(backend: Backend) -> None:
     assert backend.size("v/try-x") == 0 and backend.list("v") == ["try-x"]
 
 
-def test_moving(backend: Backend) -> None:
+def test_setting_aside(backend: Backend) -> None:
     """What was at the new place is replaced."""
-    backend.put_if_absent("a", b"one")
-    backend.put_if_absent("q/b", b"two")
-    backend.move("a", "q/b")
-    assert backend.read("q/b") == b"one" and backend.size("a") is None
-    backend.move("a", "q/b")
-    assert backend.read("q/b") == b"one"
+    for data in (b"one", b"two"):
+        backend.put_if_absent(MANIFEST, data)
+        assert backend.set_aside(MANIFEST)
+        assert backend.read(f"quarantine/{MANIFEST}") == data and backend.size(MANIFEST) is None
+    assert backend.set_aside(MANIFEST)
+    assert backend.read(f"quarantine/{MANIFEST}") == b"two"
+    with pytest.raises(StorageError, match="not a name that vidrag writes"):
+        backend.set_aside("archive.json")
 
 
-def test_entries_tell_size_and_age(backend: Backend, file: Callable[[bytes], Path]) -> None:
-    """Leftovers too, which a sweep removes."""
-    backend.put_if_absent("v/a", b"12345")
-    backend.put_if_absent(f"v/{TEMPORARY}left", b"1")
-    backend.put_if_absent("v/inner/x", b"1")
-    found = {e.name: e for e in backend.entries("v")}
-    assert sorted(found) == sorted(["a", f"{TEMPORARY}left", "inner"])
+def test_entries_tell_size_and_age(backend: Backend) -> None:
+    """Leftovers too, which can be deleted; a dry run only says so."""
+    backend.put_if_absent(f"{FOLDER}/a", b"12345")
+    backend.put_if_absent(f"{FOLDER}/{SCRATCH}", b"1")
+    backend.put_if_absent(f"{FOLDER}/inner/x", b"1")
+    found = {e.name: e for e in backend.entries(FOLDER)}
+    assert sorted(found) == sorted(["a", SCRATCH, "inner"])
     assert found["a"].bytes == 5 and not found["a"].folder and found["inner"].folder
     assert all(-0.1 <= e.age_s < 60 for e in found.values())
-    left = [e for e in found.values() if leftover(e)]
-    assert [e.name for e in left] == [f"{TEMPORARY}left"]
-    backend.sweep("v", left[0])
-    assert [e.name for e in backend.entries("v")] == ["a", "inner"]
-    backend.sweep("v", Entry("inner", 0, 0.0, True))
-    assert [e.name for e in backend.entries("v")] == ["a"]
-    assert not [e for e in backend.entries("") if leftover(e)]
+    assert [n for n in found if owned.is_scratch(n)] == [SCRATCH]
+    assert backend.delete(f"{FOLDER}/{SCRATCH}", dry_run=True)
+    assert backend.size(f"{FOLDER}/{SCRATCH}") == 1
+    assert backend.delete(f"{FOLDER}/{SCRATCH}")
+    assert [e.name for e in backend.entries(FOLDER)] == ["a", "inner"]
+    assert not [e for e in backend.entries("") if owned.is_scratch(e.name)]
+
+
+def test_other_things_in_a_scratch_folder_stay(backend: Backend) -> None:
+    backend.put_if_absent(f"{FOLDER}/{SCRATCH}/film.mp4", b"film")
+    assert not backend.delete(f"{FOLDER}/{SCRATCH}", dry_run=True) and not backend.delete(f"{FOLDER}/{SCRATCH}")
+    assert backend.read(f"{FOLDER}/{SCRATCH}/film.mp4") == b"film"
 
 
 def test_putting_a_file_again_makes_it_young(backend: Backend, file: Callable[[bytes], Path]) -> None:
@@ -206,32 +219,32 @@ def test_putting_a_file_again_makes_it_young(backend: Backend, file: Callable[[b
 
 
 def test_scratch_is_private_and_goes(backend: Backend) -> None:
-    with backend.scratch("v") as one, backend.scratch("v") as two:
+    with backend.scratch(FOLDER) as one, backend.scratch(FOLDER) as two:
         assert one != two and one.is_dir()
-        (one / "f").write_bytes(b"x")
-        backend.put_file("v/f", one / "f")
-        assert backend.list("v") == ["f"]
+        (one / "speech").write_bytes(b"x")
+        backend.put_file(f"{FOLDER}/f", one / "speech")
+        assert backend.list(FOLDER) == ["f"]
     assert not one.exists() and not two.exists()
-    assert backend.read("v/f") == b"x"
+    assert backend.read(f"{FOLDER}/f") == b"x"
 
 
 def test_a_journal(backend: Backend) -> None:
     """What was synced or closed can be read; a second one of that name cannot be begun."""
-    journal = backend.journal("runs/r.jsonl")
-    assert backend.read_journal("runs/r.jsonl") == b""
+    journal = backend.journal(RUN)
+    assert backend.read_journal(RUN) == b""
     with pytest.raises(StorageError):
-        backend.journal("runs/r.jsonl")
+        backend.journal(RUN)
     for i in range(100):
         journal.write(f"{i}\n".encode())
         journal.sync()
     journal.write(b"last\n")
     journal.sync()
     journal.close()
-    assert backend.read_journal("runs/r.jsonl") == "".join(f"{i}\n" for i in range(100)).encode() + b"last\n"
-    assert backend.list("runs") == ["r.jsonl"]
-    backend.delete_journal("runs/r.jsonl")
+    assert backend.read_journal(RUN) == "".join(f"{i}\n" for i in range(100)).encode() + b"last\n"
+    assert backend.list("runs") == ["20260101-000000-ab.jsonl"]
+    backend.delete_journal(RUN)
     assert backend.list("runs") == []
-    backend.delete_journal("runs/r.jsonl")
+    backend.delete_journal(RUN)
 
 
 def test_the_root(location: str) -> None:
@@ -242,7 +255,7 @@ def test_the_root(location: str) -> None:
     backend.check_root(empty=True)
     backend.check_writable()
     assert list(backend.entries("")) == []
-    backend.put_if_absent(f"{TEMPORARY}half", b"")
+    backend.put_if_absent(SCRATCH, b"")
     backend.check_root(empty=True)
     backend.put_if_absent("holiday.mp4", b"x")
     backend.check_root(empty=False)
@@ -252,25 +265,18 @@ def test_the_root(location: str) -> None:
         open_backend(f"{location}/holiday.mp4").check_root(empty=True)
 
 
-def test_the_cache_is_local(backend: Backend, location: str) -> None:
-    """The same for every process, another for another archive."""
-    assert open_backend(location).cache_folder() == backend.cache_folder()
-    assert open_backend(f"{location}2").cache_folder() != backend.cache_folder()
-    assert "://" not in str(backend.cache_folder())
-
-
 def test_a_stamp_changes_with_what_is_in_the_folder(backend: Backend) -> None:
     """Where there is one: none just after a change, the same while nothing happens, another after anything has."""
-    backend.put_if_absent("a/one", b"1")
-    assert backend.stamp("a") is None
+    backend.put_if_absent(MANIFEST, b"1")
+    assert backend.stamp(FOLDER) is None
     assert backend.stamp("nowhere") is None
     if isinstance(backend, LocalBackend):
         time.sleep(2.1)
-        before = backend.stamp("a")
-        assert before is not None and before == backend.stamp("a")
-        for change in (lambda: backend.put_if_absent("a/two", b"2"), lambda: backend.delete("a/one")):
+        before = backend.stamp(FOLDER)
+        assert before is not None and before == backend.stamp(FOLDER)
+        for change in (lambda: backend.put_if_absent(f"{FOLDER}/two", b"2"), lambda: backend.delete(MANIFEST)):
             change()
-            assert backend.stamp("a") is None
+            assert backend.stamp(FOLDER) is None
             time.sleep(2.1)
-            assert backend.stamp("a") not in (None, before)
-            before = backend.stamp("a")
+            assert backend.stamp(FOLDER) not in (None, before)
+            before = backend.stamp(FOLDER)

@@ -1,6 +1,6 @@
 /* Makes the Nth call of a process that touches a folder fail, tear or kill; loaded with LD_PRELOAD.
  *
- * Counted are open, write, fsync, link, unlink, rename, mkdir and rmdir on paths below `root`, whoever makes them: Python,
+ * Counted are open, write, fsync, link, unlink, rename (N: renameat2), mkdir and rmdir on paths below `root`, whoever makes them: Python,
  * Arrow's C++ or FAISS (its stdio streams are led through write() here).  With a `shadow` folder it also notes what a
  * power cut would leave: the content of a file at its last fsync, the names of a folder at its own last fsync.
  */
@@ -42,7 +42,7 @@ long vidrag_faults_count(void) { return count; }
 __attribute__((constructor)) static void from_environment(void) {
     const char *e = getenv("VIDRAG_FAULT_ROOT"), *k = getenv("VIDRAG_FAULT_KINDS"), *n = getenv("VIDRAG_FAULT_NTH");
     const char *h = getenv("VIDRAG_FAULT_HOW"), *r = getenv("VIDRAG_FAULT_ERRNO"), *l = getenv("VIDRAG_FAULT_LOG");
-    if (e && *e) vidrag_faults(e, k ? k : "owsluRmd", n ? atol(n) : 0, h ? *h : 'f', r ? atoi(r) : EIO, l ? l : "", "");
+    if (e && *e) vidrag_faults(e, k ? k : "owsluRNmd", n ? atol(n) : 0, h ? *h : 'f', r ? atoi(r) : EIO, l ? l : "", "");
 }
 
 static int below(int dirfd, const char *path, char *full) {
@@ -75,7 +75,7 @@ static int turn(char kind, int dirfd, const char *path) {
     }
     errno = saved;
     if (nth <= 0 || at < nth) return 0;
-    if (at > nth) return how == 'F' && strchr("owlm", kind) ? 'f' : 0;
+    if (at > nth) return how == 'F' && strchr("owlmN", kind) ? 'f' : 0;
     if (how == 'k') { kill(getpid(), SIGKILL); for (;;) pause(); }
     return how == 'F' ? 'f' : how;
 }
@@ -169,13 +169,19 @@ int unlinkat(int d, const char *path, int flags) {
     int a = turn(flags & AT_REMOVEDIR ? 'd' : 'u', d, path); BEFORE(a); AFTER(a, REAL(unlinkat)(d, path, flags)); }
 int rmdir(const char *path) { int a = turn('d', AT_FDCWD, path); BEFORE(a); AFTER(a, REAL(rmdir)(path)); }
 int rename(const char *from, const char *to) { int a = turn('R', AT_FDCWD, to); BEFORE(a); AFTER(a, REAL(rename)(from, to)); }
-int mkdir(const char *path, mode_t mode) {
-    int a = turn('m', AT_FDCWD, path);
+int renameat(int d, const char *from, int e, const char *to) {
+    int a = turn('R', e, to); BEFORE(a); AFTER(a, REAL(renameat)(d, from, e, to)); }
+int renameat2(int d, const char *from, int e, const char *to, unsigned flags) {
+    int a = turn('N', e, to); BEFORE(a); AFTER(a, REAL(renameat2)(d, from, e, to, flags)); }
+int mkdirat(int d, const char *path, mode_t mode) {
+    char full[PATH_MAX];
+    int a = turn('m', d, path), watched = below(d, path, full);
     BEFORE(a);
-    int r = REAL(mkdir)(path, mode);
-    if (!r) made_anew(-1, path);
+    int r = REAL(mkdirat)(d, path, mode);
+    if (!r && watched) made_anew(-1, full);
     AFTER(a, r);
 }
+int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
 /* stdio: streams for writing below the root go through write() above, buffered as ever. */
 static ssize_t cookie_write(void *c, const char *data, size_t n) {
