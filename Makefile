@@ -2,19 +2,19 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.txt requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.lock requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
 # make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
-.PHONY: demo eval test test-full test-faults test-extras lint types docker-check docker-prove check install clean
+.PHONY: demo eval test test-full test-faults test-extras lint types docker-check docker-prove check install lock clean
 
 install: $(STAMP)
 
 $(STAMP):
 	@sh requirements/make_venv.sh $(PYTHON) $(VENV)
 	@echo "installing into $(VENV) (once, a minute or two)"
-	@$(PIP) install --no-deps -r requirements/embedded.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/embedded.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-* && touch $@
 
@@ -25,6 +25,13 @@ demo: $(STAMP)
 # What was done before is not done again.  EVAL_ARGS: switches of 'vidrag eval study'.
 eval: $(STAMP)
 	@$(BIN)/vidrag --offline eval study build/eval $(if $(EVAL_DATA),--data "$(EVAL_DATA)") $(EVAL_ARGS)
+
+# make lock: the hashes of every file of the packages pinned in requirements/*.txt, after a change of these.
+lock: $(STAMP)
+	@$(PIP) install uv
+	@for name in embedded query build; do \
+	  $(BIN)/uv pip compile --quiet --universal --no-deps --generate-hashes --no-annotate --no-header \
+	    requirements/$$name.txt -o requirements/$$name.lock || exit 1; done
 
 $(STAMP)-dev: $(STAMP)
 	@$(PIP) install --no-deps -r requirements/dev.txt

@@ -9,11 +9,12 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # pip and setuptools stay in /tools: the image gets neither.  Wheels only, so no compiler is ever needed.
-COPY requirements/embedded.txt requirements/query.txt requirements/
+COPY requirements/query.lock requirements/build.lock requirements/
 RUN python3 -m venv /tools \
-    && /tools/bin/pip install --no-deps --only-binary :all: --constraint requirements/embedded.txt setuptools \
+    && /tools/bin/pip install --no-deps --only-binary :all: --require-hashes -r requirements/build.lock \
     && python3 -m venv --without-pip /opt/vidrag \
-    && /tools/bin/pip --python /opt/vidrag/bin/python install --no-deps --only-binary :all: -r requirements/query.txt
+    && /tools/bin/pip --python /opt/vidrag/bin/python install --no-deps --only-binary :all: --require-hashes \
+        -r requirements/query.lock
 COPY LICENSE README.md pyproject.toml ./
 COPY store store
 COPY ingest ingest

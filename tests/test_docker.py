@@ -44,6 +44,15 @@ def pins(name: str) -> dict[str, str]:
     return {canonicalize_name(r.name): str(r.specifier) for r in map(Requirement, (x for x in lines if x[:1] != "#"))}
 
 
+@pytest.mark.parametrize("name", ["embedded", "query", "build"])
+def test_every_pin_has_its_hashes(name: str) -> None:
+    """``make lock`` was run after the last change of a pin, and nothing is installed whose hash is not known."""
+    lock = (ROOT / "requirements" / f"{name}.lock").read_text("utf-8").replace(" \\\n", " ")
+    locked = {canonicalize_name(x.split("==")[0]): x for x in lock.splitlines()}
+    assert {n: "==" + x.split()[0].split("==")[1] for n, x in locked.items()} == pins(f"{name}.txt")
+    assert all(re.search("--hash=sha256:[0-9a-f]{64}", x) for x in locked.values())
+
+
 def needed(*extras: str) -> set[str]:
     """Every distribution that ``vidrag[extras]`` requires, and theirs in turn, as the installed ones say."""
     found, todo = set[str](), [Requirement(d) for d in PROJECT["dependencies"]]
@@ -80,7 +89,8 @@ def test_the_query_image_has_no_engine_of_ingest() -> None:
     heavy = {"ray", "av", "faster-whisper", "ctranslate2", "rapidocr", "ai-edge-litert"}
     assert heavy <= set(pins("embedded.txt"))
     assert heavy & set(pins("query.txt")) == set()
-    assert "requirements/query.txt" in (DOCKER / "query.Dockerfile").read_text("utf-8")
+    assert "--require-hashes -r requirements/build.lock" in (DOCKER / "query.Dockerfile").read_text("utf-8")
+    assert "-r requirements/query.lock" in (DOCKER / "query.Dockerfile").read_text("utf-8")
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -15,6 +15,8 @@ from vidrag.ingest.asr import Transcript
 from vidrag.ingest.speech import RATE, SpeechOptions, flagged, loops_flagged, recognise, sentences, settled
 from vidrag.store.records import Segment, Span, Word
 
+pytestmark = pytest.mark.recognises
+
 OPTIONS = SpeechOptions()
 Sound = NDArray[np.float32]
 

@@ -19,6 +19,8 @@ from vidrag.store.archive import Archive
 from vidrag.store.errors import EngineMissing, ModelMissing
 from vidrag.store.shard import Shard
 
+pytestmark = pytest.mark.recognises
+
 NUMBERS = {
     "forty": "40",
     "twenty fifteen": "2015",

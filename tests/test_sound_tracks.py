@@ -20,6 +20,8 @@ from vidrag.jobs import profile
 from vidrag.store.errors import MediaError
 from vidrag.store.records import MediaInfo, Segment, SoundTrack, Span
 
+pytestmark = pytest.mark.recognises
+
 OPTIONS = MediaOptions(stall_s=20)
 GIVEN = Path(__file__).resolve().parents[2] / "shared" / "data" / "field"
 

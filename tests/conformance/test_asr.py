@@ -11,6 +11,8 @@ from engine_tools import loaded, names
 from numpy.typing import NDArray
 from vidrag.ingest.asr import SpeechRecogniser, Transcript
 
+pytestmark = pytest.mark.recognises
+
 RATE = 16_000
 FROM, TO = 8.0, 16.0
 SLACK = 0.25  # seconds that a time may lie outside of its parent
