@@ -13,7 +13,7 @@ import typer
 from .app import ArchivePath, AsJson, profile_of
 
 if TYPE_CHECKING:
-    from ...store.records import Cell, Chapter
+    from ...store.records import Cell, Chapter, Segment
     from ...store.shard import Shard
 
 
@@ -134,12 +134,17 @@ def _print(shard: Shard) -> None:
         rows = max((f.rows for f in cell.files), default=0)
         print(f"  {printable(stage):14} {cell.status:6} {rows or '':>6}  {printable(why)}{printable(damage)}")
     _section("Chapters", [(c.start, c.end, _chapter(c)) for c in shard.chapters])
-    _section(
-        "Said", [(s.start, s.end, s.text + (f"  ({', '.join(s.flags)})" if s.flags else "")) for s in shard.speech]
-    )
+    _section("Said", [(s.start, s.end, _said(s)) for s in shard.speech])
     _section("On screen", [(t.start, t.end, t.text) for t in shard.text])
     captions = [(x.start, x.end, x.caption.removeprefix("a photo of ")) for x in shard.labels]
     _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
+
+
+def _said(segment: Segment) -> str:
+    from ...store.records import spoken_text
+
+    flags = f"  ({', '.join(segment.flags)})" if segment.flags else ""
+    return spoken_text(segment.text, segment.speaker) + flags
 
 
 def _chapter(chapter: Chapter) -> str:
