@@ -140,16 +140,16 @@ def _print(shard: Shard) -> None:
     _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
 
 
+def _chapter(chapter: Chapter) -> str:
+    terms = f"  ({', '.join(chapter.terms)})" if chapter.terms else ""
+    return f"{chapter.title or 'untitled'}{terms}"
+
+
 def _said(segment: Segment) -> str:
     from ...store.records import spoken_text
 
     flags = f"  ({', '.join(segment.flags)})" if segment.flags else ""
     return spoken_text(segment.text, segment.speaker) + flags
-
-
-def _chapter(chapter: Chapter) -> str:
-    terms = f"  ({', '.join(chapter.terms)})" if chapter.terms else ""
-    return f"{chapter.title or 'untitled'}{terms}"
 
 
 def _origin(data: Mapping[str, Any]) -> str:
