@@ -14,7 +14,7 @@ from ..store.archive import Archive
 from ..store.backend import storage_errors
 from ..store.errors import NoSuchVideo, UsageError
 from ..store.manifest import EARLIER, ProfileKey
-from ..store.records import Cell, Segment
+from ..store.records import Cell, Segment, spoken_text
 from ..store.shard import Shard
 
 
@@ -70,8 +70,8 @@ def to_srt(archive: Archive, videos: Sequence[str], target: str) -> int:
 
 
 def _cue(number: int, row: Segment) -> str:
-    who = f"{row.speaker}: " if row.speaker else ""
-    return f"{number}\n{_stamp(row.start)} --> {_stamp(row.end)}\n{who}{' '.join(row.text.split())}\n"
+    said = " ".join(spoken_text(row.text, row.speaker).split())
+    return f"{number}\n{_stamp(row.start)} --> {_stamp(row.end)}\n{said}\n"
 
 
 def _stamp(seconds: float) -> str:

@@ -295,13 +295,13 @@ def _passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joi
     """Each row of the evidence, and the pairs that belong together."""
     of = {id(c): e for e, c in merged}
     out = [
-        Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank, c.dense, c.affinity, c.tints)
+        Passage((e.id,), "alone", e.kind, e.video, e.start, e.searched, e.text, e.rank, c.dense, c.affinity, c.tints)
         for e, c in merged
     ]
     for j in joined:
         a, b = of.get(id(j.first)), of.get(id(j.second))
         if a and b:
-            about = a.text if b.kind == "frame" else f"{a.text} {b.text}"
+            about = a.searched if b.kind == "frame" else f"{a.searched} {b.searched}"
             rank, dense = min(a.rank, b.rank), max(j.first.dense, j.second.dense)
             told = (about, b.text, rank, dense, j.second.affinity, j.second.tints)
             out.append(Passage((a.id, b.id), j.link, b.kind, b.video, b.start, *told))

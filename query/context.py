@@ -43,6 +43,7 @@ class Candidate:
     tints: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
     dense: float = 0.0
+    speaker: str | None = None
 
 
 def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
@@ -91,7 +92,12 @@ def merge(
     place = {video: i for i, video in enumerate(order)}
     taken.sort(key=lambda t: (place.get(t[1].video, len(place)), t[1].start, t[1].end, t[0]))
     return [
-        (Evidence(f"E{i}", c.kind, c.video, c.name, c.start, c.end, c.text, c.score, rank, c.frame, c.doubts), c)
+        (
+            Evidence(
+                f"E{i}", c.kind, c.video, c.name, c.start, c.end, c.text, c.score, rank, c.frame, c.doubts, c.speaker
+            ),
+            c,
+        )
         for i, (rank, c) in enumerate(taken, 1)
     ]
 

@@ -25,7 +25,7 @@ LONGEST = 10_000
 class Found:
     """One row: ``before`` and ``after`` are the texts of its neighbours of the same kind (empty: none), ``frame`` the
     stored frame on screen when it begins (None: none); ``dense`` and ``lexical`` are inner product and BM25 score
-    (None: not among the best).
+    (None: not among the best); ``speaker``: who says it, where that is known.
     """
 
     rank: int
@@ -43,6 +43,7 @@ class Found:
     doubts: tuple[str, ...]
     frame: int | None
     path: str
+    speaker: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -147,6 +148,7 @@ def _row(shard: Shard, hit: Hit, rank: int) -> Found | None:
         tuple(times[row].flags) if kind == "speech" else (),
         row if kind == "frames" else _on_screen(shard.frames, start),
         shard.manifest.source.paths[0],
+        times[row].speaker if kind == "speech" else None,
     )
 
 

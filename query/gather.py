@@ -172,6 +172,7 @@ def _candidate(rows: RowSet, hit: Hit) -> Candidate:
         hit.score,
         doubts=row.doubts,
         dense=hit.dense,
+        speaker=row.speaker,
     )
 
 

@@ -39,4 +39,4 @@ class Passage:
 def alone(evidence: Sequence[Evidence]) -> tuple[Passage, ...]:
     """Each row as a passage of its own, the row found first first."""
     rows = sorted(evidence, key=lambda e: e.rank)
-    return tuple(Passage((e.id,), "alone", e.kind, e.video, e.start, e.text, e.text, e.rank) for e in rows)
+    return tuple(Passage((e.id,), "alone", e.kind, e.video, e.start, e.searched, e.text, e.rank) for e in rows)

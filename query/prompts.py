@@ -37,6 +37,7 @@ Write only what the question itself holds. Do not answer it."""
 def row(evidence: Evidence) -> str:
     """One row of evidence: ``[E3] 01:02 said: "..."``, on one line."""
     kind = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}[evidence.kind]
+    kind += f" by {_quoted(evidence.speaker)}" if evidence.speaker else ""
     kind += " (doubtful)" if evidence.doubts else ""
     return f"[{evidence.id}] {clock(evidence.start)} {kind}: {_quoted(evidence.text)}"
 

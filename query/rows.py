@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..store.encoders import EncoderSpec
+from ..store.records import spoken_text
 from ..store.shard import Shard
 from ..store.vectors import Vectors
 from .likeness import Spelt, spelt
@@ -26,7 +27,7 @@ KINDS: tuple[RowKind, ...] = ("speech", "text")
 @dataclass(frozen=True, slots=True)
 class Row:
     """One stored row: ``shard`` is its place among the set's shards, ``row`` its number within the shard's kind;
-    ``doubts`` are the reasons to distrust it.
+    ``doubts`` are the reasons to distrust it; ``speaker``: who says it, where that is known.
     """
 
     shard: int
@@ -36,6 +37,12 @@ class Row:
     end: float
     text: str
     doubts: tuple[str, ...] = ()
+    speaker: str | None = None
+
+    @property
+    def searched(self) -> str:
+        """The text that is searched: speech with its speaker before it."""
+        return spoken_text(self.text, self.speaker)
 
 
 class RowSet:
@@ -45,7 +52,9 @@ class RowSet:
         self.shards, self.spec = tuple(shards), spec
         self.rows: list[Row] = []
         for i, shard in enumerate(self.shards):
-            self.rows += [Row(i, "speech", r, s.start, s.end, s.text, s.flags) for r, s in enumerate(shard.speech)]
+            self.rows += [
+                Row(i, "speech", r, s.start, s.end, s.text, s.flags, s.speaker) for r, s in enumerate(shard.speech)
+            ]
             self.rows += [Row(i, "text", r, t.start, t.end, t.text) for r, t in enumerate(shard.text)]
 
     @cached_property
@@ -105,7 +114,7 @@ class RowSet:
     @cached_property
     def terms(self) -> list[list[str]]:
         """The terms of each row."""
-        return [terms(r.text) for r in self.rows]
+        return [terms(r.searched) for r in self.rows]
 
     @cached_property
     def held(self) -> list[frozenset[str]]:
@@ -115,7 +124,7 @@ class RowSet:
     @cached_property
     def spelt(self) -> list[Spelt]:
         """Each row as names and phrases are compared with it."""
-        return [spelt(r.text) for r in self.rows]
+        return [spelt(r.searched) for r in self.rows]
 
     def lexical(self, query: Sequence[str]) -> NDArray[np.float32]:
         """BM25 of each row for the terms of a query (Robertson & Zaragoza, 2009), float32 ``(len(rows),)``."""

@@ -164,7 +164,8 @@ class Evidence:
     """One row that an answer may cite.
 
     ``rank`` is 1 for the row that matters most; ``score`` is comparable within one ``kind`` only.  ``frame`` is the
-    index of the stored frame behind a detection or frame row.  ``doubts``: why speech may not be what was said.
+    index of the stored frame behind a detection or frame row.  ``doubts``: why speech may not be what was said;
+    ``speaker``: who said it, where that is known.
     """
 
     id: str
@@ -178,10 +179,21 @@ class Evidence:
     rank: int
     frame: int | None = None
     doubts: tuple[str, ...] = ()
+    speaker: str | None = None
+
+    @property
+    def searched(self) -> str:
+        """The text that a question is held against: speech with its speaker before it."""
+        return spoken_text(self.text, self.speaker)
 
     @property
     def span(self) -> Span:
         return Span(self.start, self.end)
+
+
+def spoken_text(text: str, speaker: str | None) -> str:
+    """What is said, with who says it before it, as a transcript has it and as it is searched."""
+    return f"{speaker}: {text}" if speaker else text
 
 
 @dataclass(frozen=True, slots=True)

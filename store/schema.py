@@ -33,6 +33,7 @@ _EVIDENCE = pa.struct(
         ("score", _F64),
         ("rank", pa.int32()),
         ("doubts", pa.list_(_STR)),
+        ("speaker", _STR),
     ]
 )
 _HEAD = [("video", pa.dictionary(pa.int32(), _STR)), ("row", pa.int32()), ("start", _F64), ("end", _F64)]

@@ -16,7 +16,7 @@ from .backend import Backend, machine_errors
 from .encoders import EncoderSpec, check_space
 from .errors import ArchiveDamaged, StorageError, one_line
 from .manifest import Manifest
-from .records import Cell, Chapter, Frame, FrameLabels, Segment, StoredFile, TextTrack
+from .records import Cell, Chapter, Frame, FrameLabels, Segment, StoredFile, TextTrack, spoken_text
 from .vectors import VectorFile
 
 MEND = "'vidrag verify' sets it aside, then 'vidrag ingest' makes it again (re-ingest)"
@@ -104,14 +104,19 @@ class Shard:
         return self._records("frames", "frames", [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"])
 
     def texts(self, kind: str) -> list[tuple[str, bool]]:
-        """Text of every row of ``speech`` or ``text``, and whether it is doubtful; cheaper than the records."""
+        """What is searched of each row of ``speech`` or ``text``, and whether it is doubtful; cheaper than the records.
+
+        Speech has its speaker before it.
+        """
         file = self._table(kind, kind)
         if file is None:
             return []
-        columns = ["text", "flags"] if kind == "speech" else ["text"]
+        columns = ["text", "speaker", "flags"] if kind == "speech" else ["text"]
         table = schema.read_table(Path(f"{self.backend.location}/{self.folder}/{kind}"), file, columns)
-        flags = table["flags"].to_pylist() if kind == "speech" else [()] * table.num_rows
-        return [(text or "", bool(f)) for text, f in zip(table["text"].to_pylist(), flags, strict=True)]
+        if kind != "speech":
+            return [(text or "", False) for text in table["text"].to_pylist()]
+        columns_of = (table[c].to_pylist() for c in columns)
+        return [(spoken_text(text or "", who), bool(f)) for text, who, f in zip(*columns_of, strict=True)]
 
     def pictures(self) -> Iterator[Frame]:
         """Every kept frame with its JPEG, one row group in memory at a time."""

@@ -28,7 +28,7 @@ ASK_KEYS = [
     "profile",
     "fingerprints",
 ]
-EVIDENCE_KEYS = ["id", "kind", "video", "name", "start", "end", "text", "score", "rank"]
+EVIDENCE_KEYS = ["id", "kind", "video", "name", "start", "end", "text", "score", "rank", "speaker"]
 
 
 @pytest.fixture(scope="module")

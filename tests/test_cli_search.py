@@ -13,7 +13,7 @@ from world import World, clip
 
 HIT = [
     "rank", "kind", "video", "name", "start", "end", "text", "before", "after", "score", "dense", "lexical", "doubts",
-    "frame", "path", "thumbnail",
+    "frame", "path", "speaker", "thumbnail",
 ]  # fmt: skip
 
 

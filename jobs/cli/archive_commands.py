@@ -13,7 +13,7 @@ import typer
 from .app import ArchivePath, AsJson, profile_of
 
 if TYPE_CHECKING:
-    from ...store.records import Cell, Chapter
+    from ...store.records import Cell, Chapter, Segment
     from ...store.shard import Shard
 
 
@@ -139,9 +139,7 @@ def _print(shard: Shard) -> None:
     if made:
         print(printable(f"\nMade by {'; '.join(sorted(made))}\non {'; '.join(cpus)}"))
     _section("Chapters", [(c.start, c.end, _chapter(c)) for c in shard.chapters])
-    _section(
-        "Said", [(s.start, s.end, s.text + (f"  ({', '.join(s.flags)})" if s.flags else "")) for s in shard.speech]
-    )
+    _section("Said", [(s.start, s.end, _said(s)) for s in shard.speech])
     _section("On screen", [(t.start, t.end, t.text) for t in shard.text])
     captions = [(x.start, x.end, x.caption.removeprefix("a photo of ")) for x in shard.labels]
     _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
@@ -154,6 +152,13 @@ def _versions(engine: Mapping[str, Any]) -> str:
 def _chapter(chapter: Chapter) -> str:
     terms = f"  ({', '.join(chapter.terms)})" if chapter.terms else ""
     return f"{chapter.title or 'untitled'}{terms}"
+
+
+def _said(segment: Segment) -> str:
+    from ...store.records import spoken_text
+
+    flags = f"  ({', '.join(segment.flags)})" if segment.flags else ""
+    return spoken_text(segment.text, segment.speaker) + flags
 
 
 def _origin(data: Mapping[str, Any]) -> str:

@@ -65,7 +65,9 @@ def _print(answer: Answer, archive: object) -> None:
         print("\nEvidence:" if answer.citations else "\nNearest evidence:")
     kinds = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}
     for e in rows:
-        kind = kinds[e.kind] + (" (doubtful)" if e.doubts else "")
+        kind = (
+            kinds[e.kind] + (f" by {printable(e.speaker)}" if e.speaker else "") + (" (doubtful)" if e.doubts else "")
+        )
         print(f"  [{e.id}] {printable(e.name)} {clock(e.start)}-{clock(e.end)}  {kind}: {printable(e.text)}")
         path = archive.shard(e.video).manifest.source.paths[0]
         print(f"       open: {open_hint(path, e.start)}")

@@ -69,7 +69,8 @@ def _print(results: Results, shown: Any) -> None:
     from .ask_commands import open_hint
 
     for f in results.found:
-        what = _SAID[f.kind] + (" (doubtful)" if f.doubts else "")
+        what = _SAID[f.kind] + (f" by {printable(f.speaker)}" if f.speaker else "")
+        what += " (doubtful)" if f.doubts else ""
         print(f"{f.rank:>3}. {printable(f.name)} {clock(f.start)}-{clock(f.end)}  {what}: {printable(f.text)}")
         if f.kind != "frame":
             for label, near in (("before", f.before), ("after", f.after)):
