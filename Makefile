@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
 # make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
-.PHONY: demo eval test test-full test-faults test-extras lint types docker-check docker-prove check install lock clean
+.PHONY: demo eval test test-cpu test-full test-faults test-extras lint types docker-check docker-prove check install lock clean
 
 install: $(STAMP)
 
@@ -61,6 +61,15 @@ check: lint types docker-check
 test: check
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	@echo "test: all passed"
+
+# make test-cpu: what is recognised, held against the truth, under the code that CTranslate2 has for each kind of CPU.
+CPUS ?= GENERIC $(shell grep -qw avx2 /proc/cpuinfo 2>/dev/null && echo AVX2) \
+  $(shell grep -qw avx512f /proc/cpuinfo 2>/dev/null && echo AVX512)
+
+test-cpu: $(STAMP)-dev
+	@for isa in $(CPUS); do echo "as on a CPU with $$isa:"; \
+	  CT2_FORCE_CPU_ISA=$$isa $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "recognises and not slow" || exit 1; done
+	@echo "test-cpu: all passed"
 
 FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests/test_media_bad.py tests/test_ray.py
 

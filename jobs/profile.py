@@ -212,11 +212,14 @@ def _choice(kind: engines.Kind, section: Mapping[str, Any]) -> EngineChoice:
     return EngineChoice(name, parsed.model_dump(exclude_unset=True))
 
 
-def with_switches(profile: Profile, *, language: str | None = None, partial_fails: bool = False) -> Profile:
+def with_switches(
+    profile: Profile, *, language: str | None = None, audio_track: int | None = None, partial_fails: bool = False
+) -> Profile:
     """The profile with the command line's own switches laid over it."""
     ingest = profile.ingest
-    if language:
-        speech = engines.parse_options(SpeechOptions, {**ingest.speech.model_dump(), "language": language}, "speech")
+    given = {k: v for k, v in (("language", language), ("audio_track", audio_track)) if v}
+    if given:
+        speech = engines.parse_options(SpeechOptions, {**ingest.speech.model_dump(), **given}, "speech")
         ingest = replace(ingest, speech=speech)
     if partial_fails:
         ingest = replace(ingest, strict=True)

@@ -54,6 +54,10 @@ def ingest(
         str | None,
         typer.Option("--files-from", metavar="FILE|-", help="More paths, one a line or separated by NUL; '-': stdin."),
     ] = None,
+    audio_track: Annotated[
+        int | None,
+        typer.Option("--audio-track", metavar="N", min=1, help="Sound track to hear, from 1; else one that speaks."),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what cannot be read.")] = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, also where it looks unchanged.")
@@ -70,7 +74,8 @@ def ingest(
 
     if ray and no_ray:
         raise UsageError("--ray and --no-ray exclude each other")
-    chosen = with_switches(profile_of(profile, settings), language=language, partial_fails=strict)
+    chosen = profile_of(profile, settings)
+    chosen = with_switches(chosen, language=language, audio_track=audio_track, partial_fails=strict)
     named = [*(paths or ()), *(_paths_in(files_from) if files_from else ())]
     if not named:
         raise UsageError("no path is given; name videos or folders, or a list of them with --files-from")
