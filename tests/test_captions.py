@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -602,3 +603,12 @@ def test_files_of_the_field(name: str) -> None:
     first = source.subtitles.rows[0]
     assert (first.text, first.language, first.speaker, first.start) == (text, language, speaker, 1.0)
     assert "{" not in "".join(r.text for r in source.subtitles.rows)
+
+
+def test_a_text_track_in_another_language_than_the_sound_is_noted(clip: Path) -> None:
+    settings = profile.load().ingest
+    info = replace(informed("eng"), subtitles=(SubtitleTrack(2, "srt", True, "ger"),))
+    source = choose([clip], info, settings, fingerprints(settings))
+    assert source.kind == "embedded" and source.notes == (
+        "subtitle track 2 is in 'de', not in 'en' as was asked for or is spoken",
+    )  # fmt: skip
