@@ -67,14 +67,17 @@ class Beside:
     def notes(self, taken: Sidecar) -> list[str]:
         """What a user is to know of the choice of ``taken``: nothing where its language is that of the sound."""
         others = sorted({s.language for s in self.sidecars if s.language})
-        if taken.language is None or taken.language == self.wanted:
-            return []
-        if self.wanted:
-            return [f"{taken.path.name} is in '{taken.language}', not in '{self.wanted}' as was asked for or is spoken"]
-        if len(others) > 1:
+        if taken.language and not self.wanted and len(others) > 1:
             told = f"{taken.path.name} was taken of subtitles in {', '.join(others)}"
             return [f"{told}; subtitles.language names another"]
+        return _strange(taken.path.name, taken.language, self.wanted)
+
+
+def _strange(name: str, language: str | None, wanted: str | None) -> list[str]:
+    """A note where subtitles are in another language than the one that was asked for or is spoken."""
+    if not language or not wanted or language == wanted:
         return []
+    return [f"{name} is in '{language}', not in '{wanted}' as was asked for or is spoken"]
 
 
 def best_track(tracks: Sequence[SubtitleTrack], language: str | None) -> SubtitleTrack | None:
@@ -116,6 +119,7 @@ def choose(paths: Iterable[Path], info: MediaInfo, settings: IngestSettings, pri
         return SpeechSource("sidecar", fingerprint, plain, recognise, notes, found, sidecar.path.name)
     notes = (*notes, *beside.unused)
     if track := best_track(info.subtitles, wanted):
+        notes = (*notes, *_strange(f"subtitle track {track.index}", language_of(track.language), wanted))
         fingerprint = name_of("embedded", track.index, settings.strict, plain if recognise else None)
         return SpeechSource("embedded", fingerprint, plain, recognise, notes, track=track)
     if recognise:

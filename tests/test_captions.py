@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from vidrag.ingest.sidecars import best_first, sidecars
 from vidrag.ingest.stages import STAGES, fingerprints
 from vidrag.jobs import profile
 from vidrag.store.archive import Archive
-from vidrag.store.records import Cell, MediaInfo, SubtitleTrack
+from vidrag.store.records import Cell, MediaInfo, SoundTrack, SubtitleTrack
 
 SOUND = ("speech", "speech_vectors")
 
@@ -514,18 +514,10 @@ def test_a_flat_folder_of_many_files_costs_little_a_video(tmp_path: Path) -> Non
     assert sum(found) == 100 and time.perf_counter() - began < 1  # listing it takes more than 10 ms each time
 
 
-@dataclass(frozen=True)
-class Track:
-    language: str | None
-
-
 def informed(*languages: str | None, chosen: int = 0) -> MediaInfo:
-    """What a probe says of a video with sound tracks of these languages."""
-
-    class Informed(MediaInfo):
-        audio = tuple(map(Track, languages))
-
-    return Informed("mov", 1.0, 0.0, True, True, audio_index=chosen)
+    """What a probe says of a video with sound tracks of these languages, of which one is the default."""
+    tracks = tuple(SoundTrack(i + 1, "aac", 2, x, default=i == chosen) for i, x in enumerate(languages))
+    return MediaInfo("mov", 1.0, 0.0, True, True, audio=tracks)
 
 
 @pytest.mark.parametrize(
@@ -590,6 +582,7 @@ def test_a_folder_that_cannot_be_listed_is_noted(clip: Path, monkeypatch: pytest
 
 GIVEN = Path(__file__).resolve().parents[2] / "shared" / "data" / "field"
 FIELD = {
+    "tagged.mkv": ("tagged.en.srt", ["The harbour office opens at nine.", "en", None]),
     "06_English.mp4": ("06_English.English.srt", ["The harbour office opens at nine.", "en", None]),
     "20_ass.mp4": ("20_ass.ass", ["The harbour office opens at nine.", None, None]),
     "GMT20230202-120000_Recording.mp4": (
@@ -610,3 +603,12 @@ def test_files_of_the_field(name: str) -> None:
     first = source.subtitles.rows[0]
     assert (first.text, first.language, first.speaker, first.start) == (text, language, speaker, 1.0)
     assert "{" not in "".join(r.text for r in source.subtitles.rows)
+
+
+def test_a_text_track_in_another_language_than_the_sound_is_noted(clip: Path) -> None:
+    settings = profile.load().ingest
+    info = replace(informed("eng"), subtitles=(SubtitleTrack(2, "srt", True, "ger"),))
+    source = choose([clip], info, settings, fingerprints(settings))
+    assert source.kind == "embedded" and source.notes == (
+        "subtitle track 2 is in 'de', not in 'en' as was asked for or is spoken",
+    )  # fmt: skip

@@ -19,9 +19,7 @@ print(float(np.float32(1e-39) * np.ones(1, np.float32)[0]))
 """
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [("ocr", "rapidocr"), ("asr", "faster-whisper"), ("text_encoder", "minilm")]
-)
+@pytest.mark.parametrize(("kind", "name"), [("ocr", "rapidocr"), ("asr", "faster-whisper"), ("text_encoder", "minilm")])
 def test_whichever_engine_comes_first(kind: str, name: str) -> None:
     told = subprocess.run([sys.executable, "-c", LOADED, kind, name], capture_output=True, text=True, check=True).stdout
     assert float(told) == 0.0

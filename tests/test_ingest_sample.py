@@ -80,9 +80,7 @@ def test_nothing_that_is_said_is_doubted(indexed: tuple[Shard, list[Outcome]]) -
     assert {s.language for s in shard.speech} == {"en"}
 
 
-def test_sentences_begin_when_they_are_spoken(
-    indexed: tuple[Shard, list[Outcome]], truth: dict[str, Any]
-) -> None:
+def test_sentences_begin_when_they_are_spoken(indexed: tuple[Shard, list[Outcome]], truth: dict[str, Any]) -> None:
     """The words heard are laid beside those spoken: nine of ten first words of sentences come within a second, all of
     them within 1.5 s.  Rows are about sentences: no more than a third of them fewer or more.
 

@@ -154,6 +154,16 @@ def test_raw_pictures_and_sound_are_taken(name: str, tmp_path: Path) -> None:
         assert 0.9 < sum(len(b) for b in media.audio(odd, info, SHORT)) / media.RATE < 1.2
 
 
+@pytest.mark.parametrize("ending, codec", [("h264", "libx264"), ("h265", "libx265")])
+def test_raw_pictures_come_as_fast_as_their_stream_says(ending: str, codec: str, tmp_path: Path) -> None:
+    """Such a file has no clock: 20 pictures, 10 a second, last two seconds."""
+    path = tmp_path / f"a.{ending}"
+    ffmpeg(*lavfi("testsrc2=s=64x48:r=10:d=2"), "-c:v", codec, "-pix_fmt", "yuv420p", path)
+    info = media.probe(path, SHORT)
+    assert info.fps == 10
+    assert [f.time for f in media.frames(path, info, SHORT, 2, 64)] == pytest.approx([0, 0.5, 1, 1.5], abs=0.11)
+
+
 def id3(size: int) -> bytes:
     return b"ID3\x03\0\0" + bytes((size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127)) + bytes(size)
 

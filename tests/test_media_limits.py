@@ -141,8 +141,17 @@ def alive(pid: int) -> bool:
         (b"garbage" * 10, "x.mp4"),
     ],
     ids=[
-        "nothing", "kind only", "half a header", "half a picture", "half a length", "half a tally", "no tally",
-        "an empty tally", "another picture", "too large", "garbage",
+        "nothing",
+        "kind only",
+        "half a header",
+        "half a picture",
+        "half a length",
+        "half a tally",
+        "no tally",
+        "an empty tally",
+        "another picture",
+        "too large",
+        "garbage",
     ],
 )
 def test_a_message_that_breaks_off_is_a_dead_decoder(rest: bytes, cause: str, tmp_path: Path, decoder) -> None:  # type: ignore[no-untyped-def]

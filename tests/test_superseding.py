@@ -169,16 +169,20 @@ def test_content_that_comes_back_is_indexed_again(world: World) -> None:
 
 def test_a_run_that_is_killed_before_it_says_so_is_made_up_for(world: World) -> None:
     """Killed right after the new content was published: the next run takes the old one out."""
+    world.env["VIDRAG_CACHE"] = str(world.root / "cache")
     old, new = old_and_new(world)
     put(old, world.root / "in/talk.mp4")
     ingest(world, "in")
     put(new, world.root / "in/talk.mp4")
     shutil.copytree(world.root / "archive", world.root / "before")
+    shutil.copytree(world.root / "cache", world.root / "cache before")
     ingest(world, "in")
     (now,) = listed(world)
     shutil.copytree(world.root / "archive/videos" / now, world.root / "before/videos" / now)
     shutil.rmtree(world.root / "archive")
     (world.root / "before").rename(world.root / "archive")
+    shutil.rmtree(world.root / "cache")
+    (world.root / "cache before").rename(world.root / "cache")
     assert len(listed(world)) == 2
     assert [s["new"] for s in ingest(world, "in")["superseded"]] == [now]
     assert list(listed(world)) == [now]

@@ -159,8 +159,10 @@ def _missed(found: Sequence[Sequence[Segment]], voiced: Sequence[Span]) -> list[
             start = max(start, taken.end)
     joined = list[Span]()
     for span in left:
-        if joined and span.start - joined[-1].end <= 1.0 and not any(
-            h.start < span.start and h.end > joined[-1].end for h in heard
+        if (
+            joined
+            and span.start - joined[-1].end <= 1.0
+            and not any(h.start < span.start and h.end > joined[-1].end for h in heard)
         ):
             joined[-1] = Span(joined[-1].start, span.end)
         else:

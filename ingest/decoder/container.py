@@ -13,12 +13,23 @@ _STILLS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
 """Codecs of cover art and previews: beside another codec they are not the video."""
 
 
+_UNTIMED = frozenset({"h264", "hevc"})
+"""Demuxers of files without a clock: FFmpeg takes 25 pictures a second, whatever the stream itself says."""
+
+
 def opened(path: str, demuxer: str) -> Any:
     """The container; no other file or address is opened for it."""
     options = {"protocol_whitelist": "file"}
     if demuxer == "mov":
         options |= {"enable_drefs": "0", "use_absolute_path": "0"}
-    return av.open(path, format=demuxer, options=options, metadata_errors="replace")
+    found = av.open(path, format=demuxer, options=options, metadata_errors="replace")
+    if demuxer not in _UNTIMED or not found.streams.video:
+        return found
+    rate = found.streams.video[0].codec_context.framerate
+    if not rate or not 1 <= rate <= 240 or rate == found.streams.video[0].average_rate:
+        return found
+    found.close()
+    return av.open(path, format=demuxer, options={**options, "framerate": str(rate)}, metadata_errors="replace")
 
 
 def reason(error: FFmpegError) -> str:

@@ -22,9 +22,7 @@ _OPPOSED = 0.1
 """Two channels whose mix has less than this share of their own power cancel each other."""
 
 
-def sound(
-    path: str, demuxer: str, index: int, timeline: Timeline, max_hours: float, sender: Sender
-) -> dict[str, Any]:
+def sound(path: str, demuxer: str, index: int, timeline: Timeline, max_hours: float, sender: Sender) -> dict[str, Any]:
     """Sends the sound; returns how it went.
 
     ``decoded`` and ``packets``: seconds of sound that were decoded, and that the packets say they hold; ``end``: where
