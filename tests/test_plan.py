@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from vidrag.jobs.plan import Item, marked, sources
+from vidrag.jobs.plan import Item, sources
 from vidrag.store.errors import UsageError
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp41"
@@ -111,24 +111,10 @@ def test_a_relative_name_with_a_leading_dash(tmp_path: Path, monkeypatch: pytest
     assert [Path(i.location.text) for i in sources(["-x.mp4"])] == [tmp_path / "-x.mp4"]
 
 
-def test_copies_are_twins_of_the_first_and_come_last(tmp_path: Path) -> None:
-    """Copies wait until the first of them is done; large files go first."""
-    large = file(tmp_path / "z large.mp4", MP4 + bytes(5000))
-    one = file(tmp_path / "a.mp4", MP4 + b"same")
-    file(tmp_path / "b copy.mp4", MP4 + b"same")
-    file(tmp_path / "c other.mp4", MP4 + b"else")
-    (tmp_path / "d link.mp4").symlink_to("a.mp4")
-    items = marked(sources([str(tmp_path)]))
-    assert Path(items[0].location.text) == large
-    assert {i.location.name: Path(i.twin.text) for i in items if i.twin} == {"b copy.mp4": one, "d link.mp4": one}
-    assert all(i.twin is None for i in items[:3])
-    assert [i.bytes for i in items[:3]] == [len(MP4) + 5000, len(MP4) + 4, len(MP4) + 4]
-
-
-def test_empty_files_are_no_twins(tmp_path: Path) -> None:
-    for name in "ab":
-        file(tmp_path / f"{name}.mp4", b"")
-    assert [i.twin for i in sources([str(tmp_path)])] == [None, None]
+def test_large_files_go_first(tmp_path: Path) -> None:
+    file(tmp_path / "a.mp4", MP4 + b"same")
+    file(tmp_path / "z large.mp4", MP4 + bytes(5000))
+    assert [i.location.name for i in sources([str(tmp_path)])] == ["z large.mp4", "a.mp4"]
 
 
 def test_a_file_named_twice_is_taken_once(tmp_path: Path) -> None:
