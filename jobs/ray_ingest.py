@@ -122,8 +122,9 @@ class RayActors:
             why, of_memory = one_line(cause, 200), False
             self._ray.kill(actor)  # it lives, but not as a worker: its code cannot be imported there
         except errors.RayError as e:  # the actor died, or its node: the last line says of what
-            why = one_line(VidragError(str(e).strip().rpartition("\n")[2]), 200)
-            of_memory = isinstance(e, errors.OutOfMemoryError) or "running low on memory" in str(e)
+            of_memory = isinstance(e, errors.OutOfMemoryError)
+            told = "its node was running low on memory" if of_memory else str(e).strip().rpartition("\n")[2]
+            why = one_line(VidragError(told), 200)
         place = self._place(actor) if starting else None
         self._gone(actor)
         return Event(actor, "died", None, why, place, of_memory)

@@ -194,6 +194,28 @@ def test_one_bad_worker_of_eight_fails_nothing() -> None:
     assert len(script.given) == 2000 + 2
 
 
+def test_the_place_of_a_worker_that_was_set_aside_is_not_filled_again_by_another() -> None:
+    """A node of which one worker failed keeps its others; who dies elsewhere is replaced elsewhere."""
+
+    avoided: list[set[str]] = []
+
+    class OneBad(Script):
+        def hire(self, pool: str, avoid: Collection[str]) -> Hired:
+            avoided.append(set(avoid))
+            return super().hire(pool, avoid)
+
+        def give(self, worker: Any, task: Task) -> None:
+            last = task.location.name == "29" and not task.again and worker.node == "good"
+            self.fate = lambda t, n: FULL if worker is self.hired[0] else "dies" if last else []
+            super().give(worker, task)
+
+    script = OneBad(nodes={"bad": 2, "good": 2})
+    aside: list[SetAside] = []
+    assert errors(work(script, *map(str, range(30)), tries=3, aside=aside)) == {}
+    assert [s.place.node for s in aside] == ["bad"] and len(script.hired) >= 5
+    assert avoided[:4] == [set()] * 4 and all(a == {"bad"} for a in avoided[4:])
+
+
 @pytest.mark.parametrize("wrong", [ModelMissing("no weights here"), FULL])
 def test_a_bad_node_is_set_aside_before_it_takes_a_task(wrong: VidragError) -> None:
     aside: list[SetAside] = []
