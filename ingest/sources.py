@@ -246,17 +246,3 @@ def object_found(objects: Objects, info: ObjectInfo, subtitles: Sequence[ObjectI
     """An object that was listed, with the subtitle objects beside it."""
     like = f"{info.etag} {info.bytes}" if info.etag else ""
     return Found(Location(objects.url(info.key)), info.bytes, like, _tag(info, subtitles))
-
-
-def content_of(found: Found) -> str:
-    """What two sources of one size share exactly when their content is the same, as far as that is cheap to tell."""
-    if found.location.remote:
-        return found.like or found.location.text
-    path = found.location.text
-    try:
-        if not os.path.isfile(path):
-            return path
-        with open(path, "rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
-    except OSError:
-        return path

@@ -145,13 +145,13 @@ def visual_pass(
         if not source.decoded:
             raise MediaError(f"{path.name}: no frame of it decodes ({source.first_error or 'empty stream'})")
     except VidragError as e:
-        told = {**clock.read()}
-        for stage in stages:
-            made.cells[stage] = failed(stage, prints[stage], e, **told)
-        if frames:
+        if frames:  # first: what is open keeps its room on a disk that is full
             frames.abandon()
         if text:
             text.abandon()
+        told = {**clock.read()}
+        for stage in stages:
+            made.cells[stage] = failed(stage, prints[stage], e, **told)
         return made
     told = {**clock.read(), "extent": source.end, "coverage": coverage}
     damage: dict[str, Any] = {"errors": source.errors + source.corrupt, "first_error": source.first_error}

@@ -35,10 +35,8 @@ def checks(profile: Profile) -> list[Check]:
 
 def _machine() -> Iterator[Check]:
     yield Check("python", sys.version_info >= (3, 11), True, f"{platform.python_version()} on {platform.machine()}")
-    may = machine.available()
     free = shutil.disk_usage(models.cache_dir().anchor).free / 1e9
-    memory = f"; {may.memory / 1e9:.1f} GB of memory free" if may.memory is not None else ""
-    yield Check("cores", True, False, f"{may.cpus:g}{memory}; {free:.0f} GB of disk free")
+    yield Check("cores", True, False, f"{machine.available().cpus:g}; {free:.0f} GB of disk free")
 
 
 def _decoder() -> Iterator[Check]:

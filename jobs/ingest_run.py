@@ -22,7 +22,7 @@ from .profile import Profile
 from .report import SET_ASIDE, set_aside_text
 from .report import write as report_file
 from .superseding import Superseded, Superseding
-from .supply import Supply, content
+from .supply import Supply
 from .worker import Order
 
 Report = Callable[["Progress", Item, list[Outcome]], None]
@@ -171,8 +171,10 @@ def _work(
         told.progress.part(item, 1 / len(GROUPS))
         if len(parts) == len(GROUPS):
             rows = _distinct([o for part in held.pop(task.location) for o in part])
-            one = first.setdefault(content(item, task.identity) or item.location.text, item.location)
-            told.video(item if one == item.location else replace(item, twin=one), rows)
+            video = next((o.video for o in rows if o.video), "")
+            if video and (one := first.setdefault(video, item.location)) != item.location:
+                item = replace(item, twin=one)
+            told.video(item, rows)
             superseded = superseding.check(item, rows)
             told.progress.superseded += superseded or ()
             if superseded is not None:

@@ -161,9 +161,12 @@ class _Scheduler:
                 for worker in [w for w in mine if self._members[w].job is None]:
                     self._remove(worker)
                     self._executor.dismiss(worker)
-            lost = sum(n for (p, node), n in self._lost.items() if p == pool and node not in self._avoid)
-            for _ in range(min(self._executor.places(pool, self._avoid) - lost - len(mine), left)):
-                worker = self._executor.hire(pool, self._avoid)
+            lost = {node: n for (p, node), n in self._lost.items() if p == pool and node not in self._avoid}
+            shun = self._avoid | lost.keys()  # a place that was left empty is not to be filled by the next
+            if not any(count and node not in shun for (_, node), count in self._ready.items()):
+                shun = self._avoid
+            for _ in range(min(self._executor.places(pool, self._avoid) - sum(lost.values()) - len(mine), left)):
+                worker = self._executor.hire(pool, shun)
                 self._members[worker] = _Member(pool, time.monotonic())
 
     def _hand_out(self) -> None:
@@ -205,7 +208,7 @@ class _Scheduler:
         served = {g for w in self._idle for g in self._executor.pools[self._members[w].pool].groups}
         left = self._supply.withdraw(tuple(served))
         for job in left:
-            error = next(reversed(job.errors.values()))
+            error = next(reversed(job.errors.values()), WorkerDied("its workers died"))
             self._supply.done(job)
             yield job.task, failed_task(job.task, error)
         if not left and not self._starting() and self._cause:

@@ -7,6 +7,7 @@ restarted by Ray: the pool counts deaths itself and hires another, wherever ther
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 from collections import Counter
@@ -49,6 +50,7 @@ class RayActors:
         self._waiting: dict[Any, tuple[Any, bool]] = {}  # reference -> actor, and whether it says that it is ready
         self._actors: dict[Any, str] = {}
         self._ready: dict[Any, str] = {}  # those of them that are, by pool
+        self._largest = math.inf  # bytes of memory of a node
 
     def _nodes(self, avoid: Collection[str] = ()) -> list[dict[str, Any]]:
         return [n for n in self._ray.nodes() if n["Alive"] and n["NodeID"] not in avoid]
@@ -56,6 +58,7 @@ class RayActors:
     def places(self, pool: str, avoid: Collection[str]) -> int:
         options = self.pools[pool]
         nodes = [n["Resources"] for n in self._nodes(avoid)]
+        self._largest = max((n.get("memory", 0.0) for n in nodes if n.get("CPU")), default=math.inf)
         able = [n for n in nodes if n.get("CPU", 0) >= options.cpus and n.get("GPU", 0) >= min(options.gpus, 1)]
         if avoid and not able:
             return 0
@@ -64,14 +67,14 @@ class RayActors:
         there = {r: sum(n.get(r, 0.0) for n in nodes) for r in ("CPU", "GPU", "memory")}
         fit, ready = {p: room(self.pools, p, there) for p in self.pools}, Counter(self._ready.values())
         # not before, or one pool would take the place of another
-        full = not able or all(ready[p] >= n for p, n in fit.items())
+        full = not able or all(ready[p] >= (self.pools[p].workers or n) for p, n in fit.items())
         wanted = fit[pool] + (self._ahead if full else 0)
         return min(wanted, options.max_workers) if options.max_workers else wanted
 
     def hire(self, pool: str, avoid: Collection[str]) -> WorkerId:
         options = self.pools[pool]
         # no more memory than the largest node has: it would be waited for in vain
-        memory = min([options.needs("memory"), *self._largest("memory")])
+        memory = min(options.needs("memory"), self._largest)
         actor = (
             self._ray.remote(Worker)
             .options(
@@ -87,9 +90,6 @@ class RayActors:
         self._actors[actor] = pool
         self._waiting[actor.ready.remote()] = (actor, True)
         return actor  # type: ignore[no-any-return]
-
-    def _largest(self, resource: str) -> list[float]:
-        return sorted(n["Resources"].get(resource, 0.0) for n in self._nodes() if n["Resources"].get("CPU"))[-1:]
 
     def give(self, worker: WorkerId, task: Task) -> None:
         self._waiting[worker.work.remote(task)] = (worker, False)  # type: ignore[attr-defined]
@@ -122,8 +122,9 @@ class RayActors:
             why, of_memory = one_line(cause, 200), False
             self._ray.kill(actor)  # it lives, but not as a worker: its code cannot be imported there
         except errors.RayError as e:  # the actor died, or its node: the last line says of what
-            why = one_line(VidragError(str(e).strip().rpartition("\n")[2]), 200)
-            of_memory = isinstance(e, errors.OutOfMemoryError) or "running low on memory" in str(e)
+            of_memory = isinstance(e, errors.OutOfMemoryError)
+            told = "its node was running low on memory" if of_memory else str(e).strip().rpartition("\n")[2]
+            why = one_line(VidragError(told), 200)
         place = self._place(actor) if starting else None
         self._gone(actor)
         return Event(actor, "died", None, why, place, of_memory)

@@ -190,6 +190,7 @@ def main() -> None:
             except Exception as e:  # whatever it is, the parent makes a row of it
                 reply = e if isinstance(e, VidragError) else VidragError(f"{type(e).__name__}: {one_line(e)}")
             line.send(reply)
+            del reply  # the traceback of an error holds what its step had open
 
 
 def _end_with_parent(parent: int) -> None:

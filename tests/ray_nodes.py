@@ -47,9 +47,8 @@ class Nodes:
         shown = ["--include-dashboard=true", f"--dashboard-port={self.dashboard}", "--dashboard-host=127.0.0.1"]
         more = shown if dashboard else ["--include-dashboard=false"]
         if grows_to:
-            (config := Path(self._folder.name) / "autoscaler.json").write_text(
-                json.dumps(_autoscaler(self.address, grows_to))
-            )
+            config = Path(self._folder.name) / "autoscaler.json"
+            config.write_text(json.dumps(_autoscaler(self.address, grows_to)))
             more.append(f"--autoscaling-config={config}")
             self.env |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
         self.head = self._start(

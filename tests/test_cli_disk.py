@@ -67,6 +67,30 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(
     assert shards[0].frames
 
 
+def test_a_full_disk_ends_the_run_and_one_too_small_for_a_video_does_not(
+    disk: Path, tmp_path: Path, fake_profile: Path, child_env: dict[str, str]
+) -> None:
+    """One line instead of a failed row for every video; and where only one is too large the others go on."""
+    videos = tmp_path / "in"
+    videos.mkdir()
+    for i in range(6):
+        with_tone(videos / f"small{i}.mp4", 1, f"{64 + 16 * i}x48")
+    command = ["ingest", disk / "archive", videos, "--no-ray", "--json", "--profile", fake_profile]
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(1000 << 10))
+    full = vidrag(child_env, *command)
+    assert (full.returncode, full.stdout, full.stderr.count("\n")) == (1, "", 1), full
+    assert "no space left" in full.stderr and str(disk) in full.stderr
+    pattern(videos / "large.mp4", 90, "640x360", 5)
+    ballast.unlink()
+    some = vidrag(child_env, *command, "--workers", "1")
+    assert some.returncode == 3, some
+    told = json.loads(some.stdout)
+    assert [(Path(f["source"]).name, f["error"]) for f in told["failed"]] == [("large.mp4", "StorageError")]
+    assert told["set_aside"] == [] and len(list(Archive.open(disk / "archive").shards())) >= 6
+    assert [p for p in disk.rglob("*") if p.name.startswith(".tmp-")] == []
+
+
 def test_a_read_only_archive_refuses_ingest_and_answers_questions(
     disk: Path, tmp_path: Path, fake_profile: Path, child_env: dict[str, str]
 ) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from media_files import SPEC, X264, Local, ffmpeg, grey, lavfi, painted, with_tone
-from vidrag.ingest.pipeline import Outcome, ingest_video
+from vidrag.ingest.pipeline import Outcome, identity_of, ingest_video
+from vidrag.ingest.sources import Location
 from vidrag.ingest.stages import STAGES, fingerprints
 from vidrag.jobs import profile
 from vidrag.store.archive import Archive
@@ -157,6 +160,17 @@ def test_one_content_under_two_names_is_one_video(clip: Path, archive: Archive, 
     assert archive.ids() == [video]
     assert set(archive.shard(video).manifest.source.names) == {"clip.mp4", "copy.mp4"}
     assert archive.find("clip.mp4") == archive.find("copy.mp4") == video
+
+
+def test_a_known_hash_is_believed_as_long_as_the_file_is_the_same(clip: Path, archive: Archive, tmp_path: Path) -> None:
+    """Each file is read for its hash once, though both groups of its stages need it."""
+    path = shutil.copy(clip, tmp_path / "video.mp4")
+    known = identity_of(Location.of(path))
+    assert known.sha256 == hashlib.sha256(clip.read_bytes()).hexdigest()
+    other = replace(known, sha256="f" * 64)
+    assert {o.video for o in ingest_video(path, archive, Local(), "sound", identity=other)} == {"f" * 16}
+    os.utime(path, (1, 1))
+    assert {o.video for o in ingest_video(path, archive, Local(), "sound", identity=other)} == {known.sha256[:16]}
 
 
 def test_two_contents_under_one_name_are_two_videos(archive: Archive, tmp_path: Path) -> None:

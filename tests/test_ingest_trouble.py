@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 from pathlib import Path
 
 import pytest
 from media_files import Local, cut_between_packets, overwritten, with_tone
+from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import Outcome, ingest_video
-from vidrag.ingest.stages import READS, STAGES
+from vidrag.ingest.stages import READS, STAGES, fingerprints
 from vidrag.store.archive import Archive
 from vidrag.store.errors import ModelMissing, StorageError
 
@@ -56,6 +58,28 @@ def test_what_concerns_the_machine_ends_the_run(clip: Path, archive: Archive) ->
         engines.broken["asr"] = error
         with pytest.raises(type(error)):
             ingest_video(clip, archive, engines)
+
+
+def test_only_the_driver_says_that_a_step_is_given_up_and_marks_of_other_runs_say_nothing(
+    tmp_path: Path, archive: Archive
+) -> None:
+    path = with_tone(tmp_path / "clip.mp4", 1)
+    prints = fingerprints(Local().settings)
+    video = ingest_video(path, archive, Local(), "sound")[0].video
+
+    def heard(of: str, give_up: bool) -> Outcome:
+        archive.drop(video, lambda c: c.stage == "speech")
+        for run in ["mine"] * 2 if of == "mine" else [f"other{i}" for i in range(20)]:
+            archive.backend.mark(f"videos/{video}/try-speech-{prints['speech']}-{run}.{secrets.token_hex(4)}")
+        conduct = Conduct("mine", tries=2, again=True, give_up=give_up)
+        found = {o.stage: o for o in ingest_video(path, archive, Local(), "sound", conduct)}["speech"]
+        assert not any(n.startswith("try-speech") for n in archive.backend.list(f"videos/{video}"))
+        return found
+
+    assert heard("others", give_up=True).status == "ok"
+    assert heard("mine", give_up=False).status == "ok"
+    bad = heard("mine", give_up=True)
+    assert (bad.error, bad.permanent) == ("WorkerDied", True) and "died 2 times in this step" in (bad.message or "")
 
 
 def test_unreadable_files_are_outcomes(archive: Archive, tmp_path: Path) -> None:

@@ -175,6 +175,28 @@ def test_a_run_stops_cleanly_within_seconds(world: World, polite: int) -> None:
     assert len(whole(world)) == 4
 
 
+def test_copies_are_told_as_such_and_made_once(world: World) -> None:
+    """In one run; what is of the same size only is a video of its own."""
+    data = (world.root / "in" / "short0.mp4").read_bytes()
+    for name in ("copy.mp4", "another.mp4"):
+        (world.root / "in" / name).write_bytes(data)
+    (world.root / "in" / "other.mp4").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    (world.root / "in" / "empty.mp4").touch()
+    (world.root / "in" / "empty2.mp4").touch()
+    ran = world.run("ingest", "archive", "in", "--no-ray")
+    lines = [line.split("  ")[0].partition("] ")[2] for line in ran.stdout.splitlines() if line.startswith("[")]
+    copies = {line for line in lines if "same content as" in line}
+    names = {"short0.mp4", "copy.mp4", "another.mp4"}
+    (first,) = names - {line.split(":")[0] for line in copies}
+    assert copies == {f"{n}: same content as {first}" for n in names - {first}}
+    assert sum("empty" in line and "failed" in line for line in lines) == 2
+    shards = list(Archive.open(world.root / "archive").shards())
+    assert len(shards) == 5  # four, and the other of the same size
+    assert sorted(len(s.manifest.source.paths) for s in shards) == [1, 1, 1, 1, 3]
+    rows = [json.loads(world.run("report", "archive", "--json").stdout)[k] for k in ("videos", "failed", "kept")]
+    assert rows == [9, 2, 2]
+
+
 def test_two_runs_over_the_same_folder_agree(world: World) -> None:
     runs = [world.start("ingest", "archive", "in", "--no-ray") for _ in range(2)]
     assert [r.communicate(timeout=120)[1] for r in runs] == ["", ""]

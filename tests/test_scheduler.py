@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from vidrag.ingest.pipeline import Identity, Outcome
 from vidrag.ingest.sources import Location
-from vidrag.jobs import pool
+from vidrag.jobs import machine, pool, profile
 from vidrag.jobs.places import PoolOptions, lacking, room
 from vidrag.jobs.plan import Item
 from vidrag.jobs.pool import Event, SetAside
+from vidrag.jobs.processes import Processes
 from vidrag.jobs.supply import Supply
-from vidrag.jobs.worker import Place, Ready, Task
+from vidrag.jobs.worker import Place, Ready, Task, here
 from vidrag.store.errors import ModelMissing, OutOfMemory, StorageError, VidragError
 
 FULL = StorageError("/tmp: no space left")
@@ -193,6 +194,28 @@ def test_one_bad_worker_of_eight_fails_nothing() -> None:
     assert len(script.given) == 2000 + 2
 
 
+def test_the_place_of_a_worker_that_was_set_aside_is_not_filled_again_by_another() -> None:
+    """A node of which one worker failed keeps its others; who dies elsewhere is replaced elsewhere."""
+
+    avoided: list[set[str]] = []
+
+    class OneBad(Script):
+        def hire(self, pool: str, avoid: Collection[str]) -> Hired:
+            avoided.append(set(avoid))
+            return super().hire(pool, avoid)
+
+        def give(self, worker: Any, task: Task) -> None:
+            last = task.location.name == "29" and not task.again and worker.node == "good"
+            self.fate = lambda t, n: FULL if worker is self.hired[0] else "dies" if last else []
+            super().give(worker, task)
+
+    script = OneBad(nodes={"bad": 2, "good": 2})
+    aside: list[SetAside] = []
+    assert errors(work(script, *map(str, range(30)), tries=3, aside=aside)) == {}
+    assert [s.place.node for s in aside] == ["bad"] and len(script.hired) >= 5
+    assert avoided[:4] == [set()] * 4 and all(a == {"bad"} for a in avoided[4:])
+
+
 @pytest.mark.parametrize("wrong", [ModelMissing("no weights here"), FULL])
 def test_a_bad_node_is_set_aside_before_it_takes_a_task(wrong: VidragError) -> None:
     aside: list[SetAside] = []
@@ -299,6 +322,19 @@ def test_what_waits_for_others_is_no_reason_to_wait_for_workers_that_never_come(
     script = Autoscaling(nodes={"here": 2})
     assert len(work(script, *map(str, range(50)))) == 100
     assert len(script.hired) == 66
+
+
+def test_plain_processes_are_as_many_as_fit_in_memory_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = profile.load("embedded").pools
+    assert pools["any"].memory_mb > 500
+    order: Any = None  # nobody is hired
+    for cpus, gib, fit in ((8.0, 64, 8), (8.0, 4, 4), (1.5, 64, 1), (8.0, 0, 1)):
+        monkeypatch.setattr(machine, "available", lambda c=cpus, g=gib: machine.Machine(c, g << 30))
+        made = Processes(order, pools)
+        assert made.places("any", ()) == fit
+        assert made.places("any", {here().node}) == 0
+        wanted = {"any": pools["any"].model_copy(update={"workers": 6})}
+        assert Processes(order, wanted).places("any", ()) == 6  # as the user says
 
 
 def test_shares_of_a_machine() -> None:

@@ -16,7 +16,10 @@ from fault_proxy import FaultProxy
 from media_files import with_tone
 from vidrag.ingest import media, sources
 from vidrag.ingest.listing import listed
-from vidrag.ingest.sources import Found, Location, Opened, content_of
+from vidrag.ingest.pipeline import identity_of
+from vidrag.ingest.sources import Found, Location, Opened
+from vidrag.jobs.plan import Item
+from vidrag.jobs.supply import content
 from vidrag.store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
 from vidrag.store.object_cache import ObjectCache
 from vidrag.store.objects import Objects
@@ -232,11 +235,11 @@ def test_on_a_disk_first_bytes_count(tmp_path: Path) -> None:
 
 def test_copies_are_recognised(put: Put) -> None:
     """One content under two names; another content of the same length."""
-    found = {
-        f.location.name: f
-        for f in listed([put(n, d) for n, d in (("a.mp4", b"x"), ("b.mp4", b"x"), ("c.mp4", b"y"))]).found
-    }
-    assert content_of(found["a.mp4"]) == content_of(found["b.mp4"]) != content_of(found["c.mp4"])
+    told = {}
+    for f in listed([put(n, d) for n, d in (("a.mp4", b"x"), ("b.mp4", b"x"), ("c.mp4", b"y"))]).found:
+        known = None if f.location.remote else identity_of(f.location)
+        told[f.location.name] = content(Item(f.location, f.bytes, like=f.like), known)
+    assert told["a.mp4"] == told["b.mp4"] != told["c.mp4"] and told["a.mp4"]
 
 
 @pytest.mark.parametrize(

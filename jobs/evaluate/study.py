@@ -122,7 +122,7 @@ def index(
             done = "could not index" if any(o.status == "failed" for o in rows) else "indexed"
             say(f"{part.name}: {done} {printable(item.location.name)} ({progress.done}/{progress.videos})")
 
-    _, progress = ingest_run.ingest(archive, chosen, items, lambda order: _executor(order, chosen), told)
+    _, progress = ingest_run.ingest(archive, chosen, items, lambda order: _executor(order, chosen), told, warn=say)
     failed += [f"{printable(Path(p).name)}: {o.stage}: {o.message}" for p, o in progress.failed.items()]
     return archive
 
