@@ -44,7 +44,7 @@ def check(profile: Profile, kinds: tuple[engines.Kind, ...]) -> None:
                 f"install it with: pip install 'vidrag[{cls.extra}]'"
             )
         for ref in cls.weights(engines.options(kind, choice.name, choice.options)):
-            models.files(ref)
+            models.open_files(ref)
 
 
 def load(profile: Profile, kind: engines.Kind) -> object:
