@@ -21,10 +21,13 @@ import pyarrow.parquet as pq
 
 from ..store.archive import Archive
 from ..store.backend import storage_errors
+from ..store.cache_db import CacheFile
 from ..store.errors import ArchiveDamaged, UsageError, one_line
+from ..store.models import sha256_of
 from ..store.schema import SCHEMAS
 
 _HEAD = b"vidrag.run"
+_OWN = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID"
 _PART = 2000
 _MOST_BYTES = 8 << 30
 """Of the answers of a run, unpacked; more is a hostile file."""
@@ -50,6 +53,7 @@ class AnswerLog:
         """``sync_s``: answers of the last so many seconds may be lost in a power cut."""
         self.archive, self.batch, self._sync_s = archive, batch, sync_s
         self._journal = archive.backend.journal(_lines(batch.run))
+        _note(archive, batch.run)
         self._journal.write(json.dumps({"batch": dataclasses.asdict(batch)}).encode() + b"\n")
         self._synced = time.monotonic()
 
@@ -80,8 +84,28 @@ def close(archive: Archive, run: str) -> None:
         with pq.ParquetWriter(path, schema, compression="ZSTD", write_page_checksum=True) as writer:
             while part := list(itertools.islice(rows, _PART)):
                 writer.write_table(pa.Table.from_pylist(part, schema=schema))
+        _note(archive, run, sha256_of(path))
         backend.put_file(_table(run), path)
     backend.delete_journal(_lines(run))
+
+
+def is_own(archive: Archive, run: str) -> bool:
+    """True for a run that this user made on this machine, if nobody has changed it since.
+
+    What stands in an archive from elsewhere may have been prepared: answers, and settings that lead to a stranger.
+    """
+    row = _own(archive).find("SELECT sha256 FROM runs WHERE name=?", (run,))
+    if row is None or archive.backend.size(_table(run)) is None:  # one that was stopped is known by its name
+        return row is not None
+    return bool(row[0] == sha256_of(archive.backend.local_path(_table(run))))
+
+
+def _note(archive: Archive, run: str, sha256: str = "") -> None:
+    _own(archive).put("INSERT OR REPLACE INTO runs VALUES (?,?)", (run, sha256))
+
+
+def _own(archive: Archive) -> CacheFile:
+    return CacheFile(archive.cache_file("runs.sqlite"), _OWN, "names of runs")
 
 
 def runs(archive: Archive) -> list[tuple[str, bool]]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..store.archive import Archive, version
-from ..store.errors import StorageError, one_line
+from ..store.errors import StorageError, UsageError, one_line
 from . import answer_log, asking, build
 from . import profile as profiles
 from .answer_log import AnswerLog, Batch
 from .asking import Counts, Keys
 from .batch import Asked, answer_all, check_output
-from .ledger import new_run
+from .ledger import new_run, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Ended:
     run: str
     counts: Counts
     problem: str = ""
+
+
+_LEADS_ELSEWHERE = ("base_url", "url", "api_key_env", "token_env", "remote_code", "extra")
+log = logging.getLogger("vidrag.jobs")
 
 
 def batch(
@@ -47,12 +52,31 @@ def rerun(
 ) -> Ended:
     """Asks the questions of a stored run again, with ``changes`` (``section.option=value``) to its settings.
 
-    Answers that nothing relevant has changed for are taken over.
+    Answers that nothing relevant has changed for are taken over, from a run that this user made on this machine.
+    Raises :class:`UsageError` where another one's settings lead elsewhere, unless ``changes`` say the same.
     """
     first, before = answer_log.read(archive, run)
     table = profiles.changed(first.profile, changes)
     made = Batch(new_run(), "rerun", table, len(before), run, changes=tuple(changes))
-    return _run(archive, table, asking.questions(before), output, progress, made, before)
+    asked = asking.questions(before)
+    if not answer_log.is_own(archive, run):
+        _check_foreign(first.profile, changes, run)
+        log.warning("run %s was not made here by you; none of its answers is taken over", run)
+        before = []
+    return _run(archive, table, asked, output, progress, made, before)
+
+
+def _check_foreign(table: Mapping[str, Any], changes: Sequence[str], run: str) -> None:
+    """Refuses settings that send pictures, prompts or secrets somewhere, or run code, which nobody here has named."""
+    given = {c.partition("=")[0] for c in changes}
+    for section, values in table.items():
+        for option in _LEADS_ELSEWHERE if isinstance(values, Mapping) else ():
+            name = f"{section}.{option}"
+            if values.get(option) and name not in given:
+                raise UsageError(
+                    f"run {run} was not made here by you, and its {name} is {printable(str(values[option]))[:100]}; "
+                    f"repeat it if you trust it, or name another: --set {name}=VALUE"
+                )
 
 
 def _run(

@@ -48,7 +48,7 @@ def check_engines(choices: Mapping[engines.Kind, EngineChoice]) -> None:
                 f"install it with: pip install 'vidrag[{cls.extra}]'"
             )
         for ref in cls.weights(engines.options(kind, choice.name, choice.options)):
-            models.files(ref)
+            models.open_files(ref)
 
 
 def load(profile: Profile, kind: engines.Kind) -> object:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..ingest.decoder.confine import landlock_version
 from ..store import devices, engines, models
 from ..store.errors import VidragError, one_line
+from ..store.known_weights import KNOWN
 from . import build, machine
 from .places import local_gpus
 from .profile import Profile
@@ -63,7 +64,7 @@ def _engines(profile: Profile) -> Iterator[Check]:
 def _weights(profile: Profile) -> Iterator[Check]:
     needed = {ref for kind in engines.KINDS for ref in _refs(profile, kind)}
     for ref in sorted(needed):
-        if ref in models.KNOWN and not models.installed(ref):
+        if ref in KNOWN and not models.installed(ref):
             yield Check(f"weights {ref}", False, True, models.how_to_get(ref))
             continue
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import shutil
@@ -21,6 +22,7 @@ from .backend import TEMPORARY, Entry, Journal, machine_errors, storage_errors
 from .errors import NotAnArchive, StorageError
 from .naming import Naming
 
+log = logging.getLogger("vidrag.store")
 _TICK_NS = 2_000_000_000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -292,7 +294,8 @@ class LocalBackend:
             yield self._path(key)
         finally:
             with contextlib.suppress(StorageError):  # a collection of garbage removes it
-                self.delete(key)
+                if not self.delete(key):
+                    log.warning("%s: stays, as it holds files that vidrag does not write", self._path(key))
 
     def journal(self, key: str) -> Journal:
         with self._writing(key) as (folder, name):

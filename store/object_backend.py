@@ -121,23 +121,22 @@ class ObjectBackend:
         if (kept := self._read.find(listed)) is not None:
             return kept
         found, data = self.objects.read_whole(self._key(key))
-        if found == listed:
-            self._read.put([(found, data)])
+        if found.same_as(listed):
+            self._read.put([(listed, data)])
         return data
 
     def fetch(self, keys: Sequence[str]) -> None:
         def get(listed: ObjectInfo) -> tuple[ObjectInfo, bytes] | None:
             with contextlib.suppress(FileNotFoundError):  # gone since; who reads it is told
-                return self.objects.read_whole(listed.key)
+                found, data = self.objects.read_whole(listed.key)
+                return (listed, data) if found.same_as(listed) else None
             return None
 
         known = (self._manifests.get(self._key(k)) for k in keys)
         missing = [i for i in known if i is not None and self._read.find(i) is None]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for at in range(0, len(missing), _BATCH):
-                part = missing[at : at + _BATCH]
-                got = zip(part, pool.map(get, part), strict=True)
-                self._read.put([g for listed, g in got if g is not None and g[0] == listed])
+                self._read.put([g for g in pool.map(get, missing[at : at + _BATCH]) if g is not None])
 
     def size(self, key: str) -> int | None:
         try:

@@ -36,6 +36,12 @@ class ObjectInfo:
     etag: str
     modified: float
 
+    def same_as(self, other: ObjectInfo) -> bool:
+        """True for the same bytes.  Times have milliseconds in some listings and never in headers: the tag decides."""
+        if (self.key, self.bytes, self.etag) != (other.key, other.bytes, other.etag):
+            return False
+        return bool(self.etag) or int(self.modified) == int(other.modified)
+
 
 class Objects:
     """A bucket.  Keys are relative to the bucket; ``url`` in messages is ``scheme://bucket/key``.

@@ -7,12 +7,11 @@ link is ever followed, removed or replaced.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import StorageError
@@ -119,12 +118,3 @@ def remove_folder(name: str | Path, folder: int | None, ours: Callable[[str], bo
         return False  # something has come since
     finally:
         os.close(inner)
-
-
-@contextlib.contextmanager
-def removed_after(temp: Path) -> Iterator[Path]:
-    """A file that is gone after the ``with``, unless it was given another name in it."""
-    try:
-        yield temp
-    finally:
-        remove(temp)

@@ -1,4 +1,4 @@
-"""Models of Hugging Face transformers from a folder: no network, no pickle, no foreign code unless asked for.
+"""Models of Hugging Face transformers from a folder: no network, no pickled code, no foreign code unless asked for.
 
 Whatever cannot be loaded is told in one line.  Importing this module imports no torch.
 """
@@ -77,7 +77,8 @@ def model(auto: str, path: Path, ref: str, remote_code: bool = False, unused: Se
             path,
             local_files_only=True,
             trust_remote_code=remote_code,
-            use_safetensors=True,
+            use_safetensors=not _pickled(path),
+            weights_only=True,
             output_loading_info=True,
             **more,
         )
@@ -110,9 +111,18 @@ def processor(auto: str, path: Path, ref: str, remote_code: bool = False, **more
         ) from e
 
 
+def _pickled(path: Path) -> bool:
+    """True where a folder holds torch's own files and no better ones.
+
+    They are opened with ``weights_only``, which makes tensors of them and runs nothing; older models, as Contriever,
+    come in no other form.
+    """
+    return not list(path.glob("*.safetensors")) and bool(list(path.glob("pytorch_model*.bin")))
+
+
 def _told(ref: str, path: Path, error: Exception) -> str:
-    if not list(path.glob("*.safetensors")):
-        return f"{ref}: holds no .safetensors weights; pickled ones are not opened: convert it, or name another"
+    if not list(path.glob("*.safetensors")) and not _pickled(path):
+        return f"{ref}: holds neither .safetensors weights nor a pytorch_model.bin: convert it, or name another"
     return f"{ref}: transformers cannot load it: cut short, damaged, or of another kind ({one_line(error, 200)})"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -76,6 +77,13 @@ def colours() -> Path:
     return onnx_models.colours(_folder() / "colours")
 
 
+class _Trap:
+    """Ends the process when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os._exit, (99,))
+
+
 def harmed(folder: Path, harm: str) -> bool:
     """Harms a folder with a model in the layout of transformers; False for what is not done to each kind alike."""
     weights, config = folder / "model.safetensors", folder / "config.json"
@@ -83,8 +91,9 @@ def harmed(folder: Path, harm: str) -> bool:
         weights.write_bytes(weights.read_bytes()[:-1000])
     elif harm == "no weights":
         weights.unlink()
-    elif harm == "pickle":
-        weights.rename(folder / "pytorch_model.bin")
+    elif harm == "pickle":  # of torch's own form, with code in it
+        weights.unlink()
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps(_Trap()))
     elif harm == "no config":
         config.unlink()
     elif harm == "code":

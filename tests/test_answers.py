@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -194,6 +195,52 @@ def test_an_archive_that_cannot_be_written_answers_all_the_same(archive: Archive
     assert maintenance.collect(archive, 0.0, dry_run=True) is not None
 
 
+def test_a_run_of_others_is_not_believed(archive: Archive, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A copy of an archive, or a table of answers that somebody has changed: every question is asked again."""
+    run = ask(archive, world).run
+    assert answer_log.is_own(archive, run)
+    shutil.copytree(archive.location, world.root / "from elsewhere")
+    foreign = Archive.open(world.root / "from elsewhere")
+    again = batch_run.rerun(foreign, run, (), None, nothing)
+    assert again.counts.kept == 0 and again.counts.asked > 0
+    assert "none of its answers is taken over" in caplog.text
+    once_more = batch_run.rerun(foreign, again.run, (), None, nothing)
+    assert once_more.counts.kept > 0
+    table = Path(archive.location) / "answers" / f"{run}.parquet"
+    forged = pq.read_table(table)
+    pq.write_table(forged, table)
+    assert not answer_log.is_own(archive, run)
+    assert batch_run.rerun(archive, run, (), None, nothing).counts.kept == 0
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "chat.base_url=http://evil.example/v1",
+        "chat.api_key_env=AWS_SECRET_ACCESS_KEY",
+        "detector.url=http://evil.example",
+        "reranker.remote_code=true",
+        "detector.token_env=HOME",
+    ],
+)
+def test_settings_of_others_lead_nowhere(setting: str, archive: Archive, world: World) -> None:
+    """Before any engine is made: no prompt and no secret goes to whom a stranger has named, and no code of his runs."""
+    section, _, rest = setting.partition(".")
+    option, _, value = rest.partition("=")
+    run = ask(archive, world).run
+    head, rows = answer_log.read(archive, run)
+    profile = {**head.profile, section: {**head.profile.get(section, {}), option: value}}
+    other = dataclasses.replace(head, run=new_run(), profile=profile)
+    with answer_log.AnswerLog(archive, other) as made:
+        for row in rows:
+            made.add(row)
+    shutil.copytree(archive.location, world.root / "from elsewhere")
+    foreign = Archive.open(world.root / "from elsewhere")
+    with pytest.raises(UsageError, match=rf"not made here by you, and its {section}.{option} is") as e:
+        batch_run.rerun(foreign, other.run, (), None, nothing)
+    assert "\n" not in str(e.value) and value in str(e.value)
+
+
 def test_runs_are_found_by_their_beginning(archive: Archive, world: World) -> None:
     with pytest.raises(UsageError, match="vidrag batch"):
         answer_log.find(archive, "last")
@@ -227,7 +274,7 @@ def test_damaged_answers_are_named_and_set_aside(archive: Archive, world: World,
 def test_gc_takes_what_writers_left(archive: Archive, world: World) -> None:
     """And no answers."""
     run = ask(archive, world, asked=ASKED[:1]).run
-    (world.root / "archive" / "answers" / ".tmp-0123").mkdir()
+    (world.root / "archive" / "answers" / f".tmp-{'0123' * 4}").mkdir()
     maintenance.collect(archive, 0.0)
     assert os.listdir(world.root / "archive" / "answers") == [f"{run}.parquet"]
 

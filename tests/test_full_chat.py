@@ -247,7 +247,7 @@ def test_damaged_folders_are_told_in_one_line(kind: str, harm: str, tmp_path: Pa
         engines.load("chat", "transformers", {"model": str(folder)}).complete(asked())
     told = str(caught.value)
     assert str(folder) in told and "\n" not in told and len(told) < 700
-    expected = {"pickle": "pickled", "other": "weights", "code": "remote_code", "no template": "chat"}
+    expected = {"pickle": "cannot load it", "other": "weights", "code": "remote_code", "no template": "chat"}
     assert expected.get(harm, "") in told
 
 

@@ -203,7 +203,7 @@ def test_damaged_folders_are_told_in_one_line(name: str, harm: str, tmp_path: Pa
         engine(name, model=model)
     told = str(caught.value)
     assert str(folder) in told and "\n" not in told and len(told) < 600
-    expected = {"pickle": "pickled", "other": "of the kind", "code": "remote_code", "no config": "config.json"}
+    expected = {"pickle": "cannot load it", "other": "of the kind", "code": "remote_code", "no config": "config.json"}
     assert expected.get(harm, "") in told
 
 

@@ -35,6 +35,7 @@ from vidrag.store.errors import (
 from vidrag.store.object_access import ObjectOptions
 from vidrag.store.object_backend import ObjectBackend
 from vidrag.store.object_cache import ObjectCache
+from vidrag.store.objects import ObjectInfo
 
 VIDEO = source().sha256[:16]
 
@@ -199,6 +200,15 @@ def test_a_manifest_is_read_once_and_never_stale(place: str, monkeypatch: pytest
         text = "second"
         assert publish_speech(Archive.open(place), source(), text=text).version == 1
         assert [read(), read()] == [1, 0]
+
+
+def test_times_of_listings_may_be_finer_than_those_of_replies() -> None:
+    """MinIO lists milliseconds; the header of a reply has none."""
+    listed = ObjectInfo("k", 5, '"tag"', 1700000000.123)
+    assert ObjectInfo("k", 5, '"tag"', 1700000000.0).same_as(listed)
+    assert not ObjectInfo("k", 5, '"other"', 1700000000.123).same_as(listed)
+    assert ObjectInfo("k", 5, "", 1700000000.0).same_as(ObjectInfo("k", 5, "", 1700000000.9))
+    assert not ObjectInfo("k", 5, "", 1700000001.0).same_as(ObjectInfo("k", 5, "", 1700000000.9))
 
 
 def test_what_is_remembered_of_a_listing_ends_with_the_next_write(place: str) -> None:

@@ -43,9 +43,9 @@ def opened(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     real = Archive.shard
 
-    def shard(self: Archive, video: str) -> object:
+    def shard(self: Archive, video: str, number: int = 0) -> object:
         seen.append(video)
-        return real(self, video)
+        return real(self, video, number)
 
     monkeypatch.setattr(Archive, "shard", shard)
     return seen

