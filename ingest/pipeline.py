@@ -309,7 +309,8 @@ class _Job:
         kind = ENGINE_OF.get(cell.stage)
         if kind is None or not cell.files or cell.data.get("source") in ("sidecar", "embedded"):
             return cell
-        return replace(cell, engine=provenance.of_engine(kind, getattr(self.settings, kind).name))
+        choice: EngineChoice = getattr(self.settings, kind)
+        return replace(cell, engine=provenance.of_engine(kind, choice.name, choice.options))
 
     def _outcome(self, stage: str) -> Outcome:
         cell = self.manifest.cell(stage, self.prints[stage]) if self.manifest else None

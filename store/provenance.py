@@ -9,20 +9,25 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import engines
+from . import engines, models
 
 _KERNELS = ("avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimddp", "i8mm", "sve")
 """Features of a CPU for which the libraries here have code of their own."""
 
 
-def of_engine(kind: engines.Kind, name: str) -> dict[str, Any]:
-    """The engine, the versions of what it requires, and the CPU's features, as JSON values."""
-    return {"name": name, "versions": _versions(engines.find(kind, name).requires), "cpu": cpu()}
+def of_engine(kind: engines.Kind, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The engine, the versions of what it requires, the hashes of its weights with the revision that the hub resolved
+    them to, and the CPU's features, as JSON values.
+    """
+    cls = engines.find(kind, name)
+    weights = {ref: asdict(models.resolved(ref)) for ref in cls.weights(engines.options(kind, name, values))}
+    return {"name": name, "versions": _versions(cls.requires), "weights": weights, "cpu": cpu()}
 
 
 def _versions(modules: Sequence[str]) -> dict[str, str]:
