@@ -132,9 +132,9 @@ static int opened(const char *symbol, int dirfd, const char *path, int flags, mo
     BEFORE(a);
     (void)symbol;
     int fd = syscall(SYS_openat, dirfd, path, flags, mode);
-    if (fd < 0) return fd; /* errno is set */
-    if (fresh) made_anew(fd, NULL);
+    if (fd >= 0 && fresh) made_anew(fd, NULL);
     if (a == 't') die();
+    if (fd < 0) return fd; /* errno is set */
     if (a == 'a') { syscall(SYS_close, fd); errno = err; return -1; }
     return fd;
 }
