@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...store import models
-from ...store.encoders.onnx_session import flush_denormals
 from ...store.errors import ModelMissing, one_line
 
 RATE = 16_000
@@ -20,7 +19,6 @@ def whisper(ref: str, compute_type: str, threads: int) -> Any:
     """The ``faster_whisper.WhisperModel`` of a folder.  Raises :class:`ModelMissing` where it is none, or damaged."""
     from faster_whisper import WhisperModel
 
-    flush_denormals()  # its voice detection is an ONNX model
     folder = whisper_folder(ref)
     try:
         return WhisperModel(

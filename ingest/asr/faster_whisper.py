@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from ...store import denormals
 from ...store.engines import EngineOptions
 from ...store.records import Segment, Span, Word, moved
 from . import Transcript
@@ -51,6 +52,7 @@ class FasterWhisper:
         self._model = whisper(options.model, options.compute_type, options.threads)
         self._model.model = self._languages = _Languages(self._model.model, options.trust_language)
 
+    @denormals.as_zero()
     def transcribe(self, audio: NDArray[np.float32], language: str | None, fallback: str | None = None) -> Transcript:
         guess = language is None and self._model.model.is_multilingual
         self._languages.begin(language or fallback)

@@ -10,9 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ...store import models
+from ...store import denormals, models
 from ...store.encoders import Picture
-from ...store.encoders.onnx_session import flush_denormals
 from ...store.engines import EngineOptions
 from ...store.errors import EngineMissing, ModelMissing, one_line
 from . import Quads
@@ -67,6 +66,7 @@ class Paddle:
     def weights(options: PaddleOptions) -> Sequence[str]:
         return (options.det_model, options.recogniser)
 
+    @denormals.as_zero()
     def __init__(self, options: PaddleOptions) -> None:
         os.environ.setdefault("PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK", "True")  # it would look for model hosts
         self.options = options
@@ -90,7 +90,6 @@ class Paddle:
             "enable_mkldnn": self.options.mkldnn,
         }
         if onnx:
-            flush_denormals()
             given["engine_config"] = {"intra_op_num_threads": self.options.threads, "inter_op_num_threads": 1}
         try:
             return cls(model_name=name, model_dir=str(folder), **given, **more)
@@ -100,6 +99,7 @@ class Paddle:
                 f"({type(e).__name__}: {one_line(e, 160)})"
             ) from e
 
+    @denormals.as_zero()
     def detect(self, picture: Picture) -> Quads:
         small = shrunk(picture, self.options.detect_side)
         (found,) = self._det.predict(np.ascontiguousarray(small[..., ::-1]))
@@ -108,6 +108,7 @@ class Paddle:
         quads: Quads = np.clip(polys / np.array([w, h], np.float32), 0.0, 1.0)
         return quads
 
+    @denormals.as_zero()
     def recognise(self, picture: Picture, quads: Quads) -> Sequence[tuple[str, float]]:
         out = [("", 0.0)] * len(quads)
         cut = crops(picture, quads)

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ...store import models
+from ...store import denormals, models
 from ...store.encoders import Picture
-from ...store.encoders.onnx_session import flush_denormals
 from ...store.engines import EngineOptions
 from . import Quads
 
@@ -37,11 +36,11 @@ class Rapid:
     def weights(options: RapidOptions) -> Sequence[str]:
         return (options.model,)
 
+    @denormals.as_zero()  # threads of the runtime inherit it from the one that makes them
     def __init__(self, options: RapidOptions) -> None:
         from rapidocr import RapidOCR
 
         files = models.files(options.model)
-        flush_denormals()
         logging.getLogger("RapidOCR").setLevel(logging.ERROR)
         self.options = options
         # by default the detector enlarges the shorter side to 736 pixels: it is told to leave sizes alone
@@ -59,6 +58,7 @@ class Rapid:
             }
         )
 
+    @denormals.as_zero()
     def detect(self, picture: Picture) -> Quads:
         import cv2
 
@@ -72,6 +72,7 @@ class Rapid:
         quads = np.asarray(found, np.float32) / np.array(size, np.float32)
         return np.clip(quads, 0.0, 1.0)
 
+    @denormals.as_zero()
     def recognise(self, picture: Picture, quads: Quads) -> Sequence[tuple[str, float]]:
         import cv2
 
