@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ..store import vectors
-from ..store.archive import stored
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.errors import (
     MACHINE_ERRORS,
@@ -30,6 +29,7 @@ from ..store.pictures import decode_jpeg
 from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Status, StoredFile, TextTrack
 from ..store.schema import TableWriter
 from ..store.shard import Shard
+from ..store.stored_files import stored
 from . import media, memory, sound_tracks
 from .asr import SpeechRecogniser
 from .ocr import TextRecogniser

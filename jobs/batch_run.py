@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..store.archive import Archive, version
+from ..store.archive import Archive
 from ..store.errors import StorageError, UsageError, one_line
+from ..store.stored_files import version
 from . import answer_log, asking, build
 from . import profile as profiles
 from .answer_log import AnswerLog, Batch

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import json
 import logging
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,21 +22,16 @@ from .errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, N
 from .fingerprints import digest
 from .manifest import EARLIER, Manifest, ProfileKey, Source
 from .models import cache_dir, sha256_of
-from .records import Cell, StoredFile
+from .records import Cell
 from .shard import Shard
 from .shell import path_word, quoted
+from .stored_files import now, version
 
 FORMAT = 1
 _VIDEO_ID = re.compile(r"[0-9a-f]{16}")
 _FEW = 8
 """So many videos of one name are looked at to learn which was seen at a path, in archives that did not note paths."""
 log = logging.getLogger("vidrag.store")
-
-
-def version() -> str:
-    import importlib.metadata
-
-    return importlib.metadata.version("vidrag")
 
 
 class Archive:
@@ -490,23 +483,6 @@ class Archive:
 
 def _key(video: str, number: int) -> str:
     return f"videos/{video}/{manifests.manifest_name(number)}"
-
-
-def now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-def stored(kind: str, fingerprint: str, path: Path, rows: int) -> tuple[StoredFile, str]:
-    """Describes a finished file and gives it its content-addressed name.
-
-    The name holds the cell's fingerprint and the start of the file's own hash: two workers that compute one cell and
-    differ in a byte never write under one name.
-    """
-    with storage_errors(path):
-        sha, size = sha256_of(path), os.path.getsize(path)
-    stem, _, ending = kind.partition(".")
-    name = f"{stem}-{fingerprint}-{sha[:12]}.{ending or 'parquet'}"
-    return StoredFile(kind, name, size, sha, rows), name
 
 
 def video_ids(archive: Archive, names: Sequence[str] | None) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from . import ann
 from .ann import AnnBuilder
-from .archive import Archive, now, stored, version
+from .archive import Archive
 from .backend import storage_errors
 from .coverage import Coverage, coverage, profile_of, shard
 from .encoders import EncoderSpec
@@ -39,6 +39,7 @@ from .manifest import manifest_name
 from .postings import DOUBTFUL, MOST_ROWS, SCREEN, Writer, length
 from .records import StoredFile
 from .shard import Shard
+from .stored_files import now, stored, version
 from .vectors import Vectors
 
 MOST_DEAD, MOST_GROWTH = 0.25, 2.0

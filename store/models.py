@@ -222,7 +222,6 @@ class Resolved:
     revision: str = ""
 
 
-@cache
 def resolved(ref: str) -> Resolved:
     """The hashes of the files that are used, and their revision.  For known sets they are on record."""
     if ref in KNOWN:
@@ -256,7 +255,8 @@ def open_files(ref: str) -> None:
     for name, path in found.items():
         if why := weight_files.problem(path):
             raise ModelMissing(f"{ref}: {name} {why}; {f'get it again with: {how}' if how else 'name another'}")
-    if not any(weight_files.holds_weights(p) for p in found.values()):
+    # a folder may hold whatever its engine reads
+    if ref.startswith("hf:") and not any(weight_files.holds_weights(p) for p in found.values()):
         raise ModelMissing(f"{ref}: holds no weights; name another folder or repository")
 
 

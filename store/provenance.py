@@ -26,7 +26,7 @@ def of_engine(kind: engines.Kind, name: str, values: Mapping[str, Any]) -> dict[
     them to, and the CPU's features, as JSON values.
     """
     cls = engines.find(kind, name)
-    weights = {ref: asdict(models.resolved(ref)) for ref in cls.weights(engines.options(kind, name, values))}
+    weights = {ref: _resolved(ref) for ref in cls.weights(engines.options(kind, name, values))}
     return {"name": name, "versions": _versions(cls.requires), "weights": weights, "cpu": cpu()}
 
 
@@ -34,6 +34,11 @@ def _versions(modules: Sequence[str]) -> dict[str, str]:
     known = _distributions()
     named = sorted({d for m in modules for d in known.get(m, ())})
     return {n: importlib.metadata.version(n) for n in named}
+
+
+@cache
+def _resolved(ref: str) -> dict[str, Any]:
+    return asdict(models.resolved(ref))
 
 
 @cache

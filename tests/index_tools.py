@@ -12,11 +12,12 @@ from vidrag.query.search import TERMS_ID, Hit, Searcher, SearchOptions
 from vidrag.query.view import View
 from vidrag.query.words import terms
 from vidrag.store import index, index_build, vectors
-from vidrag.store.archive import Archive, stored
+from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.manifest import Source
 from vidrag.store.records import Cell, Frame, Segment, TextTrack
 from vidrag.store.schema import TableWriter
+from vidrag.store.stored_files import stored
 
 WORDS = "locker staircase blue rocket cake museum ticket garden bridge 4719".split()
 JPEG = bytes([255, 216, 255, 0]) * 8

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from vidrag.store import vectors
-from vidrag.store.archive import Archive, stored
+from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.manifest import Manifest, Source
 from vidrag.store.records import Cell, Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, TextTrack, Word
 from vidrag.store.schema import TableWriter
+from vidrag.store.stored_files import stored
 
 SPEC = EncoderSpec("test", "0123456789abcdef", 8)
 

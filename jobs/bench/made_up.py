@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ...store import vectors as store_vectors
-from ...store.archive import Archive, stored
+from ...store.archive import Archive
 from ...store.encoders import EncoderSpec
 from ...store.manifest import Source
 from ...store.records import Cell, Segment
 from ...store.schema import TableWriter
+from ...store.stored_files import stored
 from ...store.vectors import Vectors, normalised
 
 COMMON = (

@@ -29,7 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output, a
 
 def _version(asked: bool) -> None:
     if asked:
-        from ...store.archive import version
+        from ...store.stored_files import version
 
         typer.echo(f"vidrag {version()}")
         raise typer.Exit

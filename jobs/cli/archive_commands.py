@@ -134,10 +134,9 @@ def _print(shard: Shard) -> None:
         )
         rows = max((f.rows for f in cell.files), default=0)
         print(f"  {printable(stage):14} {cell.status:6} {rows or '':>6}  {printable(why)}{printable(damage)}")
-    made = {f"{e['name']} ({_versions(e)})" for c in shard.status().values() if (e := c.engine)}
-    cpus = sorted({str(c.engine["cpu"]) for c in shard.status().values() if c.engine})
-    if made:
-        print(printable(f"\nMade by {'; '.join(sorted(made))}\non {'; '.join(cpus)}"))
+    if engines := [c.engine for c in shard.status().values() if c.engine]:
+        cpus = sorted({f"on {e.get('cpu')}" for e in engines})
+        print("\nMade by", *(f"  {printable(m)}" for m in [*sorted(set(map(_made_by, engines))), *cpus]), sep="\n")
     _section("Chapters", [(c.start, c.end, _chapter(c)) for c in shard.chapters])
     _section("Said", [(s.start, s.end, _said(s)) for s in shard.speech])
     _section("On screen", [(t.start, t.end, t.text) for t in shard.text])
@@ -145,8 +144,10 @@ def _print(shard: Shard) -> None:
     _section("Seen (frames and their labels)", captions or [(f.start, f.end, "") for f in shard.frames])
 
 
-def _versions(engine: Mapping[str, Any]) -> str:
-    return ", ".join(f"{n} {v}" for n, v in engine.get("versions", {}).items())
+def _made_by(engine: Mapping[str, Any]) -> str:
+    versions = engine.get("versions")
+    told = ", ".join(f"{n} {v}" for n, v in versions.items()) if isinstance(versions, Mapping) else ""
+    return f"{engine.get('name')} ({told})"
 
 
 def _chapter(chapter: Chapter) -> str:

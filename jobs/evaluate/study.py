@@ -12,10 +12,11 @@ from typing import Any
 from ...ingest.pipeline import Outcome
 from ...ingest.sidecars import sidecars
 from ...ingest.sources import Location
-from ...store.archive import Archive, version
+from ...store.archive import Archive
 from ...store.backend import storage_errors
 from ...store.errors import UsageError
 from ...store.records import MediaInfo
+from ...store.stored_files import version
 from .. import build, export, ingest_run, plan, profile
 from ..ledger import printable
 from ..plan import Item

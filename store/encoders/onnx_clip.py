@@ -124,12 +124,16 @@ class _Tower:
 
 
 def _ref(options: OnnxClipOptions) -> str:
-    """The model; of a repository only the files of the chosen variant."""
+    """The model; of a repository only the files of the chosen variant, where it can be told which there are."""
     if not options.model.startswith("hf:"):
         return options.model
     ending = f"_{options.variant}.onnx"
     if options.variant in ("auto", "plain"):
-        ending = _ending(models.listed(options.model), options)
+        try:
+            files = models.listed(options.model)
+        except ModelMissing:  # whoever asks for the weights is told
+            return options.model
+        ending = _ending(files, options)
     return f"{options.model}#onnx/*_model{ending}*"
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from store_tools import SPEC, publish_speech, source
-from vidrag.store.archive import Archive, stored
+from vidrag.store.archive import Archive
 from vidrag.store.errors import ArchiveDamaged
 from vidrag.store.records import Cell, Segment
 from vidrag.store.schema import to_table
+from vidrag.store.stored_files import stored
 
 VIDEO = source().sha256[:16]
 
