@@ -39,6 +39,8 @@ RUN apt-get update \
     && useradd --uid "${UID}" --gid "${GID}" --create-home --shell /usr/sbin/nologin vidrag \
     && install -d -o vidrag -g vidrag /archive
 COPY --from=build /opt/vidrag /opt/vidrag
+# What is remembered of archives: a volume here keeps it from one container to the next.
+RUN install -d -o vidrag -g vidrag /opt/vidrag/cache/archives /opt/vidrag/cache/manifests
 COPY docker/vidrag-on-ray.sh /usr/local/bin/vidrag-on-ray
 ENV PATH=/opt/vidrag/bin:$PATH \
     HOME=/home/vidrag \

@@ -38,6 +38,8 @@ RUN apt-get update \
     && useradd --uid "${UID}" --gid "${GID}" --create-home --shell /usr/sbin/nologin vidrag \
     && install -d -o vidrag -g vidrag /archive
 COPY --from=build /opt/vidrag /opt/vidrag
+# What is remembered of archives: a volume here keeps it from one container to the next.
+RUN install -d -o vidrag -g vidrag /opt/vidrag/cache/archives /opt/vidrag/cache/manifests
 ENV PATH=/opt/vidrag/bin:$PATH \
     HOME=/home/vidrag \
     VIDRAG_CACHE=/opt/vidrag/cache \
