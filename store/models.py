@@ -255,8 +255,8 @@ def open_files(ref: str) -> None:
     for name, path in found.items():
         if why := weight_files.problem(path):
             raise ModelMissing(f"{ref}: {name} {why}; {f'get it again with: {how}' if how else 'name another'}")
-    # a folder may hold whatever its engine reads
-    if ref.startswith("hf:") and not any(weight_files.holds_weights(p) for p in found.values()):
+    a_model = ref.startswith("hf:") or "config.json" in found  # another folder may hold whatever its engine reads
+    if a_model and not any(weight_files.holds_weights(p) for p in found.values()):
         raise ModelMissing(f"{ref}: holds no weights; name another folder or repository")
 
 
