@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -110,6 +111,20 @@ def test_leaving_the_context_kills_the_child_and_its_children(tmp_path: Path) ->
         while not line.endswith(b"\n"):
             line += child.read(1)
     assert not alive(int(line))
+
+
+def test_a_decoder_ends_with_whoever_reads_it() -> None:
+    """Also one that writes nothing, and whose parent was killed without a chance to tidy up."""
+    child = limited([sys.executable, "-c", SLEEP], MediaOptions())
+    code = f"import subprocess, time; p = subprocess.Popen({child!r}); print(p.pid, flush=True); {SLEEP}"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    pid = int(parent.stdout.readline())
+    time.sleep(0.5)  # for the limits to be set
+    assert Path(f"/proc/{pid}").exists()
+    parent.kill()
+    parent.communicate()
+    assert not alive(pid)
 
 
 def alive(pid: int) -> bool:
