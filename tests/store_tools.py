@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from vidrag.store import vectors
@@ -94,3 +98,18 @@ def publish_all(archive: Archive, of: Source, fingerprint: str = "e" * 16) -> Ma
         add("frame_vectors", "frames.faiss", "labels")
         add("chapters", "chapters")
         return archive.publish(of, cells, staged)
+
+
+def at_a_barrier(command: Sequence[str], env: Mapping[str, str]) -> list[Any]:
+    """What two processes print as JSON, ``command a`` and ``command b``, which both wait for a line to begin."""
+    both = [
+        subprocess.Popen([*command, who], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for who in "ab"
+    ]
+    for one in both:
+        assert one.stdout and one.stdout.readline() == "ready\n"
+    for one in both:
+        assert one.stdin
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    return [json.loads(one.communicate(timeout=60)[0]) for one in both]

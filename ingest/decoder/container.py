@@ -39,6 +39,21 @@ def reason(error: FFmpegError) -> str:
     return f"{(error.strerror or type(error).__name__).lower()}{said}"
 
 
+def failed(error: FFmpegError, tally: dict[str, Any]) -> None:
+    """Counts an error."""
+    tally["errors"] += 1
+    tally["first_error"] = tally["first_error"] or reason(error)
+
+
+def decoded(packet: Any, tally: dict[str, Any]) -> list[Any]:
+    """What a packet holds; nothing, and an error counted, where it does not decode."""
+    try:
+        return list(packet.decode())
+    except FFmpegError as e:
+        failed(e, tally)
+        return []
+
+
 def start_of(container: Any) -> float:
     return (container.start_time or 0) / 1_000_000
 

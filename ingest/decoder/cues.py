@@ -7,7 +7,7 @@ from typing import Any
 from av.error import FFmpegError
 
 from . import CUES
-from .container import opened, reason
+from .container import failed, opened
 from .sending import Sender
 from .timeline import Timeline
 
@@ -29,8 +29,7 @@ def cues(path: str, demuxer: str, index: int, timeline: Timeline, most: int, sen
                 try:
                     text = _text(packet)
                 except FFmpegError as e:
-                    tally["errors"] += 1
-                    tally["first_error"] = tally["first_error"] or reason(e)
+                    failed(e, tally)
                     continue
                 length = float((packet.duration or 0) * packet.time_base)
                 if not text:
@@ -41,8 +40,7 @@ def cues(path: str, demuxer: str, index: int, timeline: Timeline, most: int, sen
                     return {**tally, "limit": f"more than {most >> 20} MiB"}
                 sender.send(CUES, cue)
         except FFmpegError as e:
-            tally["errors"] += 1
-            tally["first_error"] = tally["first_error"] or reason(e)
+            failed(e, tally)
     return tally
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from . import FRAME, PICTURE
-from .container import opened, pixel_aspect, reason, stretched
+from .container import decoded, failed, opened, pixel_aspect, stretched
 from .sending import Sender
 from .timeline import Timeline
 
@@ -37,8 +37,7 @@ def frames(
                 picture = _as_displayed(frame, aspect, max_side)
                 sender.send(FRAME, PICTURE.pack(max(0.0, time), picture.shape[1], picture.shape[0]), picture.data)
         except FFmpegError as e:  # the container itself broke off: keep what came before
-            tally["errors"] += 1
-            tally["first_error"] = tally["first_error"] or reason(e)
+            failed(e, tally)
         except OverflowError as e:
             tally["limit"] = str(e)
     return tally
@@ -59,13 +58,7 @@ def _sampled(
     gap = 1 / float(stream.average_rate or 25)
     for packet in timeline.packets(container, stream):
         sender.alive()
-        try:
-            decoded = packet.decode()
-        except FFmpegError as e:
-            tally["errors"] += 1
-            tally["first_error"] = tally["first_error"] or reason(e)
-            continue
-        for frame in decoded:
+        for frame in decoded(packet, tally):
             time = float(frame.pts * frame.time_base) if frame.pts is not None else last + gap
             if not math.isfinite(time) or time < last:
                 time = max(0.0, last + gap) if math.isfinite(last) else 0.0

@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from . import RATE, SOUND
-from .container import opened, reason
+from .container import decoded, failed, opened
 from .sending import Sender
 from .timeline import Timeline
 
@@ -40,19 +40,12 @@ def sound(path: str, demuxer: str, index: int, timeline: Timeline, max_hours: fl
                 tally["packets"] += length
                 if packet.pts is not None:
                     tally["end"] = max(tally["end"], float(packet.pts * packet.time_base) + length)
-                try:
-                    decoded = packet.decode()
-                except FFmpegError as e:
-                    tally["errors"] += 1
-                    tally["first_error"] = tally["first_error"] or reason(e)
-                    continue
-                for frame in decoded:
+                for frame in decoded(packet, tally):
                     tally["decoded"] += frame.samples / frame.sample_rate
                     laid.add(frame)
             laid.close()
         except FFmpegError as e:  # the container itself broke off: keep what came before
-            tally["errors"] += 1
-            tally["first_error"] = tally["first_error"] or reason(e)
+            failed(e, tally)
             laid.close()
         except OverflowError:
             tally["limit"] = f"longer than {max_hours:g} hours"

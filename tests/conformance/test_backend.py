@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -12,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from store_tools import at_a_barrier
 from vidrag.store import owned
 from vidrag.store.backend import TEMPORARY, Backend, open_backend
 from vidrag.store.errors import NotAnArchive, StorageError
@@ -99,17 +98,7 @@ def test_a_name_is_given_once(backend: Backend, file: Callable[[bytes], Path]) -
 def test_a_name_is_given_to_one_of_two_processes(backend: Backend, location: str, child_env: dict[str, str]) -> None:
     """At a barrier: for each name exactly one is told that it was first, and its bytes are there."""
     command = [sys.executable, "-c", CREATOR, location]
-    both = [
-        subprocess.Popen([*command, who], env=child_env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for who in "ab"
-    ]
-    for one in both:
-        assert one.stdout and one.stdout.readline() == "ready\n"
-    for one in both:
-        assert one.stdin
-        one.stdin.write("go\n")
-        one.stdin.flush()
-    told = [json.loads(one.communicate(timeout=60)[0]) for one in both]
+    told = at_a_barrier(command, child_env)
     for i in range(20):
         assert told[0][i] != told[1][i]
         assert backend.read(f"race/{i}") == f"{'a' if told[0][i] else 'b'} {i}".encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import fault_child
 import pytest
 from fault_tools import Fault, Hands, files
+from store_tools import at_a_barrier
 from vidrag.store.archive import Archive
 
 ERRORS = {n: getattr(errno, n) for n in ("EPERM", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV")}
@@ -34,17 +34,7 @@ print(json.dumps([won[i] for i in range(200)]))
 def two_writers(root: Path, env: dict[str, str]) -> None:
     """At a barrier: for each name exactly one is told that it was first, and its bytes are there."""
     command = [sys.executable, "-c", WRITER, str(root)]
-    both = [
-        subprocess.Popen([*command, who], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for who in "ab"
-    ]
-    for one in both:
-        assert one.stdout and one.stdout.readline() == "ready\n"
-    for one in both:
-        assert one.stdin
-        one.stdin.write("go\n")
-        one.stdin.flush()
-    told = [json.loads(one.communicate(timeout=60)[0]) for one in both]
+    told = at_a_barrier(command, env)
     for i in range(200):
         assert told[0][i] != told[1][i]
         assert (root / "race" / str(i)).read_text() == f"{'a' if told[0][i] else 'b'} {i}"
