@@ -71,7 +71,8 @@ test-cpu: $(STAMP)-dev
 	  CT2_FORCE_CPU_ISA=$$isa $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "recognises and not slow" || exit 1; done
 	@echo "test-cpu: all passed"
 
-FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests/test_media_bad.py tests/test_ray.py
+FAULTS := tests/faults tests/test_object_faults.py tests/test_subtitles.py tests/test_media_bad.py tests/test_ray.py \
+  tests/test_ray_trouble.py tests/test_pool.py tests/test_budget.py
 
 test-faults: $(STAMP)-dev
 	@$(BIN)/python -m pytest -q -rs -n 2 -m slow $(FAULTS)
