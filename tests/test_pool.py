@@ -82,7 +82,7 @@ def test_a_video_that_kills_its_worker_is_given_up(world: World, how: str) -> No
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_runs_that_are_killed_as_a_whole_cost_no_video_its_tries(kills: int, world: World) -> None:
-    """A machine that reboots again and again, mostly while the first videos are in their steps: then all are indexed."""
+    """A machine that reboots again and again, mostly while the first videos are in a step: then all are indexed."""
     slow, begun = trouble("fine", "asr.delay_s=2", "run.attempts=2"), set[str]()
     for i in range(kills):
         run = world.start("ingest", "archive", "in", "--no-ray", *slow)
