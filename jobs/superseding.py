@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
-from ..ingest.pipeline import Outcome
-from ..ingest.sources import Location, Opened
+from ..ingest.pipeline import Outcome, identity_of
+from ..ingest.sources import Location
 from ..store.archive import Archive
 from ..store.errors import MediaError, StorageError, VidragError
 from ..store.manifest import Source
@@ -80,7 +80,6 @@ class Superseding:
 def _sha256(location: Location) -> str:
     """Of the content that a source has now; empty where it cannot be read."""
     try:
-        with Opened(location) as opened:
-            return opened.sha256
+        return identity_of(location).sha256
     except (VidragError, OSError):
         return ""

@@ -26,9 +26,20 @@ class Naming:
 
     def link(self, source: Path, folder: int, name: str) -> bool | None:
         """Gives ``source`` a second name; False where something has it, None where this disk cannot do that."""
+        return self._linked(source, name, dst_dir_fd=folder)
+
+    def give(self, folder: int, old: str, new: str) -> bool:
+        """Gives the file ``old`` the name ``new``, in an open folder; False where something has it.
+
+        The file may keep its old name, too.  Raises :class:`StorageError` where the disk cannot do it safely.
+        """
+        given = self._linked(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        return self._renamed(folder, old, new) if given is None else given
+
+    def _linked(self, old: str | Path, new: str, **how: int) -> bool | None:
         try:
             if self._links:
-                os.link(source, name, dst_dir_fd=folder)
+                os.link(old, new, **how)  # type: ignore[arg-type]
                 return True
         except FileExistsError:
             return False
@@ -37,23 +48,6 @@ class Naming:
                 raise
             self._links = e.errno == errno.EXDEV  # only this file lies elsewhere
         return None
-
-    def give(self, folder: int, old: str, new: str) -> bool:
-        """Gives the file ``old`` the name ``new``, in an open folder; False where something has it.
-
-        The file may keep its old name, too.  Raises :class:`StorageError` where the disk cannot do it safely.
-        """
-        try:
-            if self._links:
-                os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-                return True
-        except FileExistsError:
-            return False
-        except OSError as e:
-            if e.errno not in _NO_LINKS:
-                raise
-            self._links = False
-        return self._renamed(folder, old, new)
 
     def _renamed(self, folder: int, old: str, new: str) -> bool:
         call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

@@ -85,13 +85,18 @@ class FasterWhisper:
             before = max((w for w in found if w[0].start < gap.start), key=lambda w: w[0].start, default=None)
             used = (before or found[0])[0].language
             other = self._language_of(audio, gap)
-            spoken = Span(before[0].start, min(before[-1].end, gap.start)) if before else gap
-            own = self._language_of(audio, spoken) or used
-            if other is None or used == own == other:
+            if other is None:
                 continue
-            if before in out and own != used:
-                out.remove(before)
-                out += self._windows_of(audio, spoken, own)
+            if before:
+                spoken = Span(before[0].start, min(before[-1].end, gap.start))
+                own = self._language_of(audio, spoken) or used
+                if used == own == other:
+                    continue
+                if before in out and own != used:
+                    out.remove(before)
+                    out += self._windows_of(audio, spoken, own)
+            elif other == used:
+                continue
             out += self._windows_of(audio, gap, other)
         return sorted(out, key=lambda w: w[0].start)
 
