@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..query.answer import Answer
+from ..query.answer.result import Answer
 from ..query.asker import Asker
 from ..store import engines
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..ingest.stages import EngineChoice
+from ..query.answer.models.remembered import remembering
 from ..query.asker import Asker
-from ..query.chat.remembered import remembering
-from ..query.detections import DetectionCache
-from ..query.search import Searcher
+from ..query.find.search import Searcher
+from ..query.look.detections import DetectionCache
 from ..store import engines, models
 from ..store.archive import Archive
 from ..store.encoders import EncoderSpec, ImageTextEncoder, TextEncoder

@@ -21,7 +21,7 @@ from ..ingest.stages import GROUPS, EngineChoice, IngestSettings, settings_key
 from ..ingest.subtitles import SubtitleOptions
 from ..ingest.tracks import TrackOptions
 from ..query.asker import AskOptions
-from ..query.search import SearchOptions
+from ..query.find.search import SearchOptions
 from ..store import engines
 from ..store.engines import Options
 from ..store.errors import OptionError

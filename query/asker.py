@@ -20,28 +20,28 @@ from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
 from ..store.records import Evidence
-from . import decouple
-from .answer import Answer
-from .chat import LETTERS, Chat, Draft, LanguageModel, Task, unlettered
-from .colours import coloured
-from .context import Candidate, ContextOptions, interleaved, merge
-from .decouple import DecoupleOptions
-from .detections import DetectionCache
-from .encoding import encode
-from .gather import FIRST, Found, Joined, found_rows
-from .hops import HopOptions
-from .keyframes import KeyframeOptions
-from .looking import Looker
-from .opening import Opener
-from .passages import Passage
-from .request import Request
-from .rerankers import Reranker
-from .retrieve import RetrieveOptions
-from .search import Searcher
-from .showing import shown
-from .support import covered
-from .visual import Wanted
-from .words import sought, terms
+from .answer.context import Candidate, ContextOptions, interleaved, merge
+from .answer.models import LETTERS, Chat, Draft, LanguageModel, Task, unlettered
+from .answer.passages import Passage
+from .answer.result import Answer
+from .answer.support import covered
+from .find.encoding import encode
+from .find.gather import FIRST, Found, Joined, found_rows
+from .find.hops import HopOptions
+from .find.opening import Opener
+from .find.rerankers import Reranker
+from .find.retrieve import RetrieveOptions
+from .find.search import Searcher
+from .look.colours import coloured
+from .look.detections import DetectionCache
+from .look.keyframes import KeyframeOptions
+from .look.looking import Looker
+from .look.showing import shown
+from .look.visual import Wanted
+from .text.words import sought, terms
+from .types import Request
+from .understand import decouple
+from .understand.decouple import DecoupleOptions
 
 LONGEST_QUESTION = 10_000
 _SAYS = 0.5

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from store_tools import SPEC, rows_of_norm_1
-from vidrag.query.search import TERMS_ID, Hit, Searcher, SearchOptions
-from vidrag.query.view import View
-from vidrag.query.words import terms
+from vidrag.query.find.search import TERMS_ID, Hit, Searcher, SearchOptions
+from vidrag.query.find.view import View
+from vidrag.query.text.words import terms
 from vidrag.store import index, index_build, vectors
 from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec

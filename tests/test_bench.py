@@ -13,7 +13,7 @@ from media_files import pattern
 from vidrag.jobs import build, profile
 from vidrag.jobs.bench import made_up, query, search
 from vidrag.query.asker import Asker
-from vidrag.query.search import SearchOptions
+from vidrag.query.find.search import SearchOptions
 from vidrag.store.archive import Archive
 from world import VIDRAG
 

@@ -22,8 +22,8 @@ from fault_proxy import FaultProxy
 from media_files import with_tone
 from vidrag.jobs import profile
 from vidrag.jobs.bench.made_up import add
-from vidrag.query.search import TERMS_ID
-from vidrag.query.words import terms
+from vidrag.query.find.search import TERMS_ID
+from vidrag.query.text.words import terms
 from vidrag.store import engines, index_build
 from vidrag.store.archive import Archive
 from vidrag.store.manifest import Source, decode

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from vidrag.jobs.evaluate import benchmarks, decoupling
-from vidrag.query.cues import described, names, negations, order, scope, subjects, times
-from vidrag.query.decouple import by_rules
-from vidrag.query.request import TimeHint
+from vidrag.query.types import TimeHint
+from vidrag.query.understand.cues import described, names, negations, order, scope, subjects, times
+from vidrag.query.understand.decouple import by_rules
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "shared/data/benchmarks"
 LABELS = Path(__file__).parent / "data/decouple_labels.json"

@@ -11,8 +11,8 @@ from media_files import with_tone
 from vidrag.ingest.pipeline import Engines, ingest_video
 from vidrag.jobs import build, profile
 from vidrag.jobs.cli import archive_commands
-from vidrag.query import prompts
-from vidrag.query.answer import Answer
+from vidrag.query.answer import prompts
+from vidrag.query.answer.result import Answer
 from vidrag.store.archive import Archive
 
 CUES = """1

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from vidrag.query.context import Candidate, ContextOptions, merge
-from vidrag.query.decouple import by_rules
-from vidrag.query.encoding import encode, own_request
-from vidrag.query.request import Request
+from vidrag.query.answer.context import Candidate, ContextOptions, merge
+from vidrag.query.find.encoding import encode, own_request
+from vidrag.query.types import Request
+from vidrag.query.understand.decouple import by_rules
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.vectors import Vectors, normalised
 from vidrag_fakes import FakeImageTextEncoder, FakeImageTextEncoderOptions, FakeTextEncoder, FakeTextEncoderOptions

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from media_files import with_tone
 from store_tools import publish_speech, source
-from vidrag.query.chat.openai import OpenAIChat, OpenAIOptions
-from vidrag.query.detectors.over_http import OverHttp, OverHttpOptions
+from vidrag.query.answer.models.openai import OpenAIChat, OpenAIOptions
+from vidrag.query.look.detectors.over_http import OverHttp, OverHttpOptions
 from vidrag.store.archive import Archive
 from vidrag.store.cache_db import CacheFile
 from vidrag.store.errors import OptionError

@@ -20,9 +20,9 @@ pytest.importorskip("transformers")
 import random_chat  # noqa: E402
 from engine_tools import chained_chat, harmed  # noqa: E402
 from random_chat import KINDS, SAID, SEEING  # noqa: E402
-from vidrag.query.chat import Message, Task, TooMuch  # noqa: E402
-from vidrag.query.chat.remembered import RememberingModel, ReplyCache  # noqa: E402
-from vidrag.query.prompts import answer  # noqa: E402
+from vidrag.query.answer.models import Message, Task, TooMuch  # noqa: E402
+from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache  # noqa: E402
+from vidrag.query.answer.prompts import answer  # noqa: E402
 from vidrag.store import engines, models  # noqa: E402
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing, OptionError  # noqa: E402
 from vidrag.store.records import Evidence  # noqa: E402

@@ -14,9 +14,9 @@ pytest.importorskip("transformers")
 
 import random_detectors  # noqa: E402
 from engine_tools import harmed, random_detector  # noqa: E402
-from vidrag.query.detections import DetectionCache  # noqa: E402
-from vidrag.query.detectors import BatchDetector  # noqa: E402
-from vidrag.query.detectors.phrases import phrase  # noqa: E402
+from vidrag.query.look.detections import DetectionCache  # noqa: E402
+from vidrag.query.look.detectors import BatchDetector  # noqa: E402
+from vidrag.query.look.detectors.phrases import phrase  # noqa: E402
 from vidrag.store import engines, models  # noqa: E402
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing, OptionError  # noqa: E402
 

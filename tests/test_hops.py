@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from store_tools import SPEC, publish_speech, source
-from vidrag.query.hops import HopOptions, chains
-from vidrag.query.rows import RowSet
-from vidrag.query.words import sought
+from vidrag.query.find.hops import HopOptions, chains
+from vidrag.query.find.rows import RowSet
+from vidrag.query.text.words import sought
 from vidrag.store.archive import Archive
 
 OTHER = (

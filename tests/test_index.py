@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_tools import JPEG, ask, build, put, same, searcher, sentences, source_of
 from store_tools import SPEC, rows_of_norm_1
-from vidrag.query.found import search, thumbnails
-from vidrag.query.rows import RowSet
-from vidrag.query.words import terms
+from vidrag.query.find.results import search, thumbnails
+from vidrag.query.find.rows import RowSet
+from vidrag.query.text.words import terms
 from vidrag.store import coverage, index
 from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec

@@ -42,7 +42,11 @@ def imported(package: str) -> tuple[set[str], set[str]]:
     "package, some, heavy",
     [
         ("vidrag.store", {"vidrag.store.archive", "vidrag.store.encoders.minilm"}, HEAVY | {"cv2", "onnxruntime"}),
-        ("vidrag.query", {"vidrag.query.asker", "vidrag.query.chat.openai"}, HEAVY | {"cv2", "openai", "onnxruntime"}),
+        (
+            "vidrag.query",
+            {"vidrag.query.asker", "vidrag.query.answer.models.openai"},
+            HEAVY | {"cv2", "openai", "onnxruntime"},
+        ),
         ("vidrag.ingest", {"vidrag.ingest.pipeline", "vidrag.ingest.asr.faster_whisper"}, HEAVY),
         ("vidrag.jobs.cli", {"vidrag.jobs.cli.app"}, HEAVY),
     ],

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vidrag.query import alike, counting, keyframes, panels
-from vidrag.query.colours import coloured, colours, tint
-from vidrag.query.detections import DetectionCache
-from vidrag.query.detectors import coco
-from vidrag.query.gather import Found
-from vidrag.query.keyframes import KeyframeOptions
-from vidrag.query.looking import Looker
-from vidrag.query.request import Request
-from vidrag.query.visual import Wanted
+from vidrag.query.find.gather import Found
+from vidrag.query.look import alike, counting, keyframes, panels
+from vidrag.query.look.colours import coloured, colours, tint
+from vidrag.query.look.detections import DetectionCache
+from vidrag.query.look.detectors import coco
+from vidrag.query.look.keyframes import KeyframeOptions
+from vidrag.query.look.looking import Looker
+from vidrag.query.look.visual import Wanted
+from vidrag.query.types import Request
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Detection, Frame
 

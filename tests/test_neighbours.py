@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from chapter_tools import publish
 from vidrag.jobs import build, profile
-from vidrag.query.context import Candidate, ContextOptions, merge
+from vidrag.query.answer.context import Candidate, ContextOptions, merge
 from vidrag.store.archive import Archive
 from vidrag.store.records import Segment
 

@@ -8,12 +8,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from vidrag.jobs import profile
-from vidrag.query import keyframes, published, scene_graph
-from vidrag.query.keyframes import KeyframeOptions, choose
-from vidrag.query.published import BETA, THRESHOLD
-from vidrag.query.request import Request
-from vidrag.query.retrieve import query_vectors
-from vidrag.query.visual import shots
+from vidrag.query.find import published
+from vidrag.query.find.published import BETA, THRESHOLD
+from vidrag.query.find.retrieve import query_vectors
+from vidrag.query.look import keyframes, scene_graph
+from vidrag.query.look.keyframes import KeyframeOptions, choose
+from vidrag.query.look.visual import shots
+from vidrag.query.types import Request
 from vidrag.store.records import Detection, Evidence, Frame
 from vidrag.store.vectors import normalised
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from index_tools import put
 from vidrag.jobs import build, profile
-from vidrag.query.retrieve import Hit, RetrieveOptions, reranked
+from vidrag.query.find.retrieve import Hit, RetrieveOptions, reranked
 from vidrag.store.archive import Archive
 from vidrag.store.encoders.minilm import MiniLM, MiniLMOptions
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vidrag.query import prompts
-from vidrag.query.chat import LanguageModel, Message, Reply, Task, TooMuch
-from vidrag.query.context import Candidate
-from vidrag.query.showing import shown
+from vidrag.query.answer import prompts
+from vidrag.query.answer.context import Candidate
+from vidrag.query.answer.models import LanguageModel, Message, Reply, Task, TooMuch
+from vidrag.query.look.showing import shown
 from vidrag.store.records import Evidence, Frame
 
 

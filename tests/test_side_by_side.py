@@ -13,9 +13,9 @@ from vidrag.ingest.pipeline import Engines, ingest_video
 from vidrag.jobs import build, profile, report
 from vidrag.jobs.asking import Keys
 from vidrag.jobs.batch import Asked
-from vidrag.query.found import search
-from vidrag.query.search import TERMS_ID
-from vidrag.query.words import terms
+from vidrag.query.find.results import search
+from vidrag.query.find.search import TERMS_ID
+from vidrag.query.text.words import terms
 from vidrag.store import engines, index_build, maintenance
 from vidrag.store.archive import Archive
 from vidrag.store.errors import NotIndexed, SpaceMismatch

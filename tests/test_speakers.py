@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from media_files import with_tone
 from vidrag.jobs.cli.ask_commands import _print
-from vidrag.query.answer import Answer
-from vidrag.query.prompts import row
-from vidrag.query.request import Request
+from vidrag.query.answer.prompts import row
+from vidrag.query.answer.result import Answer
+from vidrag.query.types import Request
 from vidrag.store.archive import Archive
 from vidrag.store.records import Evidence
 from world import World

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from vidrag.query.chat import Task, unlettered
-from vidrag.query.chat.extractive import Extractive, ExtractiveOptions
-from vidrag.query.chooser import fitted, weighed
-from vidrag.query.likeness import likeness, numbers_heard, spelt
-from vidrag.query.ordering import ordered
-from vidrag.query.passages import Passage, alone
-from vidrag.query.support import NAMES, features
+from vidrag.query.answer.chooser import fitted, weighed
+from vidrag.query.answer.extractive import Extractive, ExtractiveOptions
+from vidrag.query.answer.models import Task, unlettered
+from vidrag.query.answer.ordering import ordered
+from vidrag.query.answer.passages import Passage, alone
+from vidrag.query.answer.support import NAMES, features
+from vidrag.query.text.likeness import likeness, numbers_heard, spelt
 from vidrag.store.records import Evidence
 
 NONE = "The videos do not say"

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from ...query.asker import Asker
-from ...query.decouple import by_rules
-from ...query.encoding import own_request
-from ...query.published import THRESHOLD, mean_query
-from ...query.retrieve import RetrieveOptions, query_vectors, retrieve
-from ...query.rows import RowSet
-from ...query.words import sought
+from ...query.find.encoding import own_request
+from ...query.find.published import THRESHOLD, mean_query
+from ...query.find.retrieve import RetrieveOptions, query_vectors, retrieve
+from ...query.find.rows import RowSet
+from ...query.text.words import sought
+from ...query.understand.decouple import by_rules
 from ...store.archive import Archive
 from ...store.encoders import TextEncoder
 from . import cpu_each, machine, made_up, spread

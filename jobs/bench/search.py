@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...query.search import TERMS_ID, Searcher, SearchOptions
-from ...query.words import terms
+from ...query.find.search import TERMS_ID, Searcher, SearchOptions
+from ...query.text.words import terms
 from ...store import index_build
 from ...store.archive import Archive
 from ...store.encoders import EncoderSpec

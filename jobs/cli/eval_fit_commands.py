@@ -29,7 +29,7 @@ def fit(
     settings: Settings = None,
 ) -> int:
     """Fit what chooses an option, and says that the videos do not say, to questions whose answers are known."""
-    from ...query.chooser import fitted
+    from ...query.answer.chooser import fitted
     from ..evaluate import fit as work
 
     chosen = profile_of(profile, settings)
@@ -57,7 +57,7 @@ def decouple(
     as_json: AsJson = False,
 ) -> int:
     """Decouple whole data sets by rules: what their questions ask for, and labelled ones scored by field."""
-    from ...query.decouple import by_rules
+    from ...query.understand.decouple import by_rules
     from ...store.errors import UsageError
     from ..evaluate import benchmarks
     from ..evaluate import decoupling as work

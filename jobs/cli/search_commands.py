@@ -14,7 +14,7 @@ import typer
 from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
-    from ...query.found import Results
+    from ...query.find.results import Results
 
 _SAID = {"speech": "said", "text": "on screen", "frame": "seen"}
 
@@ -40,7 +40,7 @@ def search(
     as_json: AsJson = False,
 ) -> int:
     """Find moments in all videos: by meaning and by words, with their times.  No video is opened."""
-    from ...query import found as work
+    from ...query.find import results as work
     from ...store.archive import Archive
     from ...store.errors import UsageError
     from .. import build
@@ -95,8 +95,8 @@ def index(
 ) -> int:
     """Make or update the index over all videos, which makes searches in large archives fast.  Exit code 4 where videos
     are damaged and stay outside."""
-    from ...query.search import TERMS_ID
-    from ...query.words import terms
+    from ...query.find.search import TERMS_ID
+    from ...query.text.words import terms
     from ...store import index_build
     from ...store.archive import Archive
     from ...store.coverage import coverage

@@ -9,8 +9,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import log
 from typing import Any
 
-from ...query.chat import LETTERS, Chat, Task
-from ...query.support import NOT_SAID
+from ...query.answer.models import LETTERS, Chat, Task
+from ...query.answer.support import NOT_SAID
 from .dataset import Question
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")

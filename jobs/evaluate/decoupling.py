@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...query.decouple import by_rules
-from ...query.request import Request
+from ...query.types import Request
+from ...query.understand.decouple import by_rules
 from ...store.errors import UsageError, one_line
 
 FIELDS = ("speech", "visual", "type", "scope", "time", "order")

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...query.asker import Asker
-from ...query.keyframes import KeyframeOptions
-from ...query.visual import VisualIndex
+from ...query.look.keyframes import KeyframeOptions
+from ...query.look.visual import VisualIndex
 from ...store.records import Span
 from . import stats
 from .dataset import Question

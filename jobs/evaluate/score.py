@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...query.support import NOT_SAID
+from ...query.answer.support import NOT_SAID
 from ...store.records import Span
 from . import stats
 from .dataset import Dataset, Place, Question

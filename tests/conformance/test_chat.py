@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, serving
 from engine_tools import loaded, names, test_gguf
-from vidrag.query.chat import Chat, Draft, LanguageModel, Message, Reply, Task, Usage
-from vidrag.query.passages import alone
-from vidrag.query.prompts import answer_schema
+from vidrag.query.answer.models import Chat, Draft, LanguageModel, Message, Reply, Task, Usage
+from vidrag.query.answer.passages import alone
+from vidrag.query.answer.prompts import answer_schema
 from vidrag.store.records import Evidence
 
 ROWS = (

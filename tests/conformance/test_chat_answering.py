@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
-from vidrag.query.chat import Task
-from vidrag.query.chat.remembered import RememberingModel, ReplyCache, remembering
-from vidrag.query.chat.support import supporting
+from vidrag.query.answer.citing import supporting
+from vidrag.query.answer.models import Task
+from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache, remembering
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Evidence
 
@@ -211,7 +211,7 @@ def test_a_damaged_reply_is_asked_for_again(server: ChatServer, tmp_path: Any, r
 def test_the_longest_unused_replies_go_first(tmp_path: Any) -> None:
     import sqlite3
 
-    from vidrag.query.chat import Reply
+    from vidrag.query.answer.models import Reply
 
     cache = ReplyCache(tmp_path / "r.sqlite", most=20)
     for i in range(20):

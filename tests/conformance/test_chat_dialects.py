@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from chat_dialects import DIALECTS, LETTERS, MODEL, PICTURES, asked, running
 from engine_tools import loaded
-from vidrag.query.chat import Message, Task, TooMuch
-from vidrag.query.chat.replies import json_object
+from vidrag.query.answer.models import Message, Task, TooMuch
+from vidrag.query.answer.models.replies import json_object
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Evidence
 

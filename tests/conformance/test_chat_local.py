@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from engine_tools import loaded, test_gguf
-from vidrag.query.chat import Message, Task, TooMuch
-from vidrag.query.chat.local import LocalChat, LocalOptions, gguf
+from vidrag.query.answer.models import Message, Task, TooMuch
+from vidrag.query.answer.models.local import LocalChat, LocalOptions, gguf
 from vidrag.store import engines, models
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing
 from vidrag.store.records import Evidence

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chat_server import SSE, ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
-from vidrag.query.chat import Message, Reply, Task
+from vidrag.query.answer.models import Message, Reply, Task
 from vidrag.store import engines
 from vidrag.store.errors import EngineFailed, EngineMissing
 from vidrag.store.records import Evidence

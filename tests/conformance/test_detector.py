@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from engine_tools import loaded, names
-from vidrag.query.detectors import Detector
+from vidrag.query.look.detectors import Detector
 from vidrag.store.encoders import Picture
 
 NONSENSE = ("xyzzy qwop", "", "?!", "42")

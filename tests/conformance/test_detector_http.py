@@ -20,7 +20,7 @@ import detector_process
 import numpy as np
 import pytest
 from engine_tools import coco_server
-from vidrag.query.detectors.over_http import MOST_BOXES
+from vidrag.query.look.detectors.over_http import MOST_BOXES
 from vidrag.store import engines
 from vidrag.store.errors import EngineFailed, EngineMissing, OptionError
 

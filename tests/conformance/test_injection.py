@@ -14,8 +14,8 @@ import pytest
 from engine_tools import loaded, test_gguf
 from hypothesis import given
 from hypothesis import strategies as st
-from vidrag.query import prompts
-from vidrag.query.chat import Task
+from vidrag.query.answer import prompts
+from vidrag.query.answer.models import Task
 from vidrag.store.records import Evidence
 
 VIDEO = "0" * 16

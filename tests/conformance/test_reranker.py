@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_tools import loaded, names
-from vidrag.query.rerankers import Reranker
+from vidrag.query.find.rerankers import Reranker
 
 TEXTS = ["the locker is blue", "", "4719", "the locker on the second floor has the code 4719", "日本語", "x " * 3000]
 QUESTION = "What is the code of the locker?"

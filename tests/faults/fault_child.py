@@ -116,8 +116,8 @@ def few_files(archive: Path, job: str, more: str) -> Any:
 
 def indexed(archive: Path) -> None:
     """The index over the whole archive, made or brought up to date."""
-    from vidrag.query.search import TERMS_ID
-    from vidrag.query.words import terms
+    from vidrag.query.find.search import TERMS_ID
+    from vidrag.query.text.words import terms
 
     opened = Archive.open(archive)
     made, notes = index_build.update(opened, terms, TERMS_ID), list[str]()
@@ -133,7 +133,7 @@ def old_indexed(archive: Path) -> None:
 
 def searched(archive: Path) -> list[list[Any]]:
     """What a search finds: the same, whatever the state of the index."""
-    from vidrag.query.search import Searcher, SearchOptions
+    from vidrag.query.find.search import Searcher, SearchOptions
 
     opened = Archive.open(archive)
     searcher = Searcher(opened, dict.fromkeys(index.KINDS, SPEC), SearchOptions(index_rows=0))

@@ -15,8 +15,8 @@ import pytest
 from chat_server import ChatServer, prompt_of, serving
 from vidrag.jobs import build, profile
 from vidrag.jobs.ledger import printable
+from vidrag.query.answer.models import LanguageModel, Message, Reply
 from vidrag.query.asker import Asker
-from vidrag.query.chat import LanguageModel, Message, Reply
 from vidrag.store.archive import Archive
 from vidrag.store.errors import EngineFailed, UsageError, VidragError
 from world import World, clip

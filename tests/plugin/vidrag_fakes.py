@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from vidrag.ingest.asr import Transcript
 from vidrag.ingest.ocr import Quads
-from vidrag.query.chat import LanguageModel, Message, Reply
+from vidrag.query.answer.models import LanguageModel, Message, Reply
 from vidrag.store.encoders import EncoderSpec, ImageBatch, Picture
 from vidrag.store.engines import EngineOptions, identity
 from vidrag.store.errors import EngineFailed

@@ -1,0 +1,112 @@
+"""Candidates of every kind become numbered evidence: chosen by rank within a token budget, laid out in time order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import Field
+
+from ...store.engines import Options
+from ...store.records import Evidence, EvidenceKind
+
+_ROW = 24
+"""Tokens of the id, name, times and kind of a row."""
+
+
+class ContextOptions(Options):
+    """``tokens``: budget of all rows together; ``rows``: the most rows, without their neighbours (see
+    ``retrieve.neighbours``); ``kinds``: which kinds of rows may be used.
+    """
+
+    tokens: int = Field(1900, ge=50)
+    rows: int = Field(16, ge=1, le=500)
+    kinds: tuple[EvidenceKind, ...] = ("speech", "text", "detection", "frame")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options; ``tints``: how
+    far it shows the colours that they name, see :func:`.colours.tint`.
+    """
+
+    kind: EvidenceKind
+    video: str
+    name: str
+    start: float
+    end: float
+    text: str
+    score: float
+    frame: int | None = None
+    affinity: tuple[float, ...] = field(default=())
+    tints: tuple[float, ...] = ()
+    doubts: tuple[str, ...] = ()
+    dense: float = 0.0
+    speaker: str | None = None
+
+
+def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
+    """Two rankings as one, by rank alone: scores of different encoders are never compared."""
+    out: list[Candidate] = []
+    for i in range(max(len(first), len(second))):
+        out += [*first[i : i + 1], *second[i : i + 1]]
+    return out
+
+
+def merge(
+    ranked: Sequence[Candidate],
+    order: Sequence[str],
+    count_tokens: Callable[[str], int],
+    options: ContextOptions,
+    beside: Mapping[int, Sequence[Candidate]] | None = None,
+) -> list[tuple[Evidence, Candidate]]:
+    """The best candidates as evidence E1, E2, ... in time order, video by video in ``order`` (ids).
+
+    Taken by rank until the budget is spent; one that does not fit is passed over for smaller ones.  ``beside``: more
+    for some of them, by ``id()``, which come last and as far as their tokens fit.
+    """
+    taken: list[tuple[int, Candidate]] = []
+    left = options.tokens
+    wanted = list({id(c): c for c in ranked if c.kind in options.kinds}.values())
+    near = {i: [c for c in rows if c.kind in options.kinds] for i, rows in (beside or {}).items()}
+    most = [*wanted[: options.rows], *(c for rows in near.values() for c in rows)]
+    ample = sum(len(c.text.encode("utf-8", "replace")) + 1 + _ROW for c in most) <= options.tokens
+
+    def fits(candidate: Candidate) -> bool:
+        nonlocal left
+        cost = 0 if ample else count_tokens(candidate.text) + _ROW
+        if cost > left:
+            return False
+        left -= cost
+        return True
+
+    for candidate in wanted[: options.rows] if ample else wanted:
+        if len(taken) < options.rows and fits(candidate):
+            taken.append((len(taken) + 1, candidate))
+    held = {id(c) for _, c in taken}
+    for candidate in [n for _, c in taken for n in near.get(id(c), ())]:
+        if id(candidate) not in held and fits(candidate):
+            taken.append((len(taken) + 1, candidate))
+            held.add(id(candidate))
+    place = {video: i for i, video in enumerate(order)}
+    taken.sort(key=lambda t: (place.get(t[1].video, len(place)), t[1].start, t[1].end, t[0]))
+    return [
+        (
+            Evidence(
+                f"E{i}", c.kind, c.video, c.name, c.start, c.end, c.text, c.score, rank, c.frame, c.doubts, c.speaker
+            ),
+            c,
+        )
+        for i, (rank, c) in enumerate(taken, 1)
+    ]
+
+
+def as_json(evidence: Evidence) -> dict[str, object]:
+    told = dataclasses.asdict(evidence)
+    told |= {"start": round(evidence.start, 3), "end": round(evidence.end, 3), "score": round(evidence.score, 4)}
+    del told["frame"]  # a detail of the store
+    if not told.pop("doubts"):
+        return told
+    told["doubts"] = list(evidence.doubts)
+    return told

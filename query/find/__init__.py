@@ -1,0 +1,1 @@
+"""Rows of speech and screen text that may answer a question."""

@@ -1,0 +1,217 @@
+"""Searches a whole archive: dense and BM25 rankings over every row, fused by rank, without opening every video.
+
+Where the archive has an index (:mod:`vidrag.store.index`) it says where to look; the best of what it finds are scored
+again from the stored vectors, and videos that it does not hold yet are searched exactly and merged.  Small archives
+and those without an index are searched exactly throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from threading import Lock
+
+import numpy as np
+from pydantic import Field
+
+from ...store.archive import Archive
+from ...store.encoders import EncoderSpec, check_space
+from ...store.engines import Options
+from ...store.errors import ArchiveDamaged, one_line
+from ...store.fingerprints import digest
+from ...store.index import KINDS, MEND, Kind
+from ...store.postings import DOUBTFUL, SCREEN, bm25
+from ...store.vectors import Vectors
+from ..text.words import PASSED, terms
+from .view import IndexLost, Place, Scored, View, look
+
+TERMS_ID = digest(
+    [
+        sorted(PASSED),
+        [terms(t) for t in ("Seventy-two cafés' running; it's 4719", "日本語 naïve ﬁles of the")],
+    ]
+)
+"""Names the way in which text becomes terms; an index made in another way is made anew."""
+
+
+class SearchOptions(Options):
+    """``index_rows``: rows of speech and text from which on the index is used; below, exact search takes about as long
+    (a second for 20,000 rows, cold).  ``depth``: length of each ranking that is fused.  ``rrf_k``: flatness of the
+    fusion.  ``probes``: lists of the index that are scanned (0: as many as suit its size).  ``doubtful``: take in
+    speech that ingest flagged.  ``apart_s``: frames of one video that are nearer than this count as one.  ``videos``:
+    how many videos are opened for a question about all of an archive with an index.
+    """
+
+    index_rows: int = Field(20_000, ge=0)
+    depth: int = Field(100, ge=1, le=10_000)
+    rrf_k: int = Field(60, ge=1)
+    probes: int = Field(0, ge=0)
+    doubtful: bool = False
+    apart_s: float = Field(10.0, ge=0)
+    videos: int = Field(32, ge=1, le=10_000)
+
+
+_ALSO = 5
+"""Best rows of an option whose videos are opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A row found, its fused score, and the scores that led to it (None: not in that ranking)."""
+
+    place: Place
+    score: float
+    dense: float | None
+    lexical: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Where to look for an answer: ``videos`` (ids) in the order of their best rows, of ``of`` in all, and notes."""
+
+    videos: tuple[str, ...]
+    of: int
+    notes: tuple[str, ...]
+
+
+class Searcher:
+    """Searches one archive any number of times; safe to use from several threads.
+
+    ``specs``: for each kind that is searched by vectors the encoder that asks.
+    """
+
+    def __init__(self, archive: Archive, specs: Mapping[Kind, EncoderSpec], options: SearchOptions) -> None:
+        self.archive, self.specs, self.options = archive, dict(specs), options
+        self._view: View | None = None
+        self._lock = Lock()
+
+    def view(self) -> View:
+        """The archive as it is now; what was opened for the last search is kept where nothing has changed."""
+        with self._lock:
+            self._view = look(self.archive, self.options.index_rows, self._view)
+            return self._view
+
+    def candidates(
+        self,
+        vectors: Mapping[Kind, Vectors],
+        words: Sequence[str],
+        also: Sequence[Sequence[str]] = (),
+        view: View | None = None,
+    ) -> Candidates | None:
+        """The ``options.videos`` videos with the best rows for a question about all of them; None where all may be
+        opened.
+
+        ``vectors``: a query vector ``(dim,)`` for each kind to be searched; ``words``: terms (see :mod:`.words`);
+        ``also``: more terms, each list of which brings in the videos of its own best rows after the best of the others.
+        ``view``: the archive as :meth:`view` saw it, where it was looked at already.  Only videos that the index does
+        not hold yet are opened.
+        """
+        view = view or self.view()
+        if view.index is None:
+            return None
+        view, hits = self.rank(vectors, words, exact=0, view=view)
+        if view.index is None:
+            return None
+        spoken = [k for k in KINDS if k != "frames"]
+        own = list(dict.fromkeys(h.place.video for h in hits))
+        try:
+            found = [[p.video for _, p in self.lexical(view, t, _ALSO, spoken)] for t in also]
+        except IndexLost:  # another part of it than the question's words are in
+            found = []
+        others = [v for turn in zip_longest(*found) for v in turn if v is not None]  # each one's best rows first
+        most = self.options.videos
+        best = own[: most - min(most // 2, len(set(others) - set(own[:most])))]
+        videos = tuple(dict.fromkeys([*best, *others, *own]))[:most]
+        return Candidates(videos, len(view.cover.numbers), tuple(view.notes))
+
+    def rank(
+        self,
+        vectors: Mapping[Kind, Vectors],
+        words: Sequence[str],
+        exact: int,
+        kinds: Sequence[Kind] = KINDS,
+        view: View | None = None,
+    ) -> tuple[View, list[Hit]]:
+        """All rows in one of the rankings, best first, and what they were found in (``view``, where it is given).
+
+        ``exact``: how many of each kind are scored from the shards.  Speech and text are one dense and one BM25
+        ranking, frames another dense one; they are fused by rank alone (reciprocal rank fusion; Cormack et al., 2009).
+        """
+        view = view or self.view()
+        try:
+            return view, self._rank(view, vectors, words, exact, kinds)
+        except IndexLost as e:
+            view = view.without_index(str(e))
+            with self._lock:
+                self._view = view
+            return view, self._rank(view, vectors, words, exact, kinds)
+
+    def _rank(
+        self, view: View, vectors: Mapping[Kind, Vectors], words: Sequence[str], exact: int, kinds: Sequence[Kind]
+    ) -> list[Hit]:
+        dense: dict[Kind, Scored] = {
+            k: self.nearest(view, k, vectors[k], self.options.depth, exact) for k in kinds if k in vectors
+        }
+        spoken = _best([x for k in dense if k != "frames" for x in dense[k]], self.options.depth)
+        frames = dense.get("frames", [])
+        lexical = self.lexical(view, words, self.options.depth, [k for k in kinds if k != "frames"])
+        fused: dict[Place, float] = {}
+        for ranking in (spoken, lexical, frames):
+            for rank, (_, place) in enumerate(ranking, 1):
+                fused[place] = fused.get(place, 0.0) + 1 / (self.options.rrf_k + rank)
+        near = {p: s for s, p in (*spoken, *frames)}
+        held = {p: s for s, p in lexical}
+        order = sorted(fused, key=lambda p: (-fused[p], -near.get(p, -1.0), p))
+        return [Hit(p, fused[p], near.get(p), held.get(p)) for p in order]
+
+    def nearest(self, view: View, kind: Kind, vector: Vectors, k: int, exact: int | None = None) -> Scored:
+        """The ``k`` rows of ``kind`` whose vectors are nearest to ``vector`` ``(dim,)``: inner products and places.
+
+        ``exact``: how many of what the index finds are scored again from the stored vectors (None: ``k`` and half as
+        many again).
+        Raises :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
+        """
+        exact = k + (k + 1) // 2 if exact is None else exact
+        found = []
+        if view.index is not None and view.holds(kind):
+            if (spec := view.index.manifest.encoders[kind]) != self.specs[kind]:
+                check_space(spec.as_json(), self.specs[kind], f"the index of {self.archive.location} ({kind})")
+            try:
+                keep = view.keep(kind, self.options.doubtful)
+                ann = view.index.vectors(kind)
+                scores, rows = ann.search(vector, max(k, exact), probes=self.options.probes, keep=keep)
+                found = view.rescored(kind, rows[:exact], vector, self.specs[kind])
+                found += view.places(kind, scores[exact:], rows[exact:])
+            except ArchiveDamaged as e:
+                view.give_up(kind, f"the index of the archive is damaged: {one_line(e, 200)}; {MEND}")
+        found += view.exact(kind, vector, k, self.specs[kind], self.options.doubtful)
+        return _best(found, k)
+
+    def lexical(self, view: View, words: Sequence[str], k: int, kinds: Sequence[Kind]) -> Scored:
+        """The ``k`` rows of speech and text that hold ``words`` best: BM25 over the counts of all rows, and places."""
+        rows, scores = [], []
+        for word in dict.fromkeys(words) if kinds else ():
+            found = view.postings(word)
+            score = bm25(found, view.rows, view.words)
+            usable = np.ones(len(found), bool)
+            if not self.options.doubtful:
+                usable &= (found["flags"] & DOUBTFUL) == 0
+            if len(kinds) == 1:
+                usable &= ((found["flags"] & SCREEN) != 0) == (kinds[0] == "text")
+            rows.append(found["row"][usable])
+            scores.append(score[usable])
+        if not rows:
+            return []
+        numbers, back = np.unique(np.concatenate(rows), return_inverse=True)
+        sums = np.bincount(back, np.concatenate(scores), len(numbers))
+        best = np.argsort(-sums, kind="stable")[: k + 64]
+        return _best([(float(sums[i]), view.place(int(numbers[i]))) for i in best if sums[i] > 0], k)
+
+
+def _best(found: Scored, k: int) -> Scored:
+    """The best ``k``, best first; equal scores in the order of their places, so that an index changes nothing.
+
+    Equal are scores that differ only by the order in which a sum was taken.
+    """
+    return sorted(found, key=lambda x: (-round(x[0], 6), x[1]))[:k]

@@ -1,0 +1,1 @@
+"""Pictures that may answer a question."""

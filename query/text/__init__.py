@@ -1,0 +1,1 @@
+"""The words of questions and rows: stems, numbers, likeness."""
