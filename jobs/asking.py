@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..query.answer.result import Answer
 from ..query.asker import Asker
+from ..query.types import Answer
 from ..store import engines
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
 from ..store.fingerprints import digest

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..query.answer.models import LETTERS
+from ..query.understand.options import LETTERS
 from ..store import owned
 from ..store.backend import storage_errors
 from ..store.errors import UsageError, one_line

@@ -19,14 +19,12 @@ from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
-from ..store.records import Evidence
-from .answer.context import Candidate, ContextOptions, interleaved, merge
-from .answer.models import LETTERS, Chat, Draft, LanguageModel, Task, unlettered
-from .answer.passages import Passage
-from .answer.result import Answer
+from .answer.context import ContextOptions, interleaved, merge
+from .answer.models import Chat, LanguageModel
+from .answer.passages import passages
 from .answer.support import covered
 from .find.encoding import encode
-from .find.gather import FIRST, Found, Joined, found_rows
+from .find.gather import FIRST, found_rows
 from .find.hops import HopOptions
 from .find.opening import Opener
 from .find.rerankers import Reranker
@@ -39,9 +37,10 @@ from .look.looking import Looker
 from .look.showing import shown
 from .look.visual import Wanted
 from .text.words import sought, terms
-from .types import Request
+from .types import Answer, Candidate, Draft, Found, Request, Task
 from .understand import decouple
 from .understand.decouple import DecoupleOptions
+from .understand.options import LETTERS, unlettered
 
 LONGEST_QUESTION = 10_000
 _SAYS = 0.5
@@ -75,7 +74,7 @@ class _Steps:
             self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - began
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A question with its evidence, ready to be answered."""
 
@@ -135,21 +134,21 @@ class Asker:
             draft = self._answer(task, steps)
         steps.timings["total"] = time.perf_counter() - began
         return Answer(
-            ready.question,
-            _spoken(draft, task.options),
-            LETTERS[draft.choice] if draft.choice is not None else None,
-            draft.abstained,
-            draft.citations,
-            task.evidence,
-            ready.request,
-            (*steps.notes, *draft.notes),
-            steps.timings,
-            self.profile,
-            self.fingerprints,
-            draft.confidence,
-            draft.scores,
-            draft.usage,
-            steps.degraded,
+            question=ready.question,
+            text=_spoken(draft, task.options),
+            choice=LETTERS[draft.choice] if draft.choice is not None else None,
+            abstained=draft.abstained,
+            citations=draft.citations,
+            evidence=task.evidence,
+            request=ready.request,
+            notes=(*steps.notes, *draft.notes),
+            timings=steps.timings,
+            profile=self.profile,
+            fingerprints=self.fingerprints,
+            confidence=draft.confidence,
+            scores=draft.scores,
+            usage=draft.usage,
+            degraded=steps.degraded,
         )
 
     def prepare(
@@ -211,20 +210,20 @@ class Asker:
             )
         steps.notes += [f"[{e.id}] is doubtful speech: {', '.join(e.doubts)}" for e, _ in merged if e.doubts]
         task = Task(
-            asked,
-            tuple(choices),
-            tuple(e for e, _ in merged),
-            _passages(merged, found.joined),
-            weight,
-            request.subjects,
-            request.described,
-            shown(opened.shards, merged, self.chat.frames) if self.chat.looks else (),
-            request.visual,
-            request.order,
-            request.anchor,
-            tell,
+            question=asked,
+            options=tuple(choices),
+            evidence=tuple(e for e, _ in merged),
+            passages=passages(merged, found.joined),
+            weight=weight,
+            subjects=request.subjects,
+            described=request.described,
+            pictures=shown(opened.shards, merged, self.chat.frames) if self.chat.looks else (),
+            visual=request.visual,
+            order=request.order,
+            anchor=request.anchor,
+            tell=tell,
         )
-        return Prepared(question, request, task, steps)
+        return Prepared(question=question, request=request, task=task, steps=steps)
 
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":
@@ -289,23 +288,6 @@ def _ranked(found: Found, request: Request, question: str, weight: Mapping[str, 
         return [*found.rows[:ahead], *interleaved(found.rows[ahead:], found.pictures)]
     first, second = (found.rows, found.pictures) if request.asr else (found.pictures, found.rows)
     return interleaved(first, second)
-
-
-def _passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joined]) -> tuple[Passage, ...]:
-    """Each row of the evidence, and the pairs that belong together."""
-    of = {id(c): e for e, c in merged}
-    out = [
-        Passage((e.id,), "alone", e.kind, e.video, e.start, e.searched, e.text, e.rank, c.dense, c.affinity, c.tints)
-        for e, c in merged
-    ]
-    for j in joined:
-        a, b = of.get(id(j.first)), of.get(id(j.second))
-        if a and b:
-            about = a.searched if b.kind == "frame" else f"{a.searched} {b.searched}"
-            rank, dense = min(a.rank, b.rank), max(j.first.dense, j.second.dense)
-            told = (about, b.text, rank, dense, j.second.affinity, j.second.tints)
-            out.append(Passage((a.id, b.id), j.link, b.kind, b.video, b.start, *told))
-    return tuple(sorted(out, key=lambda p: p.rank))
 
 
 def _checked(question: str, options: Sequence[str]) -> list[str]:

@@ -1,18 +1,24 @@
-"""What a question asks to look for."""
+"""The records that go from room to room."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from ..store.records import Evidence, EvidenceKind
 
 Relation = Literal["location", "number", "relation"]
 When = Literal["beginning", "end", "at", "after", "before", "next", "previous", "during"]
 Scope = Literal["moment", "whole", "several"]
 Order = Literal["first", "last", "sequence"]
 MOST_THINGS = 5
+LINES = " / "
+"""Between the lines of a slide, where rows that share their time become one."""
+Link = Literal["alone", "chain", "during", "next", "previous"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimeHint:
     """Where in a video to look.  ``text``: the event that ``after``, ``before``, ``next`` (right after), ``previous``
     (right before) and ``during`` refer to; ``seconds``: the time that ``at`` names.
@@ -23,7 +29,7 @@ class TimeHint:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What to look for.  ``asr``: a sentence to find in speech, or None; ``det``: up to five physical things; ``type``:
     what to say of them; ``captions``: statements that a matching picture would bear out.
@@ -58,3 +64,220 @@ class Request:
     def hint(self, *kinds: When) -> TimeHint | None:
         """The first time hint of one of ``kinds``."""
         return next((t for t in self.time if t.kind in kinds), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options; ``tints``: how
+    far it shows the colours that they name, see :func:`.look.colours.tint`.
+    """
+
+    kind: EvidenceKind
+    video: str
+    name: str
+    start: float
+    end: float
+    text: str
+    score: float
+    frame: int | None = None
+    affinity: tuple[float, ...] = ()
+    tints: tuple[float, ...] = ()
+    doubts: tuple[str, ...] = ()
+    dense: float = 0.0
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """``second`` answers what ``first`` is about: by a chain of words, or by when it is shown."""
+
+    first: Candidate
+    second: Candidate
+    link: Link
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """Candidates of each kind, best first, and which of them belong together.
+
+    ``named``: so many of the first rows hold options that are to be put in order.  ``chapters``: so many of the rows
+    stand for chapters and need room besides those that were found.  ``beside``: what is said right before and after
+    some of the rows, by ``id()`` of these.
+    """
+
+    rows: list[Candidate] = field(default_factory=list)
+    pictures: list[Candidate] = field(default_factory=list)
+    joined: list[Joined] = field(default_factory=list)
+    named: int = 0
+    chapters: int = 0
+    beside: dict[int, list[Candidate]] = field(default_factory=dict)
+
+    def keep(self, kinds: Sequence[EvidenceKind]) -> None:
+        """Drops rows of other kinds, before they lead to anything else."""
+        self.rows = [c for c in self.rows if c.kind in kinds]
+        self.joined = [j for j in self.joined if j.first.kind in kinds and j.second.kind in kinds]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """One row, or two that belong together.
+
+    ``ids``: evidence ids, the landmark first, the row that holds the answer last; ``about``: the text that must fit the
+    question; ``answer``: the text that holds the answer; ``kind``: of the row that holds it; ``rank``: 1 for the row
+    found first; ``dense``: inner product of the landmark with the question; ``shown``: inner products of the picture
+    with each option, ``tints``: how far it shows the colours that each names (empty for rows that are no picture).
+    """
+
+    ids: tuple[str, ...]
+    link: Link
+    kind: EvidenceKind
+    video: str
+    start: float
+    about: str
+    answer: str
+    rank: int
+    dense: float = 0.0
+    shown: tuple[float, ...] = ()
+    tints: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A question ready to be answered.
+
+    ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row stands
+    alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the
+    names and phrases of the question; ``described``: it does not name what it is about, see
+    :class:`Request`.  ``pictures`` are JPEGs of frames in time order, for engines that look at pictures,
+    each with the id of its row or, where no row stands for it, with its time.  ``order``: the question asks which
+    option comes first or last; ``anchor``: the kind of row that it asks for.  ``tell`` is given the answer as far as it
+    is written, again and again, by engines that write word by word; what it was given is not checked.
+    """
+
+    question: str
+    options: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    weight: Mapping[str, float] = field(default_factory=dict)
+    subjects: tuple[str, ...] = ()
+    described: bool = False
+    pictures: tuple[tuple[str, bytes], ...] = ()
+    visual: bool = False
+    order: Order | None = None
+    anchor: Literal["speech", "text"] | None = None
+    tell: Callable[[str], object] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an answer took of a language model: ``calls``, of which ``cached`` were replies kept from earlier, tokens
+    ``read`` and ``written`` by the others (where the engine tells), and the texts of all ``replies`` in order.
+    """
+
+    calls: int = 0
+    cached: int = 0
+    read: int = 0
+    written: int = 0
+    replies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An engine's answer, not checked yet.  ``choice`` is the index of an option; ``citations`` are evidence ids.
+
+    ``scores``, one an option or empty: how far the engine believes in each, 0..1; ``confidence``: that of the answer
+    given, None where the engine cannot tell.  Scores are probabilities that sum to 1.
+    """
+
+    text: str
+    choice: int | None = None
+    citations: tuple[str, ...] = ()
+    abstained: bool = False
+    notes: tuple[str, ...] = ()
+    confidence: float | None = None
+    scores: tuple[float, ...] = ()
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn; ``images`` are JPEGs shown with it."""
+
+    role: str
+    text: str
+    images: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a model wrote, and how many tokens it read and wrote (None where it does not tell).
+
+    ``cut``: it ended before the model had done.  ``top``: probabilities of candidates for the first token, where they
+    were asked for.  ``cached``: it was kept from earlier.
+    """
+
+    text: str
+    read: int | None = None
+    written: int | None = None
+    cut: bool = False
+    top: Mapping[str, float] = field(default_factory=dict)
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """``choice`` is the letter of the chosen option (None without options, or where none was chosen); ``citations`` are
+    ids of ``evidence``, which is in time order; ``timings`` are seconds a step.
+
+    ``confidence``, ``scores`` and ``usage`` are those of the :class:`Draft`; ``degraded``: a language model
+    or the detector failed and the answer is what could be done without it.
+    """
+
+    question: str
+    text: str
+    choice: str | None
+    abstained: bool
+    citations: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    request: Request
+    notes: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    profile: str = ""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    confidence: float | None = None
+    scores: tuple[float, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    degraded: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``vidrag ask --json`` prints."""
+        return {
+            "question": self.question,
+            "answer": self.text,
+            "choice": self.choice,
+            "abstained": self.abstained,
+            "confidence": None if self.confidence is None else round(self.confidence, 4),
+            "scores": [round(s, 4) for s in self.scores],
+            "citations": list(self.citations),
+            "evidence": [_evidence_json(e) for e in self.evidence],
+            "request": self.request.as_json(),
+            "notes": list(self.notes),
+            "timings": {k: round(v, 4) for k, v in self.timings.items()},
+            "profile": self.profile,
+            "fingerprints": dict(self.fingerprints),
+        }
+
+    def cited(self) -> list[Evidence]:
+        """The cited rows in the order of ``citations``."""
+        by_id = {e.id: e for e in self.evidence}
+        return [by_id[c] for c in self.citations]
+
+
+def _evidence_json(evidence: Evidence) -> dict[str, object]:
+    told = asdict(evidence)
+    told |= {"start": round(evidence.start, 3), "end": round(evidence.end, 3), "score": round(evidence.score, 4)}
+    del told["frame"]  # a detail of the store
+    if not told.pop("doubts"):
+        return told
+    told["doubts"] = list(evidence.doubts)
+    return told

@@ -12,7 +12,7 @@ from vidrag.ingest.pipeline import Engines, ingest_video
 from vidrag.jobs import build, profile
 from vidrag.jobs.cli import archive_commands
 from vidrag.query.answer import prompts
-from vidrag.query.answer.result import Answer
+from vidrag.query.types import Answer
 from vidrag.store.archive import Archive
 
 CUES = """1

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from vidrag.query.answer.context import Candidate, ContextOptions, merge
+from vidrag.query.answer.context import ContextOptions, merge
 from vidrag.query.find.encoding import encode, own_request
-from vidrag.query.types import Request
+from vidrag.query.types import Candidate, Request
 from vidrag.query.understand.decouple import by_rules
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.vectors import Vectors, normalised
@@ -74,7 +74,18 @@ def test_a_request_in_other_words_is_encoded() -> None:
 @pytest.mark.parametrize("rows", [2, 16])
 def test_a_budget_that_is_ample_is_not_counted(tokens: int, rows: int) -> None:
     """The rows are the same as if every one had been counted."""
-    told = [Candidate("speech", "a", "a.mp4", float(i), i + 1.0, "word " * (i % 3 * 9 + 1), 1.0) for i in range(9)]
+    told = [
+        Candidate(
+            kind="speech",
+            video="a",
+            name="a.mp4",
+            start=float(i),
+            end=i + 1.0,
+            text="word " * (i % 3 * 9 + 1),
+            score=1.0,
+        )
+        for i in range(9)
+    ]
     counted: list[str] = []
 
     def count(text: str) -> int:

@@ -20,9 +20,10 @@ pytest.importorskip("transformers")
 import random_chat  # noqa: E402
 from engine_tools import chained_chat, harmed  # noqa: E402
 from random_chat import KINDS, SAID, SEEING  # noqa: E402
-from vidrag.query.answer.models import Message, Task, TooMuch  # noqa: E402
+from vidrag.query.answer.models import TooMuch  # noqa: E402
 from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache  # noqa: E402
 from vidrag.query.answer.prompts import answer  # noqa: E402
+from vidrag.query.types import Message, Task  # noqa: E402
 from vidrag.store import engines, models  # noqa: E402
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing, OptionError  # noqa: E402
 from vidrag.store.records import Evidence  # noqa: E402
@@ -50,12 +51,15 @@ def engine(kind: str = "qwen2_5_vl", **options: Any) -> Any:
 
 
 def asked(pictures: int = 0) -> list[Message]:
-    return [Message("system", "Be brief."), Message("user", "What is this?", tuple(JPEGS[:pictures]))]
+    return [
+        Message(role="system", text="Be brief."),
+        Message(role="user", text="What is this?", images=tuple(JPEGS[:pictures])),
+    ]
 
 
 def looking(pictures: int, rows: int = 2, options: Sequence[str] = ()) -> Task:
     shown = tuple((f"00:{i:02}", JPEGS[i]) for i in range(pictures))
-    return Task("Where are the lockers?", tuple(options), ROWS[:rows], pictures=shown)
+    return Task(question="Where are the lockers?", options=tuple(options), evidence=ROWS[:rows], pictures=shown)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +90,7 @@ def test_pictures_reach_the_model_as_they_are_stored() -> None:
     assert count == 3 and len(read["image_grid_thw"]) == 3
     small, _ = engine("qwen2_vl", max_pixels=2048)._read(asked(3), 10)
     assert small["pixel_values"].shape[0] < read["pixel_values"].shape[0]
-    other, _ = made._read([Message("user", "What is this?", tuple(JPEGS[4:7]))], 10)
+    other, _ = made._read([Message(role="user", text="What is this?", images=tuple(JPEGS[4:7]))], 10)
     assert not torch.equal(other["pixel_values"][:4], read["pixel_values"][:4])
 
 
@@ -96,7 +100,7 @@ def test_what_is_in_the_pictures_matters(kind: str, tmp_path: Path) -> None:
     made = engines.load("chat", "transformers", {"model": str(random_chat.saved(tmp_path / "m", kind, live=True))})
 
     def shares(*pictures: bytes) -> dict[str, float]:
-        found: dict[str, float] = made.first_token([Message("user", "What is this?", pictures)]).top
+        found: dict[str, float] = made.first_token([Message(role="user", text="What is this?", images=pictures)]).top
         return found
 
     black = bytes(cv2.imencode(".jpg", np.zeros((90, 160, 3), np.uint8))[1])
@@ -119,7 +123,7 @@ def test_frames_become_one_video_where_the_model_was_taught_so() -> None:
 def test_pictures_can_be_left_out_and_unreadable_ones_are() -> None:
     made = engine(images=False)
     assert not made.looks and made.complete(asked(3)).read == made.complete(asked()).read
-    bad = [Message("user", "What is this?", (b"\xff\xd8\xff\xd9", b"no picture", JPEGS[0]))]
+    bad = [Message(role="user", text="What is this?", images=(b"\xff\xd8\xff\xd9", b"no picture", JPEGS[0]))]
     assert engine()._read(bad, 10)[1] == 1
 
 
@@ -140,18 +144,18 @@ def test_a_reply_at_its_limit_is_cut(tmp_path: Path) -> None:
 def test_a_prompt_that_is_too_long_loses_pictures_then_rows() -> None:
     """And says so; where a single row is too long the engine fails."""
     with pytest.raises(TooMuch, match="the model takes 512"):
-        engine(n_ctx=512, max_new_tokens=20).complete([Message("user", "word " * 600)])
+        engine(n_ctx=512, max_new_tokens=20).complete([Message(role="user", text="word " * 600)])
     length = engine()._read(answer(looking(16)), 100)[0]["input_ids"].shape[1]
     assert engine(n_ctx=length + 100, max_new_tokens=100).answer(looking(16)).notes == ()
     draft = engine(n_ctx=length + 99, max_new_tokens=100).answer(looking(16))
     assert draft.text == "Next to the blue staircase."
     assert any("too much" in n and "answered with 8 pictures" in n for n in draft.notes)
     blind = engine("llama", n_ctx=2000, max_new_tokens=300)
-    long = Task("Where?", (), tuple(_longer(r, 300) for r in ROWS))
+    long = Task(question="Where?", options=(), evidence=tuple(_longer(r, 300) for r in ROWS))
     draft = blind.answer(long)
     assert any("answered with 2 rows" in n for n in draft.notes)
     with pytest.raises(TooMuch):
-        blind.answer(Task("Where?", (), (_longer(ROWS[0], 3000),)))
+        blind.answer(Task(question="Where?", options=(), evidence=(_longer(ROWS[0], 3000),)))
 
 
 def _longer(row: Evidence, size: int) -> Evidence:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vidrag.query.find.gather import Found
 from vidrag.query.look import alike, counting, keyframes, panels
 from vidrag.query.look.colours import coloured, colours, tint
 from vidrag.query.look.detections import DetectionCache
@@ -19,7 +18,7 @@ from vidrag.query.look.detectors import coco
 from vidrag.query.look.keyframes import KeyframeOptions
 from vidrag.query.look.looking import Looker
 from vidrag.query.look.visual import Wanted
-from vidrag.query.types import Request
+from vidrag.query.types import Found, Request
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Detection, Frame
 

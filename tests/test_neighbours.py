@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from chapter_tools import publish
 from vidrag.jobs import build, profile
-from vidrag.query.answer.context import Candidate, ContextOptions, merge
+from vidrag.query.answer.context import ContextOptions, merge
+from vidrag.query.types import Candidate
 from vidrag.store.archive import Archive
 from vidrag.store.records import Segment
 
@@ -63,7 +64,10 @@ def test_not_of_another_video(archive: Archive, fake_profile: Path) -> None:
 @pytest.mark.parametrize("tokens, wanted", [(50, [2]), (60, [1, 2]), (1900, [1, 2, 3])])
 def test_as_far_as_the_tokens_last(tokens: int, wanted: list[int]) -> None:
     """What was found goes first, whatever the number of rows."""
-    made = [Candidate("speech", "a", "a.mp4", i * 3.0, i * 3 + 2.8, t, 0.0) for i, t in enumerate(SAID)]
+    made = [
+        Candidate(kind="speech", video="a", name="a.mp4", start=i * 3.0, end=i * 3 + 2.8, text=t, score=0.0)
+        for i, t in enumerate(SAID)
+    ]
     options = ContextOptions(tokens=tokens, rows=1)
     found = merge([made[2]], ["a"], lambda t: len(t.split()), options, {id(made[2]): [made[1], made[3]]})
     assert [c for _, c in found] == [made[i] for i in wanted]

@@ -12,9 +12,9 @@ from vidrag.ingest.chapters import ChapterOptions
 from vidrag.jobs import build, profile
 from vidrag.jobs.cli import archive_commands
 from vidrag.jobs.export import to_jsonl
-from vidrag.query.answer.result import Answer
 from vidrag.query.find.outline import Outline, outline
 from vidrag.query.find.rows import RowSet
+from vidrag.query.types import Answer
 from vidrag.store.archive import Archive
 from vidrag.store.records import Chapter, Moment
 from vidrag.store.shard import Shard

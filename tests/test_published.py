@@ -110,7 +110,7 @@ def test_the_paper_profile_says_what_was_published() -> None:
     assert (ingest.sampling.uniform, ingest.asr.name, ingest.asr.options["chunk_s"]) == (64, "whisper-30s", 30)
     assert (ingest.ocr.name, ingest.reading.min_confidence) == ("easyocr", 0.5)
     assert ingest.text_encoder.options["model"] == "hf:facebook/contriever"
-    worded = ask.decouple.worded(Request("a", ("cup", "tall tree"), captions=("a photo of a cup",)))
+    worded = ask.decouple.worded(Request(asr="a", det=("cup", "tall tree"), captions=("a photo of a cup",)))
     assert worded.captions == ("a picture of cup", "a picture of tall tree")
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vidrag.query.answer import prompts
-from vidrag.query.answer.context import Candidate
-from vidrag.query.answer.models import LanguageModel, Message, Reply, Task, TooMuch
+from vidrag.query.answer.models import LanguageModel, TooMuch
 from vidrag.query.look.showing import shown
+from vidrag.query.types import Candidate, Message, Reply, Task
 from vidrag.store.records import Evidence, Frame
 
 
@@ -31,7 +31,14 @@ def rows(*told: tuple[str, int | None]) -> list[tuple[Evidence, Candidate]]:
     out = []
     for i, (video, frame) in enumerate(told, 1):
         e = Evidence(f"E{i}", "frame", video, f"{video}.mp4", 0, 1, "cat", 1, i, frame)
-        out.append((e, Candidate("frame", video, f"{video}.mp4", 0, 1, "cat", 1, frame)))
+        out.append(
+            (
+                e,
+                Candidate(
+                    kind="frame", video=video, name=f"{video}.mp4", start=0, end=1, text="cat", score=1, frame=frame
+                ),
+            )
+        )
     return out
 
 
@@ -64,7 +71,9 @@ def test_there_are_as_many_as_wanted_and_no_two_alike(frames: int, at: list[int]
 def test_the_prompt_says_what_the_pictures_are() -> None:
     evidence = tuple(e for e, _ in rows(("a", 1), ("a", 2)))
     told = [
-        prompts.answer(Task("What?", (), evidence, pictures=tuple((n, b"") for n in names)))[-1].text
+        prompts.answer(Task(question="What?", options=(), evidence=evidence, pictures=tuple((n, b"") for n in names)))[
+            -1
+        ].text
         for names in (("E1", "E2"), ("00:00", "E2"))
     ]
     assert "The pictures are those of rows E1, E2." in told[0]
@@ -85,7 +94,7 @@ class Small(LanguageModel):
         if size[0] > self.takes[0] or size[1] > self.takes[1]:
             raise TooMuch("9000 tokens")
         self.notes.append("the model is small")
-        return Reply('{"citations": ["E1"], "answerable": true, "answer": "a cat"}')
+        return Reply(text='{"citations": ["E1"], "answerable": true, "answer": "a cat"}')
 
 
 @pytest.mark.parametrize(
@@ -101,9 +110,11 @@ def test_a_prompt_that_is_too_much_is_halved(takes: tuple[int, int], seen: list[
     """Pictures first, evenly; the note says what is left, beside what the model has to tell."""
     evidence = tuple(e for e, _ in rows(*(("a", i) for i in range(8))))
     model = Small(*takes)
-    draft = model.answer(Task("What?", (), evidence, pictures=tuple((e.id, b"x") for e in evidence)))
+    draft = model.answer(
+        Task(question="What?", options=(), evidence=evidence, pictures=tuple((e.id, b"x") for e in evidence))
+    )
     assert model.seen == seen and draft.text == "a cat"
     assert [n for n in draft.notes if "too much" in n] == [n for n in draft.notes if note and note in n]
     assert draft.notes[-1] == "the model is small"
     with pytest.raises(TooMuch):
-        Small(0, 0).answer(Task("What?", (), evidence))
+        Small(0, 0).answer(Task(question="What?", options=(), evidence=evidence))

@@ -11,8 +11,7 @@ import pytest
 from media_files import with_tone
 from vidrag.jobs.cli.ask_commands import _print
 from vidrag.query.answer.prompts import row
-from vidrag.query.answer.result import Answer
-from vidrag.query.types import Request
+from vidrag.query.types import Answer, Request
 from vidrag.store.archive import Archive
 from vidrag.store.records import Evidence
 from world import World
@@ -94,7 +93,18 @@ def test_printed_answers_say_who(world: World, capsys: pytest.CaptureFixture[str
         Evidence(f"E{i}", "speech", video, "a.mp4", s.start, s.end, s.text, 1, i, speaker=s.speaker)
         for i, s in enumerate(archive.shard(video).speech, 1)
     )
-    _print(Answer("Who?", "Bob.", None, False, ("E2",), rows, Request()), archive)
+    _print(
+        Answer(
+            question="Who?",
+            text="Bob.",
+            choice=None,
+            abstained=False,
+            citations=("E2",),
+            evidence=rows,
+            request=Request(),
+        ),
+        archive,
+    )
     assert "a.mp4 00:04-00:06  said by Bob Lee: Bring the blue folder.\n" in capsys.readouterr().out
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from vidrag.query.answer.chooser import fitted, weighed
 from vidrag.query.answer.extractive import Extractive, ExtractiveOptions
-from vidrag.query.answer.models import Task, unlettered
 from vidrag.query.answer.ordering import ordered
-from vidrag.query.answer.passages import Passage, alone
+from vidrag.query.answer.passages import alone
 from vidrag.query.answer.support import NAMES, features
 from vidrag.query.text.likeness import likeness, numbers_heard, spelt
+from vidrag.query.types import Passage, Task
+from vidrag.query.understand.options import unlettered
 from vidrag.store.records import Evidence
 
 NONE = "The videos do not say"
@@ -60,7 +61,7 @@ def row(i: int, text: str, start: float = 0.0, kind: str = "speech", video: str 
 
 
 def ask(question: str, options: tuple[str, ...], *rows: Evidence, **more: object) -> Task:
-    return Task(question, options, rows, alone(rows), **more)  # type: ignore[arg-type]
+    return Task(question=question, options=options, evidence=rows, passages=alone(rows), **more)  # type: ignore[arg-type]
 
 
 def chosen(task: Task) -> int | None:
@@ -180,8 +181,22 @@ def test_what_a_slide_says_of_an_option_counts_by_its_line() -> None:
 def test_a_picture_is_held_against_the_colours_that_options_name() -> None:
     seen = row(1, "water bottle, lamp", kind="frame")
     options = ("a pink toy pig", "a green toy frog", "a clock")
-    passage = Passage(("E1",), "alone", "frame", "a", 0.0, seen.text, seen.text, 1, 0.0, (0.2, 0.2, 0.2), (-1, 0.6, 0))
-    task = Task("What does the picture show?", options, (seen,), (passage,), visual=True)
+    passage = Passage(
+        ids=("E1",),
+        link="alone",
+        kind="frame",
+        video="a",
+        start=0.0,
+        about=seen.text,
+        answer=seen.text,
+        rank=1,
+        dense=0.0,
+        shown=(0.2, 0.2, 0.2),
+        tints=(-1, 0.6, 0),
+    )
+    task = Task(
+        question="What does the picture show?", options=options, evidence=(seen,), passages=(passage,), visual=True
+    )
     assert features(task).values[:, 0, NAMES.index("tinted")].tolist() == pytest.approx([-1, 0.6, 0])
     assert chosen(task) == 1
 
@@ -191,17 +206,31 @@ def test_two_rows_that_belong_together_answer_together() -> None:
     second = row(2, "Locker number at the boat shed: 6918", kind="text", video="b")
     decoy = row(3, "Locker number at the glass house: 3880", kind="text", video="b")
     rows = (first, second, decoy)
-    chain = Passage(("E1", "E2"), "chain", "text", "b", 0.0, f"{first.text} {second.text}", second.text, 1)
+    chain = Passage(
+        ids=("E1", "E2"),
+        link="chain",
+        kind="text",
+        video="b",
+        start=0.0,
+        about=f"{first.text} {second.text}",
+        answer=second.text,
+        rank=1,
+    )
     question = "What is the locker number at the place where Helen Parker hid the spare map?"
-    task = Task(question, ("6918", "3880", NONE), rows, (chain, *alone(rows)))
+    task = Task(question=question, options=("6918", "3880", NONE), evidence=rows, passages=(chain, *alone(rows)))
     draft = Extractive(ExtractiveOptions()).answer(task)
     assert (draft.choice, draft.citations) == (0, ("E1", "E2"))
 
 
 def test_nothing_to_go_by_is_no_error() -> None:
-    assert np.isfinite(features(Task("?", ("a", "b"))).values).all()
-    assert Extractive(ExtractiveOptions()).answer(Task("Who?", ("Ann", NONE))).choice == 1
-    assert Extractive(ExtractiveOptions()).answer(Task("Who?", ("", "🎬", "\x00"), (row(1, ""),))).choice is not None
+    assert np.isfinite(features(Task(question="?", options=("a", "b"))).values).all()
+    assert Extractive(ExtractiveOptions()).answer(Task(question="Who?", options=("Ann", NONE))).choice == 1
+    assert (
+        Extractive(ExtractiveOptions())
+        .answer(Task(question="Who?", options=("", "🎬", "\x00"), evidence=(row(1, ""),)))
+        .choice
+        is not None
+    )
 
 
 @pytest.mark.parametrize("phrase, text", [("sea shells", "covered with seashells"), ("lighthouse", "a light house")])
@@ -227,7 +256,12 @@ def test_a_mistake_may_be_owned_up_to_in_a_sentence_of_its_own(between: str, put
         row(2, between, 100),
         row(3, "The crane can lift seventy two tons.", 100 + gap),
     )
-    task = Task("How many tons can the crane lift?", ("nineteen", "seventy two"), rows, alone(rows))
+    task = Task(
+        question="How many tons can the crane lift?",
+        options=("nineteen", "seventy two"),
+        evidence=rows,
+        passages=alone(rows),
+    )
     outdated = features(task).values[0, :, NAMES.index("outdated")]
     assert outdated.tolist() == [float(put_right and gap < 5), 0, 0]
 
@@ -244,7 +278,12 @@ def test_a_correction_may_mishear_who_it_is_about(said: str, outdated: float) ->
         row(1, "Adam Novak stayed under water for twelve seconds.", 10),
         row(2, f"A mistake slipped in before, and an overstate underwater for 93 seconds, {said}.", 90),
     )
-    task = Task("For how long was Adam Novak under water?", ("twelve", "ninety three"), rows, alone(rows))
+    task = Task(
+        question="For how long was Adam Novak under water?",
+        options=("twelve", "ninety three"),
+        evidence=rows,
+        passages=alone(rows),
+    )
     assert features(task).values[0, :, NAMES.index("outdated")].tolist() == [outdated, 0]
 
 

@@ -12,7 +12,7 @@ import typer
 from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
-    from ...query.answer.result import Answer
+    from ...query.types import Answer
     from ..batch_run import Ended
 
 Video = Annotated[

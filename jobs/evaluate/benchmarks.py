@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ...query.answer.models import LETTERS
+from ...query.understand.options import LETTERS
 from ...store.errors import UsageError, one_line
 from . import corpus
 from .dataset import Choices, Dataset, Fields, Question, letter, parsed, read_rows

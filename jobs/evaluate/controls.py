@@ -9,8 +9,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import log
 from typing import Any
 
-from ...query.answer.models import LETTERS, Chat, Task
+from ...query.answer.models import Chat
 from ...query.answer.support import NOT_SAID
+from ...query.types import Task
+from ...query.understand.options import LETTERS
 from .dataset import Question
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -23,7 +25,7 @@ def blind(chat: Chat, question: Question) -> dict[str, Any]:
     """
     began = time.perf_counter()
     options, letters = question.distinct()
-    draft = chat.answer(Task(question.question, options))
+    draft = chat.answer(Task(question=question.question, options=options))
     choice = letters[draft.choice] if draft.choice is not None else None
     return _answer(question, choice, draft.abstained, draft.notes, began)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...query.answer.models import LETTERS, unlettered
+from ...query.understand.options import LETTERS, unlettered
 from ...store.errors import UsageError, one_line
 from ...store.records import Span
 

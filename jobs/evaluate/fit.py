@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...query.answer.chooser import TERMS, Chooser, evidence_terms
-from ...query.answer.models import LETTERS
 from ...query.answer.ordering import ordered
 from ...query.answer.support import NAMES, features, not_said
 from ...query.asker import Asker
+from ...query.understand.options import LETTERS
 from ...store.archive import Archive
 from ...store.errors import UsageError
 from .. import build

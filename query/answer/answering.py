@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...store.errors import EngineFailed, one_line
+from ..types import Draft, Message, Reply, Task, Usage
 from . import prompts
 from .chooser import weighed
 from .citing import supporting
-from .models import Draft, LanguageModel, Message, Reply, Task, TooMuch, Usage
+from .models import LanguageModel, TooMuch
 from .models.replies import letter_mass, read_reply, said_so_far, whole_text
 from .support import NOTHING, not_said
 
@@ -60,11 +61,11 @@ class _Talk:
     def _count(self, reply: Reply) -> Reply:
         u, new = self.usage, not reply.cached
         self.usage = Usage(
-            u.calls + 1,
-            u.cached + reply.cached,
-            u.read + (reply.read or 0) * new,
-            u.written + (reply.written or 0) * new,
-            (*u.replies, whole_text(reply.text[:_KEPT])),
+            calls=u.calls + 1,
+            cached=u.cached + reply.cached,
+            read=u.read + (reply.read or 0) * new,
+            written=u.written + (reply.written or 0) * new,
+            replies=(*u.replies, whole_text(reply.text[:_KEPT])),
         )
         return reply
 
@@ -85,7 +86,7 @@ def answer(model: LanguageModel, task: Task) -> Draft:
 
 def _answered(talk: _Talk, task: Task) -> Draft:
     if not task.options and not task.evidence and not task.pictures:
-        return Draft(NOTHING, abstained=True, notes=("no rows were found; the model was not asked",))
+        return Draft(text=NOTHING, abstained=True, notes=("no rows were found; the model was not asked",))
     notes: tuple[str, ...] = ()
     if task.options:
         scores, why = _scores(talk, task)
@@ -156,13 +157,13 @@ def _chosen(talk: _Talk, task: Task, scores: tuple[float, ...]) -> Draft:
     choice = int(told.shares.argmax())
     sure, shares = float(told.shares[choice]), tuple(round(float(s), 4) for s in told.shares)
     if choice == told.silent:
-        return Draft("", choice, (), True, (), sure, shares)
+        return Draft(text="", choice=choice, abstained=True, confidence=sure, scores=shares)
     cited = told.ids[choice] if told.ids and supporting(task, task.options[choice]) else ()
     if not cited and task.evidence:
         reply = talk.ask(prompts.cite(task, choice), prompts.cite_schema(task))
         draft, _ = read_reply(reply.text, (), [e.id for e in task.evidence], reply.cut)
         cited = draft.citations if draft else ()
-    return Draft("", choice, cited, False, (), sure, shares)
+    return Draft(text="", choice=choice, citations=cited, confidence=sure, scores=shares)
 
 
 def _written(talk: _Talk, task: Task) -> Draft:
@@ -182,7 +183,7 @@ def _written(talk: _Talk, task: Task) -> Draft:
         if not again:
             messages = [
                 *messages,
-                Message("assistant", whole_text(reply.text[:500]) or "{}"),
+                Message(role="assistant", text=whole_text(reply.text[:500]) or "{}"),
                 prompts.correction(problem),
             ]
     if usable is None:

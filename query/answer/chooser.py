@@ -12,15 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..types import Task
 from .support import NAMES, Features, features, not_said
-
-if TYPE_CHECKING:
-    from .models import Task
 
 TERMS = (
     "said",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...store.records import Evidence
 from ..text.words import sought, terms
-from .models import Task
+from ..types import Task
 from .support import claimed, covered
 
 TRUST = 0.3

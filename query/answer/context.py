@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from pydantic import Field
 
 from ...store.engines import Options
 from ...store.records import Evidence, EvidenceKind
+from ..types import Candidate
 
 _ROW = 24
 """Tokens of the id, name, times and kind of a row."""
@@ -23,27 +22,6 @@ class ContextOptions(Options):
     tokens: int = Field(1900, ge=50)
     rows: int = Field(16, ge=1, le=500)
     kinds: tuple[EvidenceKind, ...] = ("speech", "text", "detection", "frame")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options; ``tints``: how
-    far it shows the colours that they name, see :func:`.colours.tint`.
-    """
-
-    kind: EvidenceKind
-    video: str
-    name: str
-    start: float
-    end: float
-    text: str
-    score: float
-    frame: int | None = None
-    affinity: tuple[float, ...] = field(default=())
-    tints: tuple[float, ...] = ()
-    doubts: tuple[str, ...] = ()
-    dense: float = 0.0
-    speaker: str | None = None
 
 
 def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list[Candidate]:
@@ -94,19 +72,20 @@ def merge(
     return [
         (
             Evidence(
-                f"E{i}", c.kind, c.video, c.name, c.start, c.end, c.text, c.score, rank, c.frame, c.doubts, c.speaker
+                id=f"E{i}",
+                kind=c.kind,
+                video=c.video,
+                name=c.name,
+                start=c.start,
+                end=c.end,
+                text=c.text,
+                score=c.score,
+                rank=rank,
+                frame=c.frame,
+                doubts=c.doubts,
+                speaker=c.speaker,
             ),
             c,
         )
         for i, (rank, c) in enumerate(taken, 1)
     ]
-
-
-def as_json(evidence: Evidence) -> dict[str, object]:
-    told = dataclasses.asdict(evidence)
-    told |= {"start": round(evidence.start, 3), "end": round(evidence.end, 3), "score": round(evidence.score, 4)}
-    del told["frame"]  # a detail of the store
-    if not told.pop("doubts"):
-        return told
-    told["doubts"] = list(evidence.doubts)
-    return told

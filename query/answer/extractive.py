@@ -9,9 +9,9 @@ from pydantic import Field
 from ...store.engines import EngineOptions
 from ...store.records import Evidence, clock
 from ..text.words import words
+from ..types import Draft, Task
 from ..understand.cues import NUMBER
 from .chooser import fitted, weighed
-from .models import Draft, Task
 from .ordering import ordered
 from .support import NAMES, NOTHING, features
 
@@ -60,11 +60,11 @@ class Extractive:
         scored.sort(key=lambda s: s[:2], reverse=True)
         best = scored[0][0] if scored else 0.0
         if best < self.options.sure:
-            return Draft(NOTHING, abstained=True, confidence=1 - best)
+            return Draft(text=NOTHING, abstained=True, confidence=1 - best)
         cited = list(
             dict.fromkeys(i for sure, _, p in scored if sure >= max(self.options.sure, 0.8 * best) for i in p.ids)
         )[: self.options.quotes]
-        return Draft(" ".join(_quoted(by_id[i]) for i in cited), citations=tuple(cited), confidence=best)
+        return Draft(text=" ".join(_quoted(by_id[i]) for i in cited), citations=tuple(cited), confidence=best)
 
     def _choose(self, task: Task) -> Draft:
         by_id = {e.id: e for e in task.evidence}
@@ -73,9 +73,15 @@ class Extractive:
         sure, scores = float(told.shares[best]), tuple(round(float(s), 4) for s in told.shares)
         if not told.ids or best == told.silent:
             text = task.options[told.silent] if told.silent is not None else NOTHING
-            return Draft(text, told.silent, abstained=True, confidence=sure, scores=scores)
+            return Draft(text=text, choice=told.silent, abstained=True, confidence=sure, scores=scores)
         ids = told.ids[best]
-        return Draft(f"{task.options[best]}. {_quoted(by_id[ids[-1]])}", best, ids, confidence=sure, scores=scores)
+        return Draft(
+            text=f"{task.options[best]}. {_quoted(by_id[ids[-1]])}",
+            choice=best,
+            citations=ids,
+            confidence=sure,
+            scores=scores,
+        )
 
 
 def _quoted(row: Evidence) -> str:

@@ -6,25 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..text.likeness import Spelt, likeness, spelt
-from .models import Draft, Task
-from .passages import Passage
+from ..text.likeness import HOLDS, likeness, spelt
+from ..types import Draft, Passage, Task
 from .support import not_said
 
-SURE = 0.6
-"""Likeness from which on a row is taken for the one that an option names."""
 _AS_LIKE = 0.1
 """Rows whose likeness differs by less hold an option equally well."""
-
-
-def holders(options: Sequence[str], texts: Sequence[Spelt]) -> list[tuple[int, int, float]]:
-    """For each option that one of ``texts`` holds: the option, the text that holds it best, and how surely."""
-    like = likeness([spelt(o) for o in options], texts)
-    if not like.size:
-        return []
-    best = like.argmax(1)
-    sure = like[np.arange(len(options)), best]
-    return [(i, int(best[i]), float(sure[i])) for i in range(len(options)) if sure[i] >= SURE]
 
 
 def ordered(task: Task) -> Draft | None:
@@ -40,7 +27,7 @@ def ordered(task: Task) -> Draft | None:
     at, _, _ = found[0 if task.order == "first" else -1]
     ids = tuple(dict.fromkeys(i for _, j, _ in found for i in alone[j].ids))
     sure = min(s for _, _, s in found) * len(found) / known
-    return Draft(task.options[at], at, ids, confidence=sure)
+    return Draft(text=task.options[at], choice=at, citations=ids, confidence=sure)
 
 
 def _by_time(task: Task, alone: Sequence[Passage], silent: int | None) -> list[tuple[int, int, float]]:
@@ -54,8 +41,8 @@ def _by_time(task: Task, alone: Sequence[Passage], silent: int | None) -> list[t
 
     found = []
     for i, row in enumerate(like):
-        if i != silent and row.size and row.max() >= SURE:
-            near = [int(j) for j in np.flatnonzero(row >= max(SURE, row.max() - _AS_LIKE))]
+        if i != silent and row.size and row.max() >= HOLDS:
+            near = [int(j) for j in np.flatnonzero(row >= max(HOLDS, row.max() - _AS_LIKE))]
             at = end(near, key=when)
             found.append((i, at, float(row[at])))
     return sorted(found, key=lambda h: when(h[1]))

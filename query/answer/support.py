@@ -6,19 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..look.detectors.coco import also_called
 from ..text.likeness import Spelt, likeness, numbers_heard, spelt
+from ..text.synonyms import also_called
 from ..text.words import sought, terms, words
+from ..types import LINES, Passage, Task
 from ..understand.cues import names
-from .passages import LINES, Passage, alone
-
-if TYPE_CHECKING:
-    from .models import Task
+from .passages import alone
 
 NOT_SAID = re.compile(
     r"\b(?:do(?:es)? not (?:say|tell|mention|show)|not (?:mentioned|said|shown|stated|given|specified)|"

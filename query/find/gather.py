@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.records import EvidenceKind
-from ...store.shard import Shard
 from ...store.vectors import Vectors
-from ..answer.context import Candidate
-from ..answer.ordering import holders
-from ..answer.passages import LINES, Link
-from ..look.visual import VisualIndex, Wanted
+from ..text.likeness import holders
 from ..text.words import sought, terms
-from ..types import Request
+from ..types import LINES, Candidate, Found, Joined, Request
+from ..understand.times import in_time
 from . import hops
 from .outline import Outline, outline
 from .retrieve import Hit, RetrieveOptions, may_be_used, reranked, retrieve, spread
@@ -24,43 +20,8 @@ from .rows import RowKind, RowSet
 
 FIRST = 4
 """Rows found that come before any others."""
-LANDMARKS = 6
-"""Rows found first, of which one may be the landmark of a question."""
 PAUSE = 2.0
 """Seconds of silence that part what is said from what was said before."""
-EDGE = 0.15
-"""Share of a video that counts as its beginning or its end; at least ten seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """``second`` answers what ``first`` is about: by a chain of words, or by when it is shown."""
-
-    first: Candidate
-    second: Candidate
-    link: Link
-
-
-@dataclass(slots=True)
-class Found:
-    """Candidates of each kind, best first, and which of them belong together.
-
-    ``named``: so many of the first rows hold options that are to be put in order.  ``chapters``: so many of the rows
-    stand for chapters and need room besides those that were found.  ``beside``: what is said right before and after
-    some of the rows, by ``id()`` of these.
-    """
-
-    rows: list[Candidate] = field(default_factory=list)
-    pictures: list[Candidate] = field(default_factory=list)
-    joined: list[Joined] = field(default_factory=list)
-    named: int = 0
-    chapters: int = 0
-    beside: dict[int, list[Candidate]] = field(default_factory=dict)
-
-    def keep(self, kinds: Sequence[EvidenceKind]) -> None:
-        """Drops rows of other kinds, before they lead to anything else."""
-        self.rows = [c for c in self.rows if c.kind in kinds]
-        self.joined = [j for j in self.joined if j.first.kind in kinds and j.second.kind in kinds]
 
 
 def found_rows(
@@ -98,7 +59,7 @@ def found_rows(
     chained = [p for c in pairs for p in (c.first, c.second)]
     for at in (at for at in [*named, *parts.heads, *parts.more, *even, *chained] if at not in slides.place):
         slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0)))
-    out.joined = [Joined(slides.of(c.first), slides.of(c.second), "chain") for c in pairs]
+    out.joined = [Joined(first=slides.of(c.first), second=slides.of(c.second), link="chain") for c in pairs]
     linked = [c for p, j in zip(pairs, out.joined, strict=True) if not p.heard for c in (j.first, j.second)]
     if not named:
         linked[2:2] = slides.rows[:2]  # what was found first comes right after the best chain
@@ -145,31 +106,17 @@ def _favoured(rows: RowSet, request: Request) -> NDArray[np.bool_] | None:
     return np.array([in_time(request, rows.shards[r.shard], r.start, r.end) for r in rows.rows])
 
 
-def in_time(request: Request, shard: Shard, start: float, end: float) -> bool:
-    """Whether ``[start, end)`` meets one of the times that the question names by themselves."""
-    whole = shard.manifest.duration
-    edge = max(10.0, EDGE * whole)
-    for hint in request.time:
-        if hint.kind == "beginning" and start < edge:
-            return True
-        if hint.kind == "end" and end > whole - edge:
-            return True
-        if hint.kind == "at" and hint.seconds is not None and start - 3 <= hint.seconds < end + 3:
-            return True
-    return False
-
-
 def _candidate(rows: RowSet, hit: Hit) -> Candidate:
     row = rows.rows[hit.at]
     shard = rows.shards[row.shard]
     return Candidate(
-        row.kind,
-        shard.video,
-        shard.name,
-        row.start,
-        row.end,
-        row.text,
-        hit.score,
+        kind=row.kind,
+        video=shard.video,
+        name=shard.name,
+        start=row.start,
+        end=row.end,
+        text=row.text,
+        score=hit.score,
         doubts=row.doubts,
         dense=hit.dense,
         speaker=row.speaker,
@@ -202,33 +149,3 @@ def _same_slide(a: Candidate, b: Candidate) -> bool:
         return False
     shared = min(a.end, b.end) - max(a.start, b.start)
     return shared > 0.8 * max(a.end - a.start, b.end - b.start, 1e-6)
-
-
-def joined_pictures(
-    visual: VisualIndex,
-    request: Request,
-    question: str,
-    rows: Sequence[Candidate],
-    wanted: Wanted,
-) -> list[Joined]:
-    """What is on screen with, right after or right before the rows that the question names as its landmark: of those
-    found first the ones of the kind that it names, and of these the ones that hold most of its words.
-    """
-    hint = request.hint("next", "previous", "after", "before", "during")
-    asked = set(sought(question))
-    named = sorted(
-        rows[:LANDMARKS],
-        key=lambda c: (bool(request.anchor) and c.kind != request.anchor, -len(asked.intersection(terms(c.text)))),
-    )
-    out = []
-    for c in named[:2]:
-        if hint and hint.kind in ("next", "after"):
-            seen, link = visual.after(c.video, c.end), "next"
-        elif hint and hint.kind in ("previous", "before"):
-            seen, link = visual.before(c.video, c.start), "previous"
-        else:
-            seen, link = visual.at(c.video, (c.start + c.end) / 2), "during"
-        if seen:
-            shot, row = seen
-            out.append(Joined(c, visual.seen(shot, row, 1.0, wanted), link))  # type: ignore[arg-type]
-    return out

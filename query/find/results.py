@@ -21,7 +21,7 @@ from .view import View
 LONGEST = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """One row: ``before`` and ``after`` are the texts of its neighbours of the same kind (empty: none), ``frame`` the
     stored frame on screen when it begins (None: none); ``dense`` and ``lexical`` are inner product and BM25 score
@@ -133,22 +133,22 @@ def _row(shard: Shard, hit: Hit, rank: int) -> Found | None:
 
     start = times[row].start
     return Found(
-        rank,
-        "frame" if kind == "frames" else kind,
-        shard.video,
-        shard.name,
-        start,
-        times[row].end,
-        text(row),
-        text(row - 1),
-        text(row + 1),
-        hit.score,
-        hit.dense,
-        hit.lexical,
-        tuple(times[row].flags) if kind == "speech" else (),
-        row if kind == "frames" else _on_screen(shard.frames, start),
-        shard.manifest.source.paths[0],
-        times[row].speaker if kind == "speech" else None,
+        rank=rank,
+        kind="frame" if kind == "frames" else kind,
+        video=shard.video,
+        name=shard.name,
+        start=start,
+        end=times[row].end,
+        text=text(row),
+        before=text(row - 1),
+        after=text(row + 1),
+        score=hit.score,
+        dense=hit.dense,
+        lexical=hit.lexical,
+        doubts=tuple(times[row].flags) if kind == "speech" else (),
+        frame=row if kind == "frames" else _on_screen(shard.frames, start),
+        path=shard.manifest.source.paths[0],
+        speaker=times[row].speaker if kind == "speech" else None,
     )
 
 

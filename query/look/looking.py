@@ -13,9 +13,9 @@ from ...store.nouns import plural, singular
 from ...store.pictures import decode_jpeg
 from ...store.shard import Shard
 from ...store.vectors import Vectors
-from ..answer.context import Candidate
-from ..find.gather import Found, Joined, in_time, joined_pictures
-from ..types import Request
+from ..text.words import sought, terms
+from ..types import Candidate, Found, Joined, Request
+from ..understand.times import in_time
 from . import alike, counting, panels
 from .colours import colours
 from .detections import DetectionCache
@@ -32,6 +32,8 @@ _MOST_RUNS = 6
 _ALIKE = "alike-1"
 _LESS = 0.1
 """Share of the best key frame's score by which another may be less and still fit as well."""
+LANDMARKS = 6
+"""Rows found first, of which one may be the landmark of a question."""
 T = TypeVar("T")
 
 
@@ -71,7 +73,7 @@ class Looker:
         shots = self.visual.best(captions, self.options, lambda s: in_time(request, s.shard, s.start, s.end), votes)
         joined = list[Joined]()
         if request.asr or request.anchor or request.time or not shots:  # what is on screen while it is said or written
-            joined = joined_pictures(self.visual, request, question, found.rows, wanted)
+            joined = _joined_pictures(self.visual, request, question, found.rows, wanted)
         found.joined += joined
         if "number" in request.type:
             joined_counts = self._grids(question, request, joined)
@@ -209,8 +211,38 @@ class Looker:
                 frame = shard.frames[j.second.frame]
                 text = f"{count} of the pictures show {thing}"
                 counted = _counted(shard, j.second.frame, text, frame.start, frame.end)
-                out.append(Joined(j.first, counted, "during"))
+                out.append(Joined(first=j.first, second=counted, link="during"))
         return out
+
+
+def _joined_pictures(
+    visual: VisualIndex,
+    request: Request,
+    question: str,
+    rows: Sequence[Candidate],
+    wanted: Wanted,
+) -> list[Joined]:
+    """What is on screen with, right after or right before the rows that the question names as its landmark: of those
+    found first the ones of the kind that it names, and of these the ones that hold most of its words.
+    """
+    hint = request.hint("next", "previous", "after", "before", "during")
+    asked = set(sought(question))
+    named = sorted(
+        rows[:LANDMARKS],
+        key=lambda c: (bool(request.anchor) and c.kind != request.anchor, -len(asked.intersection(terms(c.text)))),
+    )
+    out = []
+    for c in named[:2]:
+        if hint and hint.kind in ("next", "after"):
+            seen, link = visual.after(c.video, c.end), "next"
+        elif hint and hint.kind in ("previous", "before"):
+            seen, link = visual.before(c.video, c.start), "previous"
+        else:
+            seen, link = visual.at(c.video, (c.start + c.end) / 2), "during"
+        if seen:
+            shot, row = seen
+            out.append(Joined(first=c, second=visual.seen(shot, row, 1.0, wanted), link=link))  # type: ignore[arg-type]
+    return out
 
 
 def _asked_number_of(question: str, request: Request) -> str | None:
@@ -222,8 +254,19 @@ def _asked_number_of(question: str, request: Request) -> str | None:
 
 
 def _stand_in(shot: Shot, row: int, score: float) -> Candidate:
-    return Candidate("detection", shot.shard.video, shot.shard.name, shot.start, shot.end, "", score, row)
+    return Candidate(
+        kind="detection",
+        video=shot.shard.video,
+        name=shot.shard.name,
+        start=shot.start,
+        end=shot.end,
+        text="",
+        score=score,
+        frame=row,
+    )
 
 
 def _counted(shard: Shard, row: int, text: str, start: float, end: float) -> Candidate:
-    return Candidate("detection", shard.video, shard.name, start, end, text, 1.0, row)
+    return Candidate(
+        kind="detection", video=shard.video, name=shard.name, start=start, end=end, text=text, score=1.0, frame=row
+    )

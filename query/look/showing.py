@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from ...store.records import Evidence, clock
 from ...store.shard import Shard
-from ..answer.context import Candidate
+from ..types import Candidate
 from .counting import spread
 
 
 def shown(
     shards: Sequence[Shard], merged: Sequence[tuple[Evidence, Candidate]], most: int
 ) -> tuple[tuple[str, bytes], ...]:
-    """JPEGs in time order, video by video, each with the id of its row or with its time: see :class:`.chat.Task`.
+    """JPEGs in time order, video by video, each with the id of its row or with its time: see :class:`.types.Task`.
 
     ``most``: 0 shows those of rows only.  The others come from the videos of the evidence, from all of them where there
     is none.

@@ -15,8 +15,7 @@ from ...store.pictures import decode_jpeg
 from ...store.records import Frame
 from ...store.shard import Shard
 from ...store.vectors import Vectors
-from ..answer.context import Candidate
-from ..types import Relation
+from ..types import Candidate, Relation
 from . import keyframes, scene_graph
 from .colours import tint
 from .detections import DetectionCache
@@ -156,16 +155,16 @@ class VisualIndex:
         near = wanted.options @ file.vector(row) if file is not None and len(wanted.options) else ()
         tints = tint(decode_jpeg(shot.shard.jpeg(row)), wanted.colours) if wanted.colours else ()
         return Candidate(
-            "frame",
-            shot.shard.video,
-            shot.shard.name,
-            shot.start,
-            shot.end,
-            text,
-            score,
-            row,
-            tuple(float(x) for x in near),
-            tints,
+            kind="frame",
+            video=shot.shard.video,
+            name=shot.shard.name,
+            start=shot.start,
+            end=shot.end,
+            text=text,
+            score=score,
+            frame=row,
+            affinity=tuple(float(x) for x in near),
+            tints=tints,
         )
 
     def detected(
@@ -183,4 +182,13 @@ class VisualIndex:
             return None
         frame = shot.shard.frames[row]
         text = ". ".join(told)
-        return Candidate("detection", shot.shard.video, shot.shard.name, frame.start, frame.end, text, score, row)
+        return Candidate(
+            kind="detection",
+            video=shot.shard.video,
+            name=shot.shard.name,
+            start=frame.start,
+            end=frame.end,
+            text=text,
+            score=score,
+            frame=row,
+        )

@@ -29,6 +29,8 @@ _ONES = (
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 _COMPOUND = 6
 """Letters from which on a phrase may be one word or two."""
+HOLDS = 0.6
+"""Likeness from which on a text is taken to hold a phrase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +148,13 @@ def _windows(phrases: Sequence[Spelt], texts: Sequence[Spelt], at_least: float =
         if phrase.letters.isdigit() or len(phrase.letters) < _SHORT:
             raw[i] = [float(f" {phrase.letters} " in f" {t.letters} ") for t in texts]
     return raw.astype(np.float32)
+
+
+def holders(options: Sequence[str], texts: Sequence[Spelt]) -> list[tuple[int, int, float]]:
+    """For each option that one of ``texts`` holds: the option, the text that holds it best, and how surely."""
+    like = likeness([spelt(o) for o in options], texts)
+    if not like.size:
+        return []
+    best = like.argmax(1)
+    sure = like[np.arange(len(options)), best]
+    return [(i, int(best[i]), float(sure[i])) for i in range(len(options)) if sure[i] >= HOLDS]

@@ -104,18 +104,20 @@ def times(question: str) -> tuple[TimeHint, ...]:
     bare = re.sub(r'"[^"]*"|“[^”]*”', " ", text)
     found: list[TimeHint] = []
     for hours, minutes, seconds in _CLOCK.findall(bare):
-        found.append(TimeHint("at", None, int(hours or 0) * 3600.0 + int(minutes) * 60 + int(seconds)))
+        found.append(
+            TimeHint(kind="at", text=None, seconds=int(hours or 0) * 3600.0 + int(minutes) * 60 + int(seconds))
+        )
     for minutes, seconds in _AMOUNT.findall(bare):
         if minutes or seconds:
-            found.append(TimeHint("at", None, int(minutes or 0) * 60.0 + int(seconds or 0)))
+            found.append(TimeHint(kind="at", text=None, seconds=int(minutes or 0) * 60.0 + int(seconds or 0)))
     if _OPENING.search(bare):
-        found.append(TimeHint("beginning"))
+        found.append(TimeHint(kind="beginning"))
     if _CLOSING.search(bare):
-        found.append(TimeHint("end"))
+        found.append(TimeHint(kind="end"))
     for kind, pattern in _RELATIVE:
         match = pattern.search(text)
         if match and not _NO_EVENT.match(match[1]) and all(t.text is None for t in found):
-            found.append(TimeHint(kind, _event(match[1])))
+            found.append(TimeHint(kind=kind, text=_event(match[1])))
     return tuple(found)
 
 

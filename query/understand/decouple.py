@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...store.encoders.coco import NAMES
 from ...store.engines import Options
 from ...store.errors import VidragError, one_line
-from ..answer import prompts
-from ..answer.models import LanguageModel
-from ..types import MOST_THINGS, Relation, Request, Scope, TimeHint, When
+from ..types import MOST_THINGS, Message, Relation, Reply, Request, Scope, TimeHint, When
 from . import cues
 
 
@@ -40,6 +38,16 @@ class DecoupleOptions(Options):
         return replace(request, captions=tuple(self.pictures.format(thing) for thing in request.det))
 
 
+_PROMPT = """You turn a question about a video into search requests, as JSON:
+"asr": one sentence to look for in what is spoken, or null when speech cannot help;
+"det": at most five physical things to look for in the picture, nouns without articles, or [];
+"type": any of "location", "number", "relation": what must be known of these things;
+"captions": one to three short statements that a matching picture would bear out, or [];
+"time": where in the video: [{"kind": "beginning" or "end"}] or [{"kind": "after", "before", "next", "previous" or \
+"during", "text": the event}], else [];
+"scope": "moment", "whole" for a question about all of the video, or "several" videos;
+"negations": what the question excludes, or [].
+Write only what the question itself holds. Do not answer it."""
 _PLACE = re.compile(r"\b(where|which side|left|right|corner|cent(?:er|re)|middle|top|bottom|position|located)\b", re.I)
 _RELATION = re.compile(
     r"\b(next to|beside|behind|in front of|above|below|under|underneath|on top of|between|near|close to|hold(?:s|ing)?|"
@@ -111,19 +119,19 @@ def by_rules(question: str) -> Request:
     captions = tuple(dict.fromkeys([*(f"a photo of {t}" for t in things), statement])) if seen or things else ()
     asr = None if (seen and not said and not cues.quoted(text) and not _WHY.search(text)) else statement
     return Request(
-        asr,
-        tuple(things),
-        tuple(kinds) if things else (),
-        captions[: MOST_THINGS + 1],
-        cues.times(text),
-        cues.scope(text),
-        cues.negations(text),
-        cues.order(text),
-        cues.subjects(text),
-        cues.names(text),
-        cues.described(text),
-        seen,
-        _anchor(text),
+        asr=asr,
+        det=tuple(things),
+        type=tuple(kinds) if things else (),
+        captions=captions[: MOST_THINGS + 1],
+        time=cues.times(text),
+        scope=cues.scope(text),
+        negations=cues.negations(text),
+        order=cues.order(text),
+        subjects=cues.subjects(text),
+        names=cues.names(text),
+        described=cues.described(text),
+        visual=seen,
+        anchor=_anchor(text),
     )
 
 
@@ -189,21 +197,34 @@ class _Reply(BaseModel):
     negations: list[str] = Field(default_factory=list, max_length=8)
 
 
-def by_model(question: str, model: LanguageModel) -> tuple[Request, str | None]:
+class Model(Protocol):
+    """What replies to a prompt: a language model."""
+
+    def complete(
+        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
+    ) -> Reply: ...
+
+
+def prompt(question: str) -> list[Message]:
+    """Asks for the request of a question, as JSON."""
+    return [Message(role="system", text=_PROMPT), Message(role="user", text=f"Question: {question}")]
+
+
+def by_model(question: str, model: Model) -> tuple[Request, str | None]:
     """The request as a language model sees it, and a note where it failed and the rules stepped in.
 
     What rules read off the very words of a question (clock times, the order of options, quoted names) stays theirs.
     """
     ruled = by_rules(question)
     try:
-        reply = model.complete(prompts.decouple(question), schema=_Reply.model_json_schema(), max_tokens=400)
+        reply = model.complete(prompt(question), schema=_Reply.model_json_schema(), max_tokens=400)
         told = _Reply.model_validate(json.loads(reply.text))
     except (ValidationError, ValueError, RecursionError) as e:
         return ruled, f"the model's request was not usable ({type(e).__name__}); rules were used"
     except VidragError as e:
         return ruled, f"the model did not decouple the question ({one_line(e, 120)}); rules were used"
     things = _clean(told.det) or ruled.det
-    hints = [TimeHint(t.kind, (t.text or "").strip() or None) for t in told.time]
+    hints = [TimeHint(kind=t.kind, text=(t.text or "").strip() or None) for t in told.time]
     events = {"after", "before", "next", "previous", "during"}
     hints = [h for h in hints if h.kind != "at" and (h.text or h.kind not in events)]
     return replace(

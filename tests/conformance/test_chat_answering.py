@@ -10,8 +10,8 @@ import pytest
 from chat_server import ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
 from vidrag.query.answer.citing import supporting
-from vidrag.query.answer.models import Task
 from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache, remembering
+from vidrag.query.types import Task
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Evidence
 
@@ -20,8 +20,8 @@ ROWS = (
     Evidence("E2", "speech", "0" * 16, "talk.mp4", 5.0, 8.0, "The lockers are next to the blue staircase.", 0.9, 1),
     Evidence("E3", "text", "0" * 16, "talk.mp4", 5.0, 9.0, "Locker code: 4719", 0.3, 3),
 )
-OPEN = Task("Where are the lockers?", (), ROWS)
-CHOICE = Task("Where are the lockers?", ("in the cafe", "next to the blue staircase"), ROWS)
+OPEN = Task(question="Where are the lockers?", options=(), evidence=ROWS)
+CHOICE = Task(question="Where are the lockers?", options=("in the cafe", "next to the blue staircase"), evidence=ROWS)
 GOOD = '{"answer": "Next to the blue staircase.", "answerable": true, "citations": ["E2"], "choice": "B"}'
 
 
@@ -113,7 +113,7 @@ def test_what_no_row_bears_out_keeps_the_rows_that_the_model_names(server: ChatS
 
 
 def test_without_rows_the_model_is_not_asked(server: ChatServer) -> None:
-    draft = engine(server).answer(Task("Where are the lockers?"))
+    draft = engine(server).answer(Task(question="Where are the lockers?"))
     assert draft.abstained and server.requests == []
 
 
@@ -122,14 +122,16 @@ def test_an_answer_is_told_as_it_is_written(server: ChatServer) -> None:
     replies = ["no JSON", GOOD]
     server.respond = lambda r: streamed(replies[sum(m["role"] == "assistant" for m in r["messages"])])
     told = list[str]()
-    draft = engine(server).answer(Task(OPEN.question, (), ROWS, tell=told.append))
+    draft = engine(server).answer(Task(question=OPEN.question, options=(), evidence=ROWS, tell=told.append))
     assert draft.text == told[-1] == "Next to the blue staircase."
     assert len(told) > 2 and all(draft.text.startswith(t) for t in told)
 
 
 def test_half_a_stream_is_asked_for_again(server: ChatServer) -> None:
     server.respond = lambda r: streamed(GOOD, end=len(r["messages"]) > 2)
-    assert engine(server).answer(Task(OPEN.question, (), ROWS, tell=lambda _: None)).citations == ("E2",)
+    assert engine(server).answer(
+        Task(question=OPEN.question, options=(), evidence=ROWS, tell=lambda _: None)
+    ).citations == ("E2",)
     assert len(server.requests) == 2
 
 
@@ -148,7 +150,9 @@ def remembers(server: ChatServer, location: Any = None, **options: Any) -> Remem
     return made
 
 
-@pytest.mark.parametrize("task", [OPEN, CHOICE, Task(OPEN.question, (), ROWS, tell=lambda _: None)])
+@pytest.mark.parametrize(
+    "task", [OPEN, CHOICE, Task(question=OPEN.question, options=(), evidence=ROWS, tell=lambda _: None)]
+)
 def test_the_same_question_is_asked_once(server: ChatServer, task: Task, tmp_path: Any) -> None:
     """Also by the next process, and in words that come one by one; the answer is the same."""
     server.respond = knowing("next to the blue staircase")
@@ -169,8 +173,8 @@ def test_the_same_question_is_asked_once(server: ChatServer, task: Task, tmp_pat
         ({"model": "another"}, OPEN),
         ({"temperature": 0.5}, OPEN),
         ({"json_schema": False}, OPEN),
-        ({}, Task("Where are the suitcases?", (), ROWS)),
-        ({}, Task(OPEN.question, (), ROWS[:2])),
+        ({}, Task(question="Where are the suitcases?", options=(), evidence=ROWS)),
+        ({}, Task(question=OPEN.question, options=(), evidence=ROWS[:2])),
         ({}, CHOICE),
     ],
 )
@@ -211,17 +215,17 @@ def test_a_damaged_reply_is_asked_for_again(server: ChatServer, tmp_path: Any, r
 def test_the_longest_unused_replies_go_first(tmp_path: Any) -> None:
     import sqlite3
 
-    from vidrag.query.answer.models import Reply
+    from vidrag.query.types import Reply
 
     cache = ReplyCache(tmp_path / "r.sqlite", most=20)
     for i in range(20):
-        cache.put(f"old {i:03}", Reply(str(i)))
+        cache.put(f"old {i:03}", Reply(text=str(i)))
     raw = sqlite3.connect(tmp_path / "r.sqlite")
     raw.execute("UPDATE replies SET used=1")
     raw.commit()
     assert cache.find("old 007") is not None  # used now
     for i in range(100):
-        cache.put(f"new {i:03}", Reply(str(i)))
+        cache.put(f"new {i:03}", Reply(text=str(i)))
         cache.find("old 007")
         if i == 15:
             assert cache.find("old 007") is not None and cache.find("old 019") is None

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from engine_tools import loaded, test_gguf
-from vidrag.query.answer.models import Message, Task, TooMuch
+from vidrag.query.answer.models import TooMuch
 from vidrag.query.answer.models.local import LocalChat, LocalOptions, gguf
+from vidrag.query.types import Message, Task
 from vidrag.store import engines, models
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing
 from vidrag.store.records import Evidence
@@ -21,8 +22,12 @@ ROWS = (
     Evidence("E1", "speech", "0" * 16, "talk.mp4", 1.0, 4.0, "Please leave your suitcases downstairs.", 0.4, 2),
     Evidence("E2", "speech", "0" * 16, "talk.mp4", 5.0, 8.0, "The lockers are next to the blue staircase.", 0.9, 1),
 )
-OPEN = Task("Where are the lockers?", (), ROWS)
-CHOICE = Task("Where are the lockers?", ("in the cafe", "next to the blue staircase", "on the roof"), ROWS)
+OPEN = Task(question="Where are the lockers?", options=(), evidence=ROWS)
+CHOICE = Task(
+    question="Where are the lockers?",
+    options=("in the cafe", "next to the blue staircase", "on the roof"),
+    evidence=ROWS,
+)
 
 
 @pytest.fixture
@@ -103,7 +108,7 @@ def test_a_damaged_model_is_named(tmp_path: Path, own_cache: Path) -> None:
     path.write_bytes(b"GGUF\x03\0\0\0" + b"\xff" * 5000)
     engine = engines.load("chat", "local", {"model": str(path)})
     with pytest.raises(ModelMissing, match="m.gguf.*llama.cpp cannot load it"):
-        engine.complete([Message("user", "Hi")])
+        engine.complete([Message(role="user", text="Hi")])
 
 
 # With a real model
@@ -122,7 +127,7 @@ slow = pytest.mark.slow
 @slow
 def test_no_port_is_open(model: LocalChat) -> None:
     """Nor a socket file that could be found."""
-    model.complete([Message("user", "Hi")], max_tokens=1)
+    model.complete([Message(role="user", text="Hi")], max_tokens=1)
     mine = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_socket(fd)}
     listening = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
     assert not any(f"socket:[{row[9]}]" in mine for row in listening if row[3] == "0A")
@@ -155,7 +160,9 @@ def test_the_schema_is_kept_to(model: LocalChat) -> None:
         "required": ["n"],
         "additionalProperties": False,
     }
-    reply = model.complete([Message("user", "Write a poem about rain. No JSON.")], schema=schema, max_tokens=40)
+    reply = model.complete(
+        [Message(role="user", text="Write a poem about rain. No JSON.")], schema=schema, max_tokens=40
+    )
     assert reply.text.lstrip().startswith("{") and '"n"' in reply.text
 
 
@@ -172,10 +179,10 @@ def test_an_answer_is_told_while_it_is_written(model: LocalChat) -> None:
 @slow
 def test_too_long_a_prompt_loses_rows_and_says_what_to_do(model: LocalChat) -> None:
     rows = tuple(Evidence(f"E{i}", "speech", "0" * 16, "x", i, i, "many words " * 150, 1, i) for i in range(8))
-    draft = model.answer(Task("What?", (), rows))
+    draft = model.answer(Task(question="What?", options=(), evidence=rows))
     assert any("too much" in n and "with 4 rows" in n for n in draft.notes)
     with pytest.raises(TooMuch, match="n_ctx"):
-        model.answer(Task("What?", (), (replace(rows[0], text="many words " * 2000),)))
+        model.answer(Task(question="What?", options=(), evidence=(replace(rows[0], text="many words " * 2000),)))
 
 
 @slow
@@ -184,10 +191,10 @@ def test_a_reply_that_takes_too_long_fails(model: LocalChat, monkeypatch: pytest
     monkeypatch.setattr(model, "options", model.options.model_copy(update={"timeout_s": 0.2}))
     began = time.monotonic()
     with pytest.raises(EngineFailed, match="time-out"):
-        model.complete([Message("user", "Tell a very long story.")], max_tokens=400)
+        model.complete([Message(role="user", text="Tell a very long story.")], max_tokens=400)
     assert time.monotonic() - began < 5
     monkeypatch.undo()
-    assert model.complete([Message("user", "Say yes.")], max_tokens=5).text
+    assert model.complete([Message(role="user", text="Say yes.")], max_tokens=5).text
 
 
 @slow

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chat_server import SSE, ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
-from vidrag.query.answer.models import Message, Reply, Task
+from vidrag.query.types import Message, Reply, Task
 from vidrag.store import engines
 from vidrag.store.errors import EngineFailed, EngineMissing
 from vidrag.store.records import Evidence
@@ -36,7 +36,7 @@ def test_sends_what_was_asked(server: ChatServer) -> None:
     """Model, messages, limits, schema and key go to the server; its text and its counts come back."""
     schema = {"type": "object", "properties": {}}
     said = client(server, temperature=0.5).complete(
-        [Message("system", "Be brief."), Message("user", "Hi")], schema=schema, max_tokens=9
+        [Message(role="system", text="Be brief."), Message(role="user", text="Hi")], schema=schema, max_tokens=9
     )
     sent = server.requests[0]
     assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("m", 0.5, 9)
@@ -48,7 +48,7 @@ def test_sends_what_was_asked(server: ChatServer) -> None:
 
 def test_the_schema_can_be_left_out(server: ChatServer) -> None:
     """Some servers do not know schemas."""
-    client(server, json_schema=False).complete([Message("user", "Hi")], schema={"type": "object"})
+    client(server, json_schema=False).complete([Message(role="user", text="Hi")], schema={"type": "object"})
     assert "response_format" not in server.requests[0]
 
 
@@ -56,21 +56,21 @@ def test_pictures_are_sent_inline(server: ChatServer) -> None:
     """Key frames go as data URLs where the engine is told that the model looks."""
     looking = client(server, images=True)
     assert looking.looks is True
-    looking.answer(Task("What is it?", (), (ROW,), pictures=(("E1", b"\xff\xd8\xff\xd9"),)))
+    looking.answer(Task(question="What is it?", options=(), evidence=(ROW,), pictures=(("E1", b"\xff\xd8\xff\xd9"),)))
     content = server.requests[0]["messages"][-1]["content"]
     assert content[0]["image_url"]["url"] == "data:image/jpeg;base64,/9j/2Q=="
     assert "What is it?" in content[-1]["text"]
 
 
 def test_an_answer_comes_back_as_a_draft(server: ChatServer) -> None:
-    draft = client(server).answer(Task("Where are the lockers?", (), (ROW,)))
+    draft = client(server).answer(Task(question="Where are the lockers?", options=(), evidence=(ROW,)))
     assert (draft.text, draft.citations, draft.abstained) == ("Lockers are downstairs.", ("E1",), False)
 
 
 def test_no_content_is_an_empty_reply(server: ChatServer) -> None:
     """A refusal has no content."""
     server.respond = lambda _: (200, "application/json", _without_content())
-    assert client(server).complete([Message("user", "Hi")]) == Reply("", None, None)
+    assert client(server).complete([Message(role="user", text="Hi")]) == Reply(text="", read=None, written=None)
 
 
 def _without_content() -> str:
@@ -101,7 +101,7 @@ def test_a_server_that_sends_something_else_has_failed(server: ChatServer, statu
     """Errors and replies that are no chat completion are ``EngineFailed``, without the key."""
     server.respond = lambda _: (status, kind, body)
     with pytest.raises(EngineFailed) as caught:
-        client(server).complete([Message("user", "Hi")])
+        client(server).complete([Message(role="user", text="Hi")])
     assert SECRET not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
 
@@ -119,10 +119,10 @@ def test_a_server_that_hangs_has_failed(server: ChatServer) -> None:
     try:
         for _ in range(2):
             with pytest.raises(EngineFailed, match="(?i)time"):
-                asking.complete([Message("user", "Hi")])
+                asking.complete([Message(role="user", text="Hi")])
         before = len(server.requests)
         with pytest.raises(EngineFailed, match="2 times in a row"):
-            asking.complete([Message("user", "Hi")])
+            asking.complete([Message(role="user", text="Hi")])
         assert len(server.requests) == before  # it is left alone for a while
     finally:
         let_go.set()
@@ -132,14 +132,14 @@ def test_a_server_that_is_gone_has_failed(server: ChatServer) -> None:
     with serving() as other:
         gone = client(other)
     with pytest.raises(EngineFailed, match=r"127\.0\.0\.1"):
-        gone.complete([Message("user", "Hi")])
+        gone.complete([Message(role="user", text="Hi")])
 
 
 def test_requests_are_tried_again_as_often_as_told(server: ChatServer) -> None:
     """No retries: one request."""
     server.respond = lambda _: (500, "text/plain", "no")
     with pytest.raises(EngineFailed):
-        client(server).complete([Message("user", "Hi")])
+        client(server).complete([Message(role="user", text="Hi")])
     assert len(server.requests) == 1
 
 
@@ -160,7 +160,7 @@ def test_the_environment_names_server_and_model(server: ChatServer, monkeypatch:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_MODEL", "from-the-environment")
     monkeypatch.delenv("OPENAI_API_KEY")
-    engines.load("chat", "openai", {"retries": 0}).complete([Message("user", "Hi")])
+    engines.load("chat", "openai", {"retries": 0}).complete([Message(role="user", text="Hi")])
     assert server.requests[0]["model"] == "from-the-environment"
 
 
@@ -178,39 +178,39 @@ def test_a_server_that_drips_has_failed(server: ChatServer) -> None:
     """No pause is longer than the time-out; the whole is."""
     server.respond, began = _dripping, time.monotonic()
     with pytest.raises(EngineFailed, match=r"more than 0\.4 s"):
-        client(server, timeout_s=0.4).complete([Message("user", "Hi")])
+        client(server, timeout_s=0.4).complete([Message(role="user", text="Hi")])
     assert time.monotonic() - began < 5
 
 
 def test_a_server_that_sends_without_end_has_failed(server: ChatServer) -> None:
     server.respond = lambda _: (200, "application/json", (b" " * (1 << 20) for _ in range(64)))
     with pytest.raises(EngineFailed, match="more than 4 MB"):
-        client(server).complete([Message("user", "Hi")])
+        client(server).complete([Message(role="user", text="Hi")])
 
 
 def test_a_server_that_breaks_off_is_asked_again(server: ChatServer) -> None:
     """As often as told."""
     server.missing = 100
     with pytest.raises(EngineFailed, match="broke off"):
-        client(server, retries=2).complete([Message("user", "Hi")])
+        client(server, retries=2).complete([Message(role="user", text="Hi")])
     assert len(server.requests) == 3
 
 
 def test_a_wrong_model_is_named(server: ChatServer) -> None:
     server.respond = lambda _: (404, "application/json", '{"error": {"message": "model \'m\' not found"}}')
     with pytest.raises(EngineFailed, match="'m'.*not found"):
-        client(server).complete([Message("user", "Hi")])
+        client(server).complete([Message(role="user", text="Hi")])
 
 
 def test_a_reply_at_its_limit_is_cut(server: ChatServer) -> None:
     server.respond = lambda _: completion("It goes on and", "length")
-    assert client(server).complete([Message("user", "Hi")]).cut
+    assert client(server).complete([Message(role="user", text="Hi")]).cut
 
 
 def test_pieces_are_told_as_they_come(server: ChatServer) -> None:
     """And the reply is the same as without."""
     server.respond, told = lambda _: streamed("Lockers are downstairs: 飞机."), list[str]()
-    reply = client(server).stream([Message("user", "Hi")], told.append)
+    reply = client(server).stream([Message(role="user", text="Hi")], told.append)
     assert server.requests[0]["stream"] is True
     assert len(told) > 2 and "".join(told) == reply.text == "Lockers are downstairs: 飞机."
     assert not reply.cut
@@ -218,7 +218,7 @@ def test_pieces_are_told_as_they_come(server: ChatServer) -> None:
 
 def test_a_server_that_does_not_stream_is_read_all_the_same(server: ChatServer) -> None:
     server.respond, told = lambda _: completion("Downstairs."), list[str]()
-    assert client(server).stream([Message("user", "Hi")], told.append).text == "Downstairs."
+    assert client(server).stream([Message(role="user", text="Hi")], told.append).text == "Downstairs."
     assert told == ["Downstairs."]
 
 
@@ -231,7 +231,7 @@ def test_half_a_stream_is_cut(server: ChatServer, end: bytes) -> None:
 
     server.respond = half
     try:
-        reply = client(server).stream([Message("user", "Hi")], lambda _: None)
+        reply = client(server).stream([Message(role="user", text="Hi")], lambda _: None)
     except EngineFailed as e:
         assert end == b"data: [1]\n", e
     else:
@@ -244,11 +244,11 @@ def test_half_a_stream_is_cut(server: ChatServer, end: bytes) -> None:
 def test_a_piece_that_is_none_fails(server: ChatServer, piece: str) -> None:
     server.respond = lambda _: (200, SSE, [f"data: {piece}\n\n".encode()])
     with pytest.raises(EngineFailed):
-        client(server).stream([Message("user", "Hi")], lambda _: None)
+        client(server).stream([Message(role="user", text="Hi")], lambda _: None)
 
 
 OPTIONS = ("upstairs", "downstairs", "outside", "The video does not say")
-CHOICE = Task("Where are the lockers?", OPTIONS, (ROW,))
+CHOICE = Task(question="Where are the lockers?", options=OPTIONS, evidence=(ROW,))
 
 
 def test_an_option_is_chosen_by_the_probability_of_its_letter(server: ChatServer) -> None:
@@ -355,6 +355,6 @@ def test_few_rows_are_read(server: ChatServer) -> None:
     rows = tuple(
         Evidence(f"E{i}", "speech", "0" * 16, "talk.mp4", i, i + 1, f"Row {i}.", 1, 9 - i) for i in range(1, 9)
     )
-    client(server, rows=2).answer(Task("Where?", (), rows))
+    client(server, rows=2).answer(Task(question="Where?", options=(), evidence=rows))
     prompt = server.requests[0]["messages"][-1]["content"]
     assert "[E6]" not in prompt and prompt.index("[E7]") < prompt.index("[E8]")

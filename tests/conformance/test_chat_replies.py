@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from vidrag.query.answer.models import Draft
 from vidrag.query.answer.models.replies import letter_mass, read_reply, said_so_far
+from vidrag.query.types import Draft
 
 IDS = ("E1", "E2", "E10")
 OPTIONS = ("red", "green", "The video does not say")

@@ -15,8 +15,9 @@ import pytest
 from chat_server import ChatServer, prompt_of, serving
 from vidrag.jobs import build, profile
 from vidrag.jobs.ledger import printable
-from vidrag.query.answer.models import LanguageModel, Message, Reply
+from vidrag.query.answer.models import LanguageModel
 from vidrag.query.asker import Asker
+from vidrag.query.types import Message, Reply
 from vidrag.store.archive import Archive
 from vidrag.store.errors import EngineFailed, UsageError, VidragError
 from world import World, clip
@@ -108,12 +109,14 @@ class Scripted(LanguageModel):
         assert all(m.text.encode() is not None for m in messages)  # could be sent
         if self.rng.random() < 0.02:
             raise EngineFailed(odd(self.rng))
-        return Reply(reply(self.rng), cut=self.rng.random() < 0.1)
+        return Reply(text=reply(self.rng), cut=self.rng.random() < 0.1)
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
         if self.rng.random() < 0.5:
             return None
-        return Reply("B", top={odd(self.rng, 3) or "A": self.rng.random() for _ in range(3)} | {"B": self.rng.random()})
+        return Reply(
+            text="B", top={odd(self.rng, 3) or "A": self.rng.random() for _ in range(3)} | {"B": self.rng.random()}
+        )
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from vidrag.ingest.asr import Transcript
 from vidrag.ingest.ocr import Quads
-from vidrag.query.answer.models import LanguageModel, Message, Reply
+from vidrag.query.answer.models import LanguageModel
+from vidrag.query.types import Message, Reply
 from vidrag.store.encoders import EncoderSpec, ImageBatch, Picture
 from vidrag.store.engines import EngineOptions, identity
 from vidrag.store.errors import EngineFailed
@@ -342,10 +343,10 @@ class FakeChat(_Fake, LanguageModel):
             raise EngineFailed("the fake model fails, as it was told to")
         replies = self.options.replies
         if replies:
-            return Reply(replies[min(len(self.calls), len(replies)) - 1])
+            return Reply(text=replies[min(len(self.calls), len(replies)) - 1])
         ids = re.findall(r"^\[(E\d+)\]", "\n".join(m.text for m in messages), re.M)
         fields: Mapping[str, Any] = (schema or {}).get("properties", {"answer": {"type": "string"}})
-        return Reply(json.dumps({name: _value(name, form, ids) for name, form in fields.items()}))
+        return Reply(text=json.dumps({name: _value(name, form, ids) for name, form in fields.items()}))
 
 
 def _value(name: str, form: Mapping[str, Any], ids: Sequence[str]) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from ....store.encoders import Picture
 from ....store.errors import ArchiveDamaged, EngineFailed, one_line
 from ....store.pictures import decode_jpeg
-from . import Message
+from ...types import Message
 
 How = Literal["images", "video"]
 

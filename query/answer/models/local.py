@@ -21,7 +21,8 @@ from pydantic import Field
 from ....store import models
 from ....store.errors import EngineFailed, ModelMissing, one_line
 from ....store.fingerprints import digest
-from . import LanguageModel, Message, ModelOptions, Reply, TooMuch
+from ...types import Message, Reply
+from . import LanguageModel, ModelOptions, TooMuch
 from .dialects import is_too_much
 from .wire import Pieces, top_of
 
@@ -98,7 +99,7 @@ class LocalChat(LanguageModel):
             for choice in chunk.get("choices") or ():
                 top = top or dict(top_of(choice))
         reply = pieces.reply()
-        return Reply(reply.text, reply.read, reply.written, top=top)
+        return Reply(text=reply.text, read=reply.read, written=reply.written, top=top)
 
     def _take(self, pieces: Pieces, chunk: Any) -> None:
         try:

@@ -20,7 +20,8 @@ from ....store.errors import EngineFailed, EngineMissing, OptionError, one_line
 from ....store.fingerprints import digest
 from ....store.patience import Patience
 from ....store.transport import is_private
-from . import LanguageModel, Message, ModelOptions, Reply, TooMuch
+from ...types import Message, Reply
+from . import LanguageModel, ModelOptions, TooMuch
 from .dialects import Dialect, is_too_much
 from .wire import Pieces, top_of, whole
 
@@ -119,7 +120,7 @@ class OpenAIChat(LanguageModel):
         try:
             reply = self._ask(messages, None, 1, letters=True)
         except _Refused:
-            reply = Reply("")
+            reply = Reply(text="")
         if not reply.top:
             self._dialect.top = 0
             return None

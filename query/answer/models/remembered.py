@@ -19,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ....store.cache_db import CacheFile
 from ....store.fingerprints import canonical
-from . import Draft, LanguageModel, Message, Reply, Task
+from ...types import Draft, Message, Reply, Task
+from . import LanguageModel
 from .replies import LONGEST, json_object
 
 log = logging.getLogger("vidrag.query")
@@ -53,7 +54,7 @@ class ReplyCache:
         now = int(time.time())
         if not isinstance(row[1], int) or abs(now - row[1]) > _DAY_S:
             self._kept.put("UPDATE replies SET used=? WHERE key=?", (now, key))
-        return Reply(text, top=top, cached=True)
+        return Reply(text=text, top=top, cached=True)
 
     def put(self, key: str, reply: Reply) -> None:
         told = json.dumps([reply.text, dict(reply.top)])

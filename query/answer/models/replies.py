@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import LETTERS, Draft
+from ...types import Draft
+from ...understand.options import LETTERS
 
 LONGEST = 20_000
 """Characters of a reply; a longer one is no answer."""
@@ -58,7 +59,7 @@ def read_reply(text: str, options: Sequence[str], ids: Sequence[str], cut: bool 
         problem = f"cites {', '.join(unknown[:5])}, which {'do' if len(unknown) > 1 else 'does'} not exist"
     elif not cited and ids and not abstained:
         problem = "cites no row"
-    return Draft(answer, choice, cited, abstained), problem
+    return Draft(text=answer, choice=choice, citations=cited, abstained=abstained), problem
 
 
 def whole_text(text: str) -> str:

@@ -19,7 +19,8 @@ from ....store import models, pretrained
 from ....store.devices import DeviceOptions, device, dtype, emptied, out_of_memory, set_threads
 from ....store.errors import EngineFailed, EngineMissing, ModelMissing, one_line
 from ....store.fingerprints import digest
-from . import LanguageModel, Message, ModelOptions, Reply, TooMuch, conversation
+from ...types import Message, Reply
+from . import LanguageModel, ModelOptions, TooMuch, conversation
 
 TOP = 64
 """Candidates for the first token."""
@@ -108,7 +109,7 @@ class TransformersChat(LanguageModel):
         for share, token in zip(shares.tolist(), ids.tolist(), strict=True):
             text = _tokenizer(processor).decode([token])
             top[text] = top.get(text, 0.0) + share
-        return Reply(reply.text, reply.read, reply.written, top=top)
+        return Reply(text=reply.text, read=reply.read, written=reply.written, top=top)
 
     def _write(
         self, messages: Sequence[Message], max_tokens: int, tell: Callable[[str], object] | None
@@ -159,7 +160,7 @@ class TransformersChat(LanguageModel):
         ends = out.sequences.new_tensor(_ends(model, tokenizer))
         text = tokenizer.decode(new, skip_special_tokens=True)
         cut = len(new) >= limit and not bool(torch.isin(new[-1], ends))
-        return Reply(text, length, len(new), cut), out.logits[0][0]
+        return Reply(text=text, read=length, written=len(new), cut=cut), out.logits[0][0]
 
     def _read(self, messages: Sequence[Message], limit: int) -> tuple[Any, int]:
         """The prompt as tensors, and how many pictures it holds.  Raises :class:`TooMuch` where it is too long."""

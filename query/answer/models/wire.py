@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import Reply
+from ...types import Reply
 
 
 def whole(body: bytes, top: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None) -> Reply:
@@ -23,7 +23,13 @@ def reply_of(told: Any, top: Callable[[Mapping[str, Any]], Mapping[str, float]] 
     if not isinstance(text, str | None):
         raise TypeError("its content is no text")
     read, written = _counts(told.get("usage"))
-    return Reply(text or "", read, written, choice.get("finish_reason") == "length", top(choice) if top else {})
+    return Reply(
+        text=text or "",
+        read=read,
+        written=written,
+        cut=choice.get("finish_reason") == "length",
+        top=top(choice) if top else {},
+    )
 
 
 def _counts(usage: Any) -> tuple[int | None, int | None]:
@@ -109,4 +115,5 @@ class Pieces:
 
     def reply(self) -> Reply:
         cut = self._why == "length" or (self._why is None and not self._ended)
-        return Reply("".join(self._text), *self._counts, cut)
+        read, written = self._counts
+        return Reply(text="".join(self._text), read=read, written=written, cut=cut)
