@@ -19,6 +19,7 @@ from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
+from .answer.answering import answerer
 from .answer.context import ContextOptions, interleaved, merge
 from .answer.models import Chat, LanguageModel
 from .answer.passages import passages
@@ -98,8 +99,8 @@ class Asker:
         text_encoder: TextEncoder,
         image_text_encoder: ImageTextEncoder,
         detections: DetectionCache,
-        chat: Chat,
-        fallback: Chat,
+        chat: Chat | LanguageModel,
+        fallback: Chat | LanguageModel,
         options: AskOptions,
         profile: str = "",
         fingerprints: Mapping[str, str] | None = None,
@@ -262,13 +263,13 @@ class Asker:
 
     def _answer(self, task: Task, steps: _Steps) -> Draft:
         try:
-            draft = self.chat.answer(task)
+            draft = answerer(self.chat).answer(task)
         except (EngineMissing, ModelMissing):
             raise
         except VidragError as e:
             steps.notes.append(f"answered from evidence alone: {one_line(e, 200)}")
             steps.degraded = True
-            return self.fallback.answer(task)
+            return answerer(self.fallback).answer(task)
         if draft.citations or draft.abstained or not task.evidence:
             return draft
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vidrag.query.answer import prompts
+from vidrag.query.answer.answering import answerer
 from vidrag.query.answer.models import LanguageModel, TooMuch
 from vidrag.query.look.showing import shown
 from vidrag.query.types import Candidate, Message, Reply, Task
@@ -71,9 +72,7 @@ def test_there_are_as_many_as_wanted_and_no_two_alike(frames: int, at: list[int]
 def test_the_prompt_says_what_the_pictures_are() -> None:
     evidence = tuple(e for e, _ in rows(("a", 1), ("a", 2)))
     told = [
-        prompts.answer(Task(question="What?", options=(), evidence=evidence, pictures=tuple((n, b"") for n in names)))[
-            -1
-        ].text
+        prompts.answer(Task(question="What?", evidence=evidence, pictures=tuple((n, b"") for n in names)))[-1].text
         for names in (("E1", "E2"), ("00:00", "E2"))
     ]
     assert "The pictures are those of rows E1, E2." in told[0]
@@ -110,11 +109,11 @@ def test_a_prompt_that_is_too_much_is_halved(takes: tuple[int, int], seen: list[
     """Pictures first, evenly; the note says what is left, beside what the model has to tell."""
     evidence = tuple(e for e, _ in rows(*(("a", i) for i in range(8))))
     model = Small(*takes)
-    draft = model.answer(
-        Task(question="What?", options=(), evidence=evidence, pictures=tuple((e.id, b"x") for e in evidence))
+    draft = answerer(model).answer(
+        Task(question="What?", evidence=evidence, pictures=tuple((e.id, b"x") for e in evidence))
     )
     assert model.seen == seen and draft.text == "a cat"
     assert [n for n in draft.notes if "too much" in n] == [n for n in draft.notes if note and note in n]
     assert draft.notes[-1] == "the model is small"
     with pytest.raises(TooMuch):
-        Small(0, 0).answer(Task(question="What?", options=(), evidence=evidence))
+        answerer(Small(0, 0)).answer(Task(question="What?", evidence=evidence))

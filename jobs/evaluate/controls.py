@@ -9,7 +9,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import log
 from typing import Any
 
-from ...query.answer.models import Chat
+from ...query.answer.answering import answerer
+from ...query.answer.models import Chat, LanguageModel
 from ...query.answer.support import NOT_SAID
 from ...query.types import Task
 from ...query.understand.options import LETTERS
@@ -18,14 +19,14 @@ from .dataset import Question
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def blind(chat: Chat, question: Question) -> dict[str, Any]:
+def blind(chat: Chat | LanguageModel, question: Question) -> dict[str, Any]:
     """What the chat engine answers without a row of evidence.
 
     Raises what the engine raises: nothing steps in for it.
     """
     began = time.perf_counter()
     options, letters = question.distinct()
-    draft = chat.answer(Task(question=question.question, options=options))
+    draft = answerer(chat).answer(Task(question=question.question, options=options))
     choice = letters[draft.choice] if draft.choice is not None else None
     return _answer(question, choice, draft.abstained, draft.notes, began)
 

@@ -24,7 +24,7 @@ from ..types import Draft, Message, Reply, Task, Usage
 from . import prompts
 from .chooser import weighed
 from .citing import supporting
-from .models import LanguageModel, TooMuch
+from .models import Chat, LanguageModel, TooMuch
 from .models.replies import letter_mass, read_reply, said_so_far, whole_text
 from .support import NOTHING, not_said
 
@@ -70,18 +70,38 @@ class _Talk:
         return reply
 
 
-def answer(model: LanguageModel, task: Task) -> Draft:
-    """The model's draft.  Raises :class:`EngineFailed` where it fails, or twice replies with what is no answer."""
-    talk, told = _Talk(model), len(model.notes)
-    task, less = _shortened(task, model.rows), ""
-    while True:
-        try:
-            draft = _answered(talk, task)
-        except TooMuch as e:
-            task, less = _halved(task, e)
-        else:
-            notes = (*filter(None, [less]), *model.notes[told:], *draft.notes)
-            return replace(draft, notes=notes, usage=talk.usage)
+@dataclass(frozen=True, slots=True)
+class ModelAnswerer:
+    """Answers with a language model; see :class:`Chat`."""
+
+    model: LanguageModel
+
+    @property
+    def looks(self) -> bool:
+        return self.model.looks
+
+    @property
+    def frames(self) -> int:
+        return self.model.frames
+
+    def answer(self, task: Task) -> Draft:
+        """The model's draft.  Raises :class:`EngineFailed` where it fails, or twice replies with what is no answer."""
+        model = self.model
+        talk, told = _Talk(model), len(model.notes)
+        task, less = _shortened(task, model.rows), ""
+        while True:
+            try:
+                draft = _answered(talk, task)
+            except TooMuch as e:
+                task, less = _halved(task, e)
+            else:
+                notes = (*filter(None, [less]), *model.notes[told:], *draft.notes)
+                return replace(draft, notes=notes, usage=talk.usage)
+
+
+def answerer(engine: Chat | LanguageModel) -> Chat:
+    """What answers with an engine: the engine itself, or what asks it where it is a language model."""
+    return ModelAnswerer(engine) if isinstance(engine, LanguageModel) else engine
 
 
 def _answered(talk: _Talk, task: Task) -> Draft:

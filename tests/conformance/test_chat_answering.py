@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
+from vidrag.query.answer.answering import answerer
 from vidrag.query.answer.citing import supporting
 from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache, remembering
 from vidrag.query.types import Task
@@ -20,7 +21,7 @@ ROWS = (
     Evidence("E2", "speech", "0" * 16, "talk.mp4", 5.0, 8.0, "The lockers are next to the blue staircase.", 0.9, 1),
     Evidence("E3", "text", "0" * 16, "talk.mp4", 5.0, 9.0, "Locker code: 4719", 0.3, 3),
 )
-OPEN = Task(question="Where are the lockers?", options=(), evidence=ROWS)
+OPEN = Task(question="Where are the lockers?", evidence=ROWS)
 CHOICE = Task(question="Where are the lockers?", options=("in the cafe", "next to the blue staircase"), evidence=ROWS)
 GOOD = '{"answer": "Next to the blue staircase.", "answerable": true, "citations": ["E2"], "choice": "B"}'
 
@@ -63,7 +64,7 @@ BAD = {
 def test_a_bad_reply_is_asked_for_again(server: ChatServer, kind: str, task: Task) -> None:
     """Once, in the same conversation, with what was wrong; the good one counts, and nothing is said of it."""
     saying(server, [BAD[kind], GOOD])
-    draft = engine(server, logprobs=False).answer(task)
+    draft = answerer(engine(server, logprobs=False)).answer(task)
     assert draft.citations == ("E2",)
     assert draft.choice == (1 if task.options else None)
     assert not any("reply" in n for n in draft.notes if "JSON reply, once" not in n)
@@ -74,7 +75,7 @@ def test_a_bad_reply_is_asked_for_again(server: ChatServer, kind: str, task: Tas
 
 def test_a_reply_that_was_cut_is_asked_for_again(server: ChatServer) -> None:
     saying(server, [GOOD, GOOD], why="length")
-    assert engine(server).answer(OPEN).usage.calls == 2
+    assert answerer(engine(server)).answer(OPEN).usage.calls == 2
     assert "was cut off" in server.requests[1]["messages"][-1]["content"]
 
 
@@ -83,7 +84,7 @@ def test_two_bad_replies_fail(server: ChatServer, kind: str) -> None:
     """The asker then answers from evidence alone."""
     saying(server, [BAD[kind]])
     with pytest.raises(EngineFailed, match="also when asked again"):
-        engine(server).answer(OPEN)
+        answerer(engine(server)).answer(OPEN)
     assert len(server.requests) == 2
 
 
@@ -91,29 +92,29 @@ def test_two_bad_replies_fail(server: ChatServer, kind: str) -> None:
 def test_two_replies_without_rows_are_marked(server: ChatServer, kind: str, told: str) -> None:
     """The answer counts, the row that bears it out is cited."""
     saying(server, [BAD[kind]])
-    draft = engine(server).answer(OPEN)
+    draft = answerer(engine(server)).answer(OPEN)
     assert told in draft.notes[0] and "also when asked again" in draft.notes[0]
     assert draft.citations == ("E2",)
 
 
 def test_the_better_of_two_is_taken(server: ChatServer) -> None:
     saying(server, [GOOD.replace('"E2"', '"E3", "E8"'), BAD["HTML"]])
-    assert engine(server).answer(OPEN).text == "Next to the blue staircase."
+    assert answerer(engine(server)).answer(OPEN).text == "Next to the blue staircase."
 
 
 def test_an_answer_cites_the_row_that_bears_it_out(server: ChatServer) -> None:
     """Also where the model names the one beside; a row that says nothing of it goes."""
     saying(server, [GOOD.replace("E2", "E3")])
-    assert engine(server).answer(OPEN).citations == ("E2",)
+    assert answerer(engine(server)).answer(OPEN).citations == ("E2",)
 
 
 def test_what_no_row_bears_out_keeps_the_rows_that_the_model_names(server: ChatServer) -> None:
     saying(server, ['{"answer": "Im Keller.", "answerable": true, "citations": ["E1"]}'])
-    assert engine(server).answer(OPEN).citations == ("E1",)
+    assert answerer(engine(server)).answer(OPEN).citations == ("E1",)
 
 
 def test_without_rows_the_model_is_not_asked(server: ChatServer) -> None:
-    draft = engine(server).answer(Task(question="Where are the lockers?"))
+    draft = answerer(engine(server)).answer(Task(question="Where are the lockers?"))
     assert draft.abstained and server.requests == []
 
 
@@ -122,15 +123,15 @@ def test_an_answer_is_told_as_it_is_written(server: ChatServer) -> None:
     replies = ["no JSON", GOOD]
     server.respond = lambda r: streamed(replies[sum(m["role"] == "assistant" for m in r["messages"])])
     told = list[str]()
-    draft = engine(server).answer(Task(question=OPEN.question, options=(), evidence=ROWS, tell=told.append))
+    draft = answerer(engine(server)).answer(Task(question=OPEN.question, evidence=ROWS, tell=told.append))
     assert draft.text == told[-1] == "Next to the blue staircase."
     assert len(told) > 2 and all(draft.text.startswith(t) for t in told)
 
 
 def test_half_a_stream_is_asked_for_again(server: ChatServer) -> None:
     server.respond = lambda r: streamed(GOOD, end=len(r["messages"]) > 2)
-    assert engine(server).answer(
-        Task(question=OPEN.question, options=(), evidence=ROWS, tell=lambda _: None)
+    assert answerer(engine(server)).answer(
+        Task(question=OPEN.question, evidence=ROWS, tell=lambda _: None)
     ).citations == ("E2",)
     assert len(server.requests) == 2
 
@@ -150,15 +151,13 @@ def remembers(server: ChatServer, location: Any = None, **options: Any) -> Remem
     return made
 
 
-@pytest.mark.parametrize(
-    "task", [OPEN, CHOICE, Task(question=OPEN.question, options=(), evidence=ROWS, tell=lambda _: None)]
-)
+@pytest.mark.parametrize("task", [OPEN, CHOICE, Task(question=OPEN.question, evidence=ROWS, tell=lambda _: None)])
 def test_the_same_question_is_asked_once(server: ChatServer, task: Task, tmp_path: Any) -> None:
     """Also by the next process, and in words that come one by one; the answer is the same."""
     server.respond = knowing("next to the blue staircase")
-    first = remembers(server, tmp_path / "replies.sqlite").answer(task)
+    first = answerer(remembers(server, tmp_path / "replies.sqlite")).answer(task)
     asked = len(server.requests)
-    second = remembers(server, tmp_path / "replies.sqlite").answer(task)
+    second = answerer(remembers(server, tmp_path / "replies.sqlite")).answer(task)
     assert len(server.requests) == asked > 0
     assert second.usage.calls == second.usage.cached == first.usage.calls
     assert (second.text, second.choice, second.scores, second.citations, second.usage.replies) == (
@@ -173,14 +172,14 @@ def test_the_same_question_is_asked_once(server: ChatServer, task: Task, tmp_pat
         ({"model": "another"}, OPEN),
         ({"temperature": 0.5}, OPEN),
         ({"json_schema": False}, OPEN),
-        ({}, Task(question="Where are the suitcases?", options=(), evidence=ROWS)),
-        ({}, Task(question=OPEN.question, options=(), evidence=ROWS[:2])),
+        ({}, Task(question="Where are the suitcases?", evidence=ROWS)),
+        ({}, Task(question=OPEN.question, evidence=ROWS[:2])),
         ({}, CHOICE),
     ],
 )
 def test_another_model_or_question_is_asked(server: ChatServer, tmp_path: Any, options: Any, task: Task) -> None:
-    remembers(server, tmp_path / "r.sqlite").answer(OPEN)
-    remembers(server, tmp_path / "r.sqlite", **options).answer(task)
+    answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN)
+    answerer(remembers(server, tmp_path / "r.sqlite", **options)).answer(task)
     assert len(server.requests) >= 2
 
 
@@ -189,9 +188,9 @@ def test_a_bad_reply_is_not_kept(server: ChatServer, tmp_path: Any, kind: str) -
     """The next time brings a better one, perhaps."""
     saying(server, [BAD[kind]])
     with pytest.raises(EngineFailed):
-        remembers(server, tmp_path / "r.sqlite").answer(OPEN)
+        answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN)
     server.respond = obliging
-    assert remembers(server, tmp_path / "r.sqlite").answer(OPEN).usage.calls == 1
+    assert answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN).usage.calls == 1
 
 
 def test_no_memory_where_none_is_wanted(server: ChatServer) -> None:
@@ -203,12 +202,12 @@ def test_no_memory_where_none_is_wanted(server: ChatServer) -> None:
 def test_a_damaged_reply_is_asked_for_again(server: ChatServer, tmp_path: Any, row: str | None) -> None:
     import sqlite3
 
-    remembers(server, tmp_path / "r.sqlite").answer(OPEN)
+    answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN)
     raw = sqlite3.connect(tmp_path / "r.sqlite")
     raw.execute("UPDATE replies SET reply=?", (row,))
     raw.commit()
     raw.close()
-    assert remembers(server, tmp_path / "r.sqlite").answer(OPEN).citations
+    assert answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN).citations
     assert len(server.requests) == 2
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from engine_tools import loaded, test_gguf
+from vidrag.query.answer.answering import answerer
 from vidrag.query.answer.models import TooMuch
 from vidrag.query.answer.models.local import LocalChat, LocalOptions, gguf
 from vidrag.query.types import Message, Task
@@ -22,7 +23,7 @@ ROWS = (
     Evidence("E1", "speech", "0" * 16, "talk.mp4", 1.0, 4.0, "Please leave your suitcases downstairs.", 0.4, 2),
     Evidence("E2", "speech", "0" * 16, "talk.mp4", 5.0, 8.0, "The lockers are next to the blue staircase.", 0.9, 1),
 )
-OPEN = Task(question="Where are the lockers?", options=(), evidence=ROWS)
+OPEN = Task(question="Where are the lockers?", evidence=ROWS)
 CHOICE = Task(
     question="Where are the lockers?",
     options=("in the cafe", "next to the blue staircase", "on the roof"),
@@ -146,7 +147,7 @@ def _is_socket(fd: str) -> bool:
 
 @slow
 def test_letters_have_probabilities(model: LocalChat) -> None:
-    draft = model.answer(CHOICE)
+    draft = answerer(model).answer(CHOICE)
     assert draft.choice == 1 and draft.citations == ("E2",)
     assert sum(draft.scores) == pytest.approx(1) and draft.confidence == max(draft.scores) > 0.5
 
@@ -171,7 +172,7 @@ def test_an_answer_is_told_while_it_is_written(model: LocalChat) -> None:
     told = list[tuple[float, str]]()
     began = time.monotonic()
     task = replace(OPEN, tell=lambda text: told.append((time.monotonic() - began, text)))
-    draft = model.answer(task)
+    draft = answerer(model).answer(task)
     assert draft.text.startswith(told[0][1]) and told[-1][1].strip() == draft.text
     assert told[-1][0] - told[0][0] > 0.2 and draft.citations[0] == "E2"
 
@@ -179,10 +180,10 @@ def test_an_answer_is_told_while_it_is_written(model: LocalChat) -> None:
 @slow
 def test_too_long_a_prompt_loses_rows_and_says_what_to_do(model: LocalChat) -> None:
     rows = tuple(Evidence(f"E{i}", "speech", "0" * 16, "x", i, i, "many words " * 150, 1, i) for i in range(8))
-    draft = model.answer(Task(question="What?", options=(), evidence=rows))
+    draft = answerer(model).answer(Task(question="What?", evidence=rows))
     assert any("too much" in n and "with 4 rows" in n for n in draft.notes)
     with pytest.raises(TooMuch, match="n_ctx"):
-        model.answer(Task(question="What?", options=(), evidence=(replace(rows[0], text="many words " * 2000),)))
+        answerer(model).answer(Task(question="What?", evidence=(replace(rows[0], text="many words " * 2000),)))
 
 
 @slow
@@ -204,7 +205,8 @@ def test_threads_wait_for_each_other(model: LocalChat) -> None:
     found: dict[int, Any] = {}
     tasks = [CHOICE, CHOICE, OPEN]
     threads = [
-        threading.Thread(target=lambda i=i, t=t: found.update({i: model.answer(t)})) for i, t in enumerate(tasks)
+        threading.Thread(target=lambda i=i, t=t: found.update({i: answerer(model).answer(t)}))
+        for i, t in enumerate(tasks)
     ]
     for t in threads:
         t.start()

@@ -1,6 +1,7 @@
 """Chat engines: whatever turns a question and its evidence into an answer.
 
-Every engine has ``answer``.  Language models get it from :class:`LanguageModel` and bring ``complete``.
+An engine is a :class:`Chat`, which answers by itself, or a :class:`LanguageModel`, which completes texts;
+:class:`.answering.ModelAnswerer` asks it.
 """
 
 from __future__ import annotations
@@ -37,18 +38,21 @@ class TooMuch(EngineFailed):
 class Chat(Protocol):
     """Answers questions.  The same task gives the same draft, as far as the engine's arithmetic does."""
 
-    looks: bool
-    """True where the engine wants pictures of key frames."""
-    frames: int
-    """How many pictures it wants at the most: those of rows, and frames evenly spread over the videos for the rest; 0:
-    those of rows only.
-    """
+    @property
+    def looks(self) -> bool:
+        """True where the engine wants pictures of key frames."""
+
+    @property
+    def frames(self) -> int:
+        """How many pictures it wants at the most: those of rows, and frames evenly spread over the videos for the
+        rest; 0: those of rows only.
+        """
 
     def answer(self, task: Task) -> Draft: ...
 
 
 class LanguageModel(ABC):
-    """A chat engine that writes text: the prompt and the reading of the reply are shared by all of them.
+    """An engine that writes text: the prompts and the reading of replies are shared by all of them.
 
     ``identity`` names the model and every option that changes its replies; where it is empty none are kept.
     ``rotations``, ``rows`` and ``by_rows``: see :class:`ModelOptions`; ``looks`` and ``frames``: see :class:`Chat`.
@@ -89,8 +93,3 @@ class LanguageModel(ABC):
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
         """A reply of one token with the probabilities of its rivals in ``top``; None where the engine has none."""
         return None
-
-    def answer(self, task: Task) -> Draft:
-        from ..answering import answer
-
-        return answer(self, task)

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ....store.cache_db import CacheFile
 from ....store.fingerprints import canonical
-from ...types import Draft, Message, Reply, Task
+from ...types import Message, Reply
 from . import LanguageModel
 from .replies import LONGEST, json_object
 
@@ -121,11 +121,6 @@ class RememberingModel(LanguageModel):
         if reply is not None and reply.top:
             self.replies.put(key, reply)
         return reply
-
-    def answer(self, task: Task) -> Draft:
-        if type(self.model).answer is not LanguageModel.answer:  # one with a way of its own
-            return self.model.answer(task)
-        return super().answer(task)
 
     def _keep(self, key: str, reply: Reply, schema: Mapping[str, Any] | None) -> Reply:
         sound = json_object(reply.text) is not None if schema is not None else bool(reply.text.strip())
