@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ from .look.detections import DetectionCache
 from .look.keyframes import KeyframeOptions
 from .look.looking import Looker
 from .look.showing import shown
-from .look.visual import Wanted
+from .look.visual import VisualIndex, Wanted
 from .text.words import sought, terms
 from .types import Answer, Candidate, Draft, Found, Request, Task
 from .understand import decouple
@@ -113,7 +113,8 @@ class Asker:
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._count_tokens = lru_cache(maxsize=20_000)(text_encoder.count_tokens)
         self.reranker = reranker
-        self.opener = Opener(archive, text_encoder.spec, image_text_encoder, options.keyframes.shot_s, searcher)
+        shots = partial(VisualIndex, encoder=image_text_encoder, longest_shot=options.keyframes.shot_s)
+        self.opener = Opener(archive, text_encoder.spec, shots, searcher)
 
     def ask(
         self,

@@ -66,10 +66,12 @@ class Request:
         return next((t for t in self.time if t.kind in kinds), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
     """A row that may become evidence.  ``affinity``: of a picture, inner products with the options; ``tints``: how
     far it shows the colours that they name, see :func:`.look.colours.tint`.
+
+    Each is itself and no other: a picture that is found in two ways is two candidates, which may hold the same values.
     """
 
     kind: EvidenceKind
@@ -102,7 +104,7 @@ class Found:
 
     ``named``: so many of the first rows hold options that are to be put in order.  ``chapters``: so many of the rows
     stand for chapters and need room besides those that were found.  ``beside``: what is said right before and after
-    some of the rows, by ``id()`` of these.
+    some of the rows.
     """
 
     rows: list[Candidate] = field(default_factory=list)
@@ -110,7 +112,7 @@ class Found:
     joined: list[Joined] = field(default_factory=list)
     named: int = 0
     chapters: int = 0
-    beside: dict[int, list[Candidate]] = field(default_factory=dict)
+    beside: dict[Candidate, list[Candidate]] = field(default_factory=dict)
 
     def keep(self, kinds: Sequence[EvidenceKind]) -> None:
         """Drops rows of other kinds, before they lead to anything else."""

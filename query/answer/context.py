@@ -37,17 +37,17 @@ def merge(
     order: Sequence[str],
     count_tokens: Callable[[str], int],
     options: ContextOptions,
-    beside: Mapping[int, Sequence[Candidate]] | None = None,
+    beside: Mapping[Candidate, Sequence[Candidate]] | None = None,
 ) -> list[tuple[Evidence, Candidate]]:
     """The best candidates as evidence E1, E2, ... in time order, video by video in ``order`` (ids).
 
     Taken by rank until the budget is spent; one that does not fit is passed over for smaller ones.  ``beside``: more
-    for some of them, by ``id()``, which come last and as far as their tokens fit.
+    for some of them, which come last and as far as their tokens fit.
     """
     taken: list[tuple[int, Candidate]] = []
     left = options.tokens
-    wanted = list({id(c): c for c in ranked if c.kind in options.kinds}.values())
-    near = {i: [c for c in rows if c.kind in options.kinds] for i, rows in (beside or {}).items()}
+    wanted = list(dict.fromkeys(c for c in ranked if c.kind in options.kinds))
+    near = {of: [c for c in rows if c.kind in options.kinds] for of, rows in (beside or {}).items()}
     most = [*wanted[: options.rows], *(c for rows in near.values() for c in rows)]
     ample = sum(len(c.text.encode("utf-8", "replace")) + 1 + _ROW for c in most) <= options.tokens
 
@@ -62,11 +62,11 @@ def merge(
     for candidate in wanted[: options.rows] if ample else wanted:
         if len(taken) < options.rows and fits(candidate):
             taken.append((len(taken) + 1, candidate))
-    held = {id(c) for _, c in taken}
-    for candidate in [n for _, c in taken for n in near.get(id(c), ())]:
-        if id(candidate) not in held and fits(candidate):
+    held = {c for _, c in taken}
+    for candidate in [n for _, c in taken for n in near.get(c, ())]:
+        if candidate not in held and fits(candidate):
             taken.append((len(taken) + 1, candidate))
-            held.add(id(candidate))
+            held.add(candidate)
     place = {video: i for i, video in enumerate(order)}
     taken.sort(key=lambda t: (place.get(t[1].video, len(place)), t[1].start, t[1].end, t[0]))
     return [

@@ -28,7 +28,7 @@ def alone(evidence: Sequence[Evidence]) -> tuple[Passage, ...]:
 
 def passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joined]) -> tuple[Passage, ...]:
     """Each row of the evidence, and the pairs that belong together, the row found first first."""
-    of = {id(c): e for e, c in merged}
+    of = {c: e for e, c in merged}
     out = [
         Passage(
             ids=(e.id,),
@@ -46,7 +46,7 @@ def passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Join
         for e, c in merged
     ]
     for j in joined:
-        a, b = of.get(id(j.first)), of.get(id(j.second))
+        a, b = of.get(j.first), of.get(j.second)
         if a and b:
             out.append(
                 Passage(

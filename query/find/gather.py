@@ -64,32 +64,32 @@ def found_rows(
     if not named:
         linked[2:2] = slides.rows[:2]  # what was found first comes right after the best chain
         linked += [c for p, j in zip(pairs, out.joined, strict=True) if p.heard for c in (j.first, j.second)]
-    front = {id(c): c for c in [*map(slides.of, named), *linked]}
-    ahead = list(front.values())[: max(FIRST, len(named))]
-    heads = list({id(c): c for c in map(slides.of, parts.heads)}.values())
+    front = dict.fromkeys([*map(slides.of, named), *linked])
+    ahead = list(front)[: max(FIRST, len(named))]
+    heads = dict.fromkeys(map(slides.of, parts.heads))
     if heads:
-        ahead += [c for c in slides.rows[:FIRST] if all(c is not a for a in ahead)]
-        ahead += [c for c in heads if all(c is not a for a in ahead)]
-    out.named = len({id(slides.of(at)) for at in named})
-    out.rows = [*ahead, *(c for c in slides.rows if all(c is not a for a in ahead))]
-    out.chapters = len({id(slides.of(at)) for at in (*parts.heads, *parts.more)})
+        ahead += [c for c in slides.rows[:FIRST] if c not in ahead]
+        ahead += [c for c in heads if c not in ahead]
+    out.named = len({slides.of(at) for at in named})
+    out.rows = [*ahead, *(c for c in slides.rows if c not in ahead)]
+    out.chapters = len({slides.of(at) for at in (*parts.heads, *parts.more)})
     out.beside = _beside(rows, slides, out.rows, options.neighbours, usable)
     return out
 
 
 def _beside(
     rows: RowSet, slides: _Slides, ranked: Sequence[Candidate], most: int, usable: NDArray[np.bool_]
-) -> dict[int, list[Candidate]]:
+) -> dict[Candidate, list[Candidate]]:
     """The sentences right before and after the first ``most`` spoken rows."""
-    places = {id(slides.rows[i]): at for at, i in slides.place.items()}
-    out, made = dict[int, list[Candidate]](), dict[int, Candidate]()
+    places = {slides.rows[i]: at for at, i in slides.place.items()}
+    out, made = dict[Candidate, list[Candidate]](), dict[int, Candidate]()
     for c in [c for c in ranked if c.kind == "speech"][:most]:
-        at = places[id(c)]
+        at = places[c]
         for n in (at - 1, at + 1):
             if 0 <= n < len(rows.rows) and usable[n] and _next_to(rows, at, n):
                 if n not in made:
                     made[n] = slides.of(n) if n in slides.place else _candidate(rows, Hit(n, 0.0, 0.0, 0.0))
-                out.setdefault(id(c), []).append(made[n])
+                out.setdefault(c, []).append(made[n])
     return out
 
 

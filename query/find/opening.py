@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import Generic, TypeVar
 
 from ...store.archive import Archive
-from ...store.encoders import EncoderSpec, ImageTextEncoder
+from ...store.encoders import EncoderSpec
 from ...store.errors import NoSuchVideo, NotIndexed, SpaceMismatch, UsageError, one_line
 from ...store.index import Kind, versions
 from ...store.shard import Shard
 from ...store.shell import path_word
 from ...store.vectors import Vectors
-from ..look.visual import VisualIndex
 from ..text.words import sought, terms
 from .encoding import Encoded
 from .rows import RowSet
@@ -27,17 +27,19 @@ _MOST_ROWS = 40_000
 _MOST_OPEN = 16
 _FILE = re.compile(r"[^\s\"“”'(),;?]+\.[A-Za-z0-9]{2,5}\b")
 
+P = TypeVar("P")
+
 
 @dataclass(slots=True)
-class Opened:
-    """Some videos, opened for questions."""
+class Opened(Generic[P]):
+    """Some videos, opened for questions: their rows, and what the pictures in them are looked at with."""
 
     shards: list[Shard]
     rows: RowSet
-    visual: VisualIndex
+    visual: P
 
 
-class Opener:
+class Opener(Generic[P]):
     """Opens videos of one archive.  ``searcher`` finds the few that are opened for a question about all of a large one;
     without it, and where the archive has no index, all are.
     """
@@ -46,14 +48,13 @@ class Opener:
         self,
         archive: Archive,
         texts: EncoderSpec,
-        pictures: ImageTextEncoder,
-        shot_s: float,
+        pictures: Callable[[Sequence[Shard]], P],
         searcher: Searcher | None = None,
     ) -> None:
-        """``shot_s``: longest shot in seconds, see :class:`.VisualIndex`."""
+        """``pictures``: makes what is kept of videos beside their rows."""
         self.archive, self.searcher = archive, searcher
-        self._texts, self._pictures, self._shot_s = texts, pictures, shot_s
-        self._opened: OrderedDict[tuple[tuple[str, int], ...], Opened] = OrderedDict()
+        self._texts, self._pictures = texts, pictures
+        self._opened: OrderedDict[tuple[tuple[str, int], ...], Opened[P]] = OrderedDict()
         self._lock = Lock()
 
     def about(self, question: str, videos: Sequence[str] | None) -> tuple[str, list[str] | None]:
@@ -85,7 +86,7 @@ class Opener:
 
     def likely(
         self, view: View | None, question: str, choices: Sequence[str], encoded: Encoded, notes: list[str]
-    ) -> Opened:
+    ) -> Opened[P]:
         """The videos that hold the best rows for a question and its options; all where nothing is found.
 
         ``view``: what :meth:`indexed` gave.
@@ -106,7 +107,7 @@ class Opener:
             notes.append(f"asked of {len(found.videos)} videos that the archive's index found, of {found.of}")
         return self.open(found.videos, notes, found=True)
 
-    def open(self, ids: Sequence[str] | None, notes: list[str], found: bool = False) -> Opened:
+    def open(self, ids: Sequence[str] | None, notes: list[str], found: bool = False) -> Opened[P]:
         """The videos ``ids``, or all.  Of all, and of those that a search ``found``, damaged ones are left out with a
         note, and those that were not indexed under the archive's profile.
 
@@ -130,14 +131,12 @@ class Opener:
             raise NoSuchVideo(f"{where}: no videos yet; 'vidrag ingest {path_word(where)} VIDEO' adds some")
         return self._kept(shards)
 
-    def _kept(self, shards: list[Shard]) -> Opened:
+    def _kept(self, shards: list[Shard]) -> Opened[P]:
         key = tuple((s.video, s.manifest.version) for s in shards)
         with self._lock:
             opened = self._opened.get(key)
             if opened is None:
-                opened = self._opened[key] = Opened(
-                    shards, RowSet(shards, self._texts), VisualIndex(shards, self._pictures, self._shot_s)
-                )
+                opened = self._opened[key] = Opened(shards, RowSet(shards, self._texts), self._pictures(shards))
                 while len(self._opened) > 1 and (
                     len(self._opened) > _MOST_OPEN or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
                 ):

@@ -42,6 +42,11 @@ class IndexLost(ArchiveDamaged):
     """The inverted lists of the index cannot be read: the search starts again without it."""
 
 
+def _key(block: Block) -> tuple[str, Kind, str, int, int]:
+    """What tells a block of an index from all others."""
+    return block.video, block.kind, block.file, block.first, block.vector
+
+
 class View:
     """A snapshot of an archive for searching; see :func:`look`.  Safe to use from several threads."""
 
@@ -56,7 +61,7 @@ class View:
         self._shards: dict[str, Shard | None] = {}
         self._files: dict[tuple[str, Kind], VectorFile | None] = {}
         self._terms: dict[tuple[str, Kind, str], Terms] = dict(known._terms) if known else {}
-        live = {id(b) for b in self.cover.live}
+        live = {_key(b) for b in self.cover.live}
         self._vector: dict[Kind, _Ranges] = {}
         self._keep: dict[tuple[Kind, bool], NDArray[np.bool_] | None] = {}
         self._fresh: Postings | None = None
@@ -65,14 +70,14 @@ class View:
         for kind in KINDS:
             own = sorted((b for b in blocks if b.kind == kind and b.vector >= 0), key=lambda b: b.vector)
             self._vector[kind] = _Ranges([b.vector for b in own], own)
-            dead = [b for b in own if id(b) not in live]
+            dead = [b for b in own if _key(b) not in live]
             for doubtful in (False, True):
                 self._keep[kind, doubtful] = self._mask(kind, own, dead, doubtful)
         held = sorted((b for b in blocks if b.first >= 0), key=lambda b: b.first)
         self._row = _Ranges([b.first for b in held], held)
         self._live = np.zeros(self.index.manifest.rows if self.index else 0, bool)
         for block in held:
-            self._live[block.first : block.first + block.rows] = id(block) in live
+            self._live[block.first : block.first + block.rows] = _key(block) in live
         self._held = {b.kind for b in self.cover.live if b.vector >= 0}
         self.rows = sum(b.rows for b in self.cover.live if b.first >= 0)
         self.words = sum(b.words for b in self.cover.live)
