@@ -22,9 +22,10 @@ demo: $(STAMP)
 	@$(BIN)/vidrag --offline demo
 
 # make eval EVAL_DATA=DIR: every table of the folders of videos with a questions.json in DIR; without it of the sample.
-# What was done before is not done again.  EVAL_ARGS: switches of 'vidrag eval study'.
+# What was done before is not done again.  EVAL_ARGS: switches of 'vidrag eval study'.  EVAL_OPEN: sets of open questions.
 eval: $(STAMP)
 	@$(BIN)/vidrag --offline eval study build/eval $(if $(EVAL_DATA),--data "$(EVAL_DATA)") $(EVAL_ARGS)
+	$(if $(EVAL_OPEN),@$(BIN)/vidrag --offline eval open build/eval-open $(EVAL_OPEN))
 
 # make lock: the hashes of every file of the packages pinned in requirements/*.txt, after a change of these.
 lock: $(STAMP)

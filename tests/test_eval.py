@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, obliging, serving
+from chat_server import Answer, ChatServer, completion, obliging, serving
 from vidrag.jobs import build, profile
 from vidrag.jobs.evaluate import moments, study
 from vidrag.store.archive import Archive
@@ -256,6 +256,34 @@ def test_submissions(name: str, row: dict[str, Any], expected: Any, world: World
     ran = world.run("eval", name, ARCHIVE, str(tmp_path / "q.json"), "-o", str(tmp_path / "out"), fake=False)
     assert ran.returncode == 0, ran.stderr
     assert json.loads((tmp_path / "out" / "submission" / "ours.json").read_text()) == expected
+
+
+def test_open_questions_of_mlvu_are_asked_and_kept_for_a_judge(
+    world: World, server: ChatServer, tmp_path: Path
+) -> None:
+    """Controls leave them out; a judge that is named scores them, and a trace that it scored is not judged again."""
+    row = {"video": "sample.mp4", "question": "What is the locker code?", "question_type": "ego"}
+    options = {"candidates": ["1120", "4719"], "answer": "4719"}
+    open_ended = {"question": "Where are the lockers?", "question_type": "sub/plot", "answer": "By the staircase."}
+    (tmp_path / "q.json").write_text(json.dumps([row | options, row | open_ended]))
+    out = tmp_path / "out"
+    server.respond = lambda _: completion('{"score": 0.25}')
+    judge = [f"--judge={o}" for o in ("engine=openai", f"base_url={server.url}", "model=m")]
+    arguments = ("eval", "mlvu", ARCHIVE, str(tmp_path / "q.json"), "-o", str(out), "-a", "ours", "-a", "form")
+    for _ in range(2):
+        ran = world.run(*arguments, "--json", *judge, fake=False)
+        assert ran.returncode == 0, ran.stderr
+    ours, form = (next(a for a in json.loads(ran.stdout)["arms"] if a["name"] == n) for n in ("ours", "form"))
+    assert (ours["reused"], form["table"][0]["questions"]) == (2, 1)
+    letter, said = traces(out)
+    silent = said["answer"]["abstained"]
+    assert letter["reference"] is None and said["reference"] == "By the staircase."
+    assert said["judged"] == ours["table"][0]["judged"]["value"] == (0 if silent else 0.25)
+    assert len(server.requests) == (0 if silent else 1)
+    assert [r["question_id"] for r in json.loads((out / "submission" / "ours.json").read_text())] == ["ego_0"]
+    (kept,) = json.loads((out / "submission" / "ours.sub-plot.json").read_text())
+    question, reference = "Where are the lockers?", "By the staircase."
+    assert kept == {"video_name": "sample.mp4", "Q": question, "A": reference, "pred": said["answer"]["answer"]}
 
 
 def test_an_arm_that_cannot_run_says_why_and_the_others_go_on(world: World, tmp_path: Path) -> None:

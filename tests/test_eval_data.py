@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from vidrag.jobs.evaluate import arms
+from vidrag.jobs.evaluate import arms, score
 from vidrag.jobs.evaluate.benchmarks import READERS, longvideobench, mlvu, videomme
 from vidrag.jobs.evaluate.dataset import Dataset
 from vidrag.store.errors import OptionError, UsageError
@@ -162,13 +162,20 @@ def test_names_under_which_a_video_of_video_mme_may_be_known(tmp_path: Path) -> 
     assert found.videos == (("fFjv93ACGo8", "001"),)
 
 
-def test_a_folder_of_mlvu_without_its_open_questions(tmp_path: Path) -> None:
+def test_a_folder_of_mlvu_with_its_open_questions(tmp_path: Path) -> None:
+    """They have no options and a reference answer for a judge; letters are handed in without them."""
     written(tmp_path / "4_ego.json", [MLVU, MLVU | {"question": "Which?"}])
     summary = {k: v for k, v in MLVU.items() if k != "candidates"} | {"question_type": "summary"}
     written(tmp_path / "9_summary.json", [summary])
     found = mlvu(tmp_path)
-    assert [q.id for q in found.questions] == ["ego_0", "ego_1"]
-    assert found.left_out == ("1 questions of summary: answers are written, not chosen",)
+    assert [q.id for q in found.questions] == ["ego_0", "ego_1", "summary_0"]
+    assert [(bool(q.options), bool(q.answer), q.reference) for q in found.questions] == [
+        (True, True, None),
+        (True, True, None),
+        (False, False, MLVU["answer"]),
+    ]
+    assert found.submission and [r["question_id"] for r in found.submission({"ego_0": "A"})] == ["ego_0", "ego_1"]
+    assert score.chance(found.questions) == 1 / len(found.questions[0].options)
 
 
 def test_repeated_and_empty_options_keep_the_letter_of_their_first_place(tmp_path: Path) -> None:
@@ -218,7 +225,7 @@ def test_corpus_groups_and_proof(tmp_path: Path) -> None:
         ("videomme", [MME | {"questions": [5]}], "row 1, question"),
         ("videomme", ["x"], "row 1: not a JSON object"),
         ("mlvu", [MLVU | {"answer": "A fork"}], "row 1: 'answer' is none of the candidates"),
-        ("mlvu", [{"question_type": "summary"}], "holds no multiple-choice questions"),
+        ("mlvu", [{"question_type": "summary"}], "row 1: 'video' is missing"),
         ("mlvu", [MLVU | {"duration": "long"}], "row 1: 'duration' must be a number"),
         ("longvideobench", [LVB | {"correct_choice": 5}], "row 1: 'correct_choice' is 5; there are 5 candidates"),
         ("longvideobench", [LVB | {"correct_choice": "B"}], "row 1: 'correct_choice' must be a number"),

@@ -148,6 +148,7 @@ def test_a_scored_answer() -> None:
         "not_said_recall": None,
         "videos_cited": 0.0,
         "videos_at_5": 0.0,
+        "judged": None,
     }
     both = score.score(question(1, ["one", "two"], 0, PLACES), answer("A", ["E1", "E6"], rows), True)
     assert (both["videos_cited"], both["start_error_s"]) == (1.0, 0.5)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .app import ArchivePath, AsJson, ProfileName, Settings
+from .eval_open_commands import JudgeSettings
 
 if TYPE_CHECKING:
     from ..evaluate.arms import Arm
@@ -36,9 +37,10 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap inter
 
 
 def register(app: typer.Typer) -> None:
-    from . import eval_fit_commands
+    from . import eval_fit_commands, eval_open_commands
 
     eval_fit_commands.register(group)
+    eval_open_commands.register(group)
     app.add_typer(group, name="eval")
 
 
@@ -84,13 +86,14 @@ def mlvu(
     subtitled: Subtitled = None,
     output: Output = None,
     arms_file: ArmsFile = None,
+    judge: JudgeSettings = None,
     seed: Seed = 0,
     profile: ProfileName = "embedded",
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> int:
-    """MLVU: the multiple-choice questions of a JSON file, or of a folder of them."""
-    return _run("mlvu", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+    """MLVU: the questions of a JSON file, or of a folder of them; those without options are answered in words."""
+    return _run("mlvu", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json, judge)
 
 
 @group.command("longvideobench")
@@ -123,19 +126,22 @@ def _run(
     profile: str,
     settings: list[str] | None,
     as_json: bool,
+    judge: list[str] | None = None,
 ) -> int:
     from ...store.archive import Archive
     from .. import profile as profiles
     from ..evaluate import arms, asking, benchmarks, results, tables, traces
+    from ..evaluate.judge import judge_of
 
     chosen = arms.choose(arms.load(arms_file), arm_names or [arms.BASE])
     dataset = benchmarks.READERS[name](questions)
     profiles.load(profile, settings or [])  # what is wrong with it is wrong with every arm
     first = Archive.open(archive)
     second = Archive.open(subtitled) if subtitled else None
+    scorer = judge_of(judge or [], first)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(traces.results_folder(output)) if output else None
-        setting = asking.Setting(dataset, first, second, profile, tuple(settings or ()), seed, folder)
+        setting = asking.Setting(dataset, first, second, profile, tuple(settings or ()), seed, folder, scorer)
         runs, told = results.measure(setting, chosen, progress())
         if folder:
             results.write(folder, setting, runs, told)
@@ -182,7 +188,7 @@ def study(
 
     chosen = arms.choose(arms.load(arms_file), arm or ["all"])
     found = work.parts(data)
-    made = work.run(output, found, chosen, profile, settings or [], seed, _say, progress())
+    made = work.run(output, found, chosen, profile, settings or [], seed, say, progress())
     print(tables.summary(made.results), end="")
     for line in made.failed:
         print(f"not indexed: {line}")
@@ -191,7 +197,8 @@ def study(
     return 3 if made.failed or any(codes) else 0
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Writes a line to stderr at once."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -28,6 +28,7 @@ from ..asking import code
 from .arms import Arm
 from .controls import FormGuesser, blind
 from .dataset import Dataset, Question
+from .judge import Judge
 from .traces import Trace, TraceFile, fell_back
 from .videos import Videos
 
@@ -38,7 +39,7 @@ Report = Callable[[str, int, int], None]
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What all arms of a run share.  ``subtitled``: the archive of official subtitles; ``folder``: where traces go,
-    None for nowhere.
+    None for nowhere; ``judge`` scores answers to questions that have a reference answer.
     """
 
     dataset: Dataset
@@ -48,6 +49,7 @@ class Setting:
     overrides: tuple[str, ...]
     seed: int
     folder: Path | None
+    judge: Judge | None = None
 
 
 @dataclass(slots=True)
@@ -111,7 +113,11 @@ def _run(setting: Setting, arm: Arm, asked: Sequence[Question], made: ArmRun, lo
     videos = Videos(archive.under(chosen.key()))
     if arm.options.subtitled:
         asked = _subtitled(videos, asked, made)
+    if control:
+        asked = [q for q in asked if q.options]
     prints: dict[str, Any] = {"control": control, "code": code_fingerprint()}
+    if setting.judge:
+        prints["judge"] = setting.judge.identity
     answer: Callable[[Question], dict[str, Any]]
     if control == "form":
         if not dataset.scored:
@@ -140,7 +146,10 @@ def _run(setting: Setting, arm: Arm, asked: Sequence[Question], made: ArmRun, lo
             told = _trace(setting, arm, question, None if control else videos)
             told["fingerprint"] = of_question[question.id]
             try:
-                told["answer"] = answer(question)
+                found = answer(question)
+                if setting.judge and question.reference:
+                    told["judged"] = setting.judge.score(question.question, question.reference, found)
+                told["answer"] = found
             except VidragError as e:
                 told["error"] = {"type": type(e).__name__, "message": one_line(e)}
             file.add(told)
@@ -188,6 +197,7 @@ def _trace(setting: Setting, arm: Arm, question: Question, videos: Videos | None
         "dataset": setting.dataset.name,
         "right": question.answer,
         "options": list(question.options),
+        "reference": question.reference,
         "groups": dict(question.groups),
         "archive": videos.archive.location if videos else None,
         "videos": versions,

@@ -2,8 +2,9 @@
 
 - Video-MME (arXiv 2405.21075): a JSON list of videos, each with its questions; or the table of its data set page, one
   question a row.  Its scorer reads the list of videos with a ``response`` for each question.
-- MLVU (arXiv 2406.04264): JSON lists of questions, one file or a folder of them.  Only its multiple-choice tasks are
-  asked.  Its site reads a list of ``question_id``, ``question_type``, ``option``.
+- MLVU (arXiv 2406.04264): JSON lists of questions, one file or a folder of them.  Its site reads a list of
+  ``question_id``, ``question_type``, ``option``.  Questions without ``candidates`` (summaries, plots of a part) are
+  answered in words, and ``answer`` is a reference for a judge.
 - LongVideoBench (arXiv 2407.15754): a JSON list of questions with ``candidates`` and ``correct_choice``.  Answers are
   handed in as one JSON object, letters by question id.
 """
@@ -92,33 +93,30 @@ def mlvu(path: Path) -> Dataset:
     rows = [row for file in files for row in read_rows(file)]
     types: dict[str, str] = {}
     count: Counter[str] = Counter()
-    open_ended: Counter[str] = Counter()
 
-    def parse(row: Fields) -> Question | None:
+    def parse(row: Fields) -> Question:
         kind = row.text("question_type")
-        if not row.has("candidates"):
-            open_ended[kind] += 1
-            return None
-        options = row.options("candidates")
+        options = row.options("candidates") if row.has("candidates") else ()
         count[kind] += 1
         name = row.text("question_id", default=f"{kind}_{count[kind] - 1}")
-        types[name] = kind
         groups = {"task": kind}
         if row.has("duration"):
             groups["duration"] = _minutes(row.number("duration"))
-        return Question(
-            name, row.text("question"), options, _mlvu_answer(row, options), ((row.text("video"),),), groups
-        )
+        right = reference = None
+        if options:
+            types[name] = kind
+            right = _mlvu_answer(row, options)
+        else:
+            reference = row.text("answer", default="") or None
+        videos = ((row.text("video"),),)
+        return Question(name, row.text("question"), options, right, videos, groups, reference=reference)
 
     questions = tuple(parsed(rows, parse))
-    if not questions:
-        raise UsageError(f"{path}: holds no multiple-choice questions")
 
     def submission(choices: Choices) -> Any:
         return [{"question_id": i, "question_type": types[i], "option": choices.get(i, "")} for i in types]
 
-    left = [f"{n} questions of {kind}: answers are written, not chosen" for kind, n in sorted(open_ended.items())]
-    return Dataset("mlvu", path, questions, left_out=tuple(left), submission=submission)
+    return Dataset("mlvu", path, questions, submission=submission)
 
 
 def _mlvu_answer(row: Fields, options: tuple[str, ...]) -> str | None:

@@ -21,7 +21,7 @@ def _question(row: Fields) -> Question:
     if videos is not None and not (isinstance(videos, list) and videos and all(isinstance(v, str) for v in videos)):
         raise ValueError("'video' must be a name, a list of names, or null")
     options = row.options("options")
-    evidence = tuple(_place(Fields(p)) for p in row.items("evidence")) if row.has("evidence") else ()
+    evidence = tuple(place(Fields(p)) for p in row.items("evidence")) if row.has("evidence") else ()
     found = Question(
         row.text("id"),
         row.text("question"),
@@ -39,7 +39,8 @@ def _question(row: Fields) -> Question:
     return replace(found, groups={k: v for k, v in groups.items() if v})
 
 
-def _place(row: Fields) -> Place:
+def place(row: Fields) -> Place:
+    """The place that a row of ``evidence`` names; ``ValueError`` where it is none."""
     start, end = row.number("start_s"), row.number("end_s")
     if not (math.isfinite(start) and math.isfinite(end) and start < end):
         raise ValueError(f"evidence from {start} to {end} s is no interval")

@@ -1,4 +1,4 @@
-"""What every data set becomes: multiple-choice questions about videos, in groups; and the reading of its files."""
+"""What every benchmark becomes: questions about videos, in groups; and the reading of its files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ...query.understand.options import LETTERS, unlettered
 from ...store.errors import UsageError, one_line
@@ -17,7 +17,7 @@ EMPTY = "(nothing)"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the proof of an answer is: ``modality`` is asr, ocr or vision."""
+    """Where the proof of an answer is: ``modality`` is asr, ocr, vision, or any where nobody says."""
 
     video: str
     modality: str
@@ -26,8 +26,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A multiple-choice question.
+    """A question of a benchmark, most of them multiple-choice.
 
+    ``options`` is empty where the answer is to be written; ``reference`` is then a right one, for a judge.
     ``answer`` is the letter of the right option, None in a test set.  ``videos`` holds for each video the names under
     which it may be known, best first; None means the whole archive.  ``groups`` says by which groups it is scored, for
     example ``{"category": "OCR Problems", "duration": "short"}``.  ``evidence`` is empty where no video answers it, or
@@ -41,6 +42,7 @@ class Question:
     videos: tuple[tuple[str, ...], ...] | None
     groups: Mapping[str, str] = field(default_factory=dict)
     evidence: tuple[Place, ...] = ()
+    reference: str | None = None
 
     @property
     def modality(self) -> str:
@@ -65,15 +67,14 @@ Choices = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """``proofs``: the questions tell where their proof is, so that evidence can be scored.  ``left_out`` says what of
-    the files is not asked, and why.  ``submission`` turns letters into what the benchmark's own scorer reads.
+    """``proofs``: the questions tell where their proof is, so that evidence can be scored.  ``submission`` turns
+    letters into what the benchmark's own scorer reads.
     """
 
     name: str
     path: Path
     questions: tuple[Question, ...]
     proofs: bool = False
-    left_out: tuple[str, ...] = ()
     submission: Callable[[Choices], Any] | None = None
 
     @property
@@ -170,8 +171,16 @@ def _json(text: str) -> list[tuple[str, Any]]:
         raise ValueError(f"neither a JSON list nor JSON lines ({e})") from e
 
 
-def parsed(rows: Sequence[tuple[str, Any]], parse: Callable[[Fields], Question | None]) -> Iterator[Question]:
-    """The rows as questions, without those that ``parse`` leaves out.
+class Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=Identified)
+
+
+def parsed(rows: Sequence[tuple[str, Any]], parse: Callable[[Fields], Row]) -> Iterator[Row]:
+    """The rows as questions.
 
     Raises :class:`UsageError` that names the file, the row and what is wrong with it, also where an id comes twice.
     """
@@ -179,10 +188,9 @@ def parsed(rows: Sequence[tuple[str, Any]], parse: Callable[[Fields], Question |
     for where, row in rows:
         try:
             found = parse(Fields(row))
-            if found and found.id in ids:
+            if found.id in ids:
                 raise ValueError(f"the id '{found.id[:80]}' came before")
         except (ValueError, TypeError, KeyError) as e:
             raise UsageError(f"{where}: {one_line(e, 300)}") from e
-        if found:
-            ids.add(found.id)
-            yield found
+        ids.add(found.id)
+        yield found

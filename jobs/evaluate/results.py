@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ...store.shell import path_word
 from . import chart, score, stats, tables
 from .arms import BASE, Arm
 from .asking import ArmRun, Report, Setting, run
-from .dataset import Question
+from .dataset import Dataset, Question
 from .score import Scores
 from .traces import write_whole
 from .videos import Videos, present
@@ -69,7 +70,6 @@ def results(
             "questions": sum(missing.values()),
             "names": sorted(missing)[:NAMED],
         },
-        "left_out": list(dataset.left_out),
         "profile": setting.profile,
         "settings": list(setting.overrides),
         "seed": setting.seed,
@@ -104,7 +104,10 @@ def _arm(setting: Setting, run: ArmRun, scored: Mapping[str, Mapping[str, Scores
 
 
 def write(folder: Path, setting: Setting, runs: Sequence[ArmRun], told: Mapping[str, Any]) -> None:
-    """``results.json``, ``tables.md``, ``arms.svg`` and ``submission/ARM.json`` beside the traces."""
+    """``results.json``, ``tables.md``, ``arms.svg`` and ``submission/ARM.json`` beside the traces.
+
+    Written answers go to ``submission/ARM.TASK.json``, in the form that MLVU's own judges read.
+    """
     write_whole(folder / "results.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     write_whole(folder / "tables.md", tables.markdown(told))
     drawn = [a for a in told["arms"] if a["group"] == "arms"]
@@ -116,5 +119,17 @@ def write(folder: Path, setting: Setting, runs: Sequence[ArmRun], told: Mapping[
     for one in runs:
         if not one.reason:
             choices = {i: str(c) for i, t in one.traces.items() if (c := t.get("answer", {}).get("choice"))}
-            made = setting.dataset.submission(choices)
-            write_whole(folder / "submission" / f"{one.arm.name}.json", json.dumps(made, ensure_ascii=False, indent=1))
+            made = {"": setting.dataset.submission(choices), **_written(setting.dataset, one)}
+            for task, rows in made.items():
+                file = folder / "submission" / f"{one.arm.name}{task and '.' + task}.json"
+                write_whole(file, json.dumps(rows, ensure_ascii=False, indent=1))
+
+
+def _written(dataset: Dataset, run: ArmRun) -> dict[str, list[dict[str, str]]]:
+    """Written answers by task."""
+    out: dict[str, list[dict[str, str]]] = {}
+    for q in dataset.questions:
+        if not q.options and q.videos and (answer := run.traces.get(q.id, {}).get("answer")):
+            row = {"video_name": q.videos[0][0], "Q": q.question, "A": q.reference or "", "pred": answer["answer"]}
+            out.setdefault(re.sub(r"[^\w-]+", "-", q.groups["task"]), []).append(row)
+    return out

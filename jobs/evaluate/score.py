@@ -22,6 +22,7 @@ FIGURES: Mapping[str, str] = {
     "not_said_recall": "'not said' recall",
     "videos_cited": "every video of the proof cited",
     "videos_at_5": "every video of the proof in the top 5",
+    "judged": "judge's score",
 }
 """Every figure: the mean of one value a question, of those for which it means something; start errors: the median."""
 
@@ -38,6 +39,7 @@ def score(question: Question, trace: Mapping[str, Any], proofs: bool) -> Scores:
     answer = trace.get("answer") or {"choice": None, "abstained": False, "citations": [], "evidence": []}
     if question.answer:
         out["right"] = float(answer["choice"] == question.answer)
+    out["judged"] = trace.get("judged")
     if not proofs:
         return out
     told, unanswerable = said_nothing(question, answer), not question.evidence
@@ -66,8 +68,9 @@ def said_nothing(question: Question, answer: Mapping[str, Any]) -> bool:
     return bool(NOT_SAID.search(question.options[ord(answer["choice"]) - ord("A")]))
 
 
-def meets(place: Place, row: Mapping[str, Any]) -> bool:
-    return bool(row["name"] == place.video and Span(row["start"], row["end"]).overlaps(place.span))
+def meets(place: Place, row: Mapping[str, Any], slack: float = 0.0) -> bool:
+    """True where the row is of the place's video and shares time with it, or is at most ``slack`` seconds from it."""
+    return bool(row["name"] == place.video and Span(row["start"], row["end"]).overlaps(place.span, slack))
 
 
 def table(dataset: Dataset, scored: Mapping[str, Scores], seed: int) -> list[dict[str, Any]]:
@@ -96,7 +99,7 @@ def _row(name: str, asked: Sequence[Question], scored: Mapping[str, Scores], see
     for figure in FIGURES:
         values = [v for q in asked if (v := scored[q.id][figure]) is not None]
         found = (stats.median if figure == "start_error_s" else stats.mean)(values, seed)
-        row[figure] = _told(found)
+        row[figure] = rounded(found)
     return row
 
 
@@ -109,16 +112,18 @@ def differences(mine: Mapping[str, Scores], base: Mapping[str, Scores], seed: in
             for i in base
             if i in mine and (a := mine[i][figure]) is not None and (b := base[i][figure]) is not None
         ]
-        out[figure] = _told(stats.paired([a for a, _ in both], [b for _, b in both], seed))
+        out[figure] = rounded(stats.paired([a for a, _ in both], [b for _, b in both], seed))
     return out
 
 
-def _told(found: stats.Estimate | None) -> dict[str, Any] | None:
+def rounded(found: stats.Estimate | None) -> dict[str, Any] | None:
+    """The fields of an estimate for JSON."""
     if found is None:
         return None
     return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(found).items()}
 
 
 def chance(questions: Sequence[Question]) -> float:
-    """The share of right options that a die gives."""
-    return sum(1 / len(q.options) for q in questions) / len(questions)
+    """The share of right options that a die gives; 0 where no question has options."""
+    shares = [1 / len(q.options) for q in questions if q.options]
+    return sum(shares) / max(1, len(shares))

@@ -16,10 +16,10 @@ def text(told: Mapping[str, Any]) -> str:
     """What ``vidrag eval`` prints: the arms against each other, or the groups of the only one."""
     ran = [a for a in told["arms"] if a["table"]]
     parts = (
-        [_aligned(by_figure(a["title"], a["table"])) for a in ran] if len(ran) == 1 else [_aligned(by_arm(told, ran))]
+        [aligned(by_figure(a["title"], a["table"])) for a in ran] if len(ran) == 1 else [aligned(by_arm(told, ran))]
     )
     if len(ran) > 1:
-        parts.append(_aligned(differences(told, ran)))
+        parts.append(aligned(differences(told, ran)))
     parts += remarks(told)
     return "\n".join(parts) + "\n"
 
@@ -59,7 +59,7 @@ def summary(results: Mapping[str, Mapping[str, Any]]) -> str:
         row = [f"{name}: {title}"]
         for told in results.values():
             table = next((a["table"] for a in told["arms"] if a["name"] == name), None)
-            row.append(_cell(table[0]["right"], table[0]["questions"]) if table else "-")
+            row.append(cell(table[0]["right"], table[0]["questions"]) if table else "-")
         rows.append(row)
     return _piped((["arm", *results], rows))
 
@@ -74,7 +74,6 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
             f"{missing['questions']} of {told['questions']} questions not asked: videos not in "
             f"{printable(told['archive'])}: {missing['videos']} ({names}{more})"
         )
-    out += [f"left out: {x}" for x in told["left_out"]]
     for arm in told["arms"]:
         if arm["reason"]:
             out.append(f"{arm['name']} did not run: {printable(arm['reason'])}")
@@ -96,7 +95,7 @@ def by_group(told: Mapping[str, Any]) -> Table:
     ran = [a for a in told["arms"] if a["table"] and a["group"] == "arms"]
     groups = {r["group"]: r["questions"] for a in ran for r in a["table"]}
     own = [{r["group"]: r["right"] for r in a["table"]} for a in ran]
-    rows = [[printable(g), str(n), *(_cell(o.get(g), n) for o in own)] for g, n in groups.items()]
+    rows = [[printable(g), str(n), *(cell(o.get(g), n) for o in own)] for g, n in groups.items()]
     return ["group", "n", *(a["name"] for a in ran)], rows
 
 
@@ -124,11 +123,12 @@ def differences(told: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> T
 def _figures(head: str, named: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     """A row for each of ``named``; figures that none of them has are left out."""
     shown = [f for f in FIGURES if any(r[f] for _, r in named)]
-    rows = [[printable(name), str(r["questions"]), *(_cell(r[f], r["questions"]) for f in shown)] for name, r in named]
+    rows = [[printable(name), str(r["questions"]), *(cell(r[f], r["questions"]) for f in shown)] for name, r in named]
     return [head, "n", *(FIGURES[f] for f in shown)], rows
 
 
-def _cell(found: Mapping[str, Any] | None, questions: int) -> str:
+def cell(found: Mapping[str, Any] | None, questions: int) -> str:
+    """An estimate with its interval, and over how many questions where these are not ``questions``."""
     if not found:
         return "-"
     few = f" ({found['n']})" if found["n"] != questions else ""
@@ -139,7 +139,8 @@ def _p(value: float | None) -> str:
     return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _aligned(table: Table) -> str:
+def aligned(table: Table) -> str:
+    """The table for a terminal."""
     head, rows = table
     widths = [max(len(r[i]) for r in (head, *rows)) for i in range(len(head))]
     lines = [[c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))]
