@@ -9,7 +9,7 @@ import json
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,7 @@ class Archive:
         self.profile = profile
         self.backend, self.location = backend, backend.location
         self._open: OrderedDict[str, Shard] = OrderedDict()
+        self._tags: dict[str, Hashable] = {}
         self._keep_open, self._named = keep_open, named
         self._held: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, tuple[tuple[int, ...], list[int]]] = {}
@@ -224,13 +225,15 @@ class Archive:
     def _shard(self, video: str, number: int) -> Shard:
         have = self._open.get(video)
         number = number or next(iter(self.versions(video)), 0)
-        if have is None or have.manifest.version != number:
+        tag = self.backend.tag(_key(video, number))  # numbers begin anew where a video was collected and came back
+        if have is None or have.manifest.version != number or tag is None or self._tags.get(video) != tag:
             found = self.manifest(video, number)
             if found is None:
                 self._open.pop(video, None)
                 raise NoSuchVideo(f"{self.location}: no video with id {video}")
-            if have is None or have.manifest.version != found.version:
+            if have is None or have.manifest != found:
                 self._open[video] = Shard(self.backend, f"videos/{video}", found)
+            self._tags[video] = tag
         self._open.move_to_end(video)
         while len(self._open) > self._keep_open:
             self._open.popitem(last=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -117,6 +117,10 @@ class Backend(Protocol):
 
         None where that cannot be told without listing it, as just after a change.
         """
+        ...
+
+    def tag(self, key: str) -> Hashable:
+        """Equal to what it was before only where the file is the same one; None where that is not known."""
         ...
 
     def entries(self, prefix: str) -> Sequence[Entry]:

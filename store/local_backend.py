@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 from . import owned
@@ -258,6 +258,13 @@ class LocalBackend:
         if time.time_ns() - max(st.st_mtime_ns, st.st_ctime_ns) < _TICK_NS:
             return None
         return st.st_ino, st.st_mtime_ns, st.st_ctime_ns
+
+    def tag(self, key: str) -> Hashable:
+        try:
+            st = os.stat(self._path(key))
+        except OSError:
+            return None
+        return st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns
 
     def entries(self, prefix: str) -> Sequence[Entry]:
         now, out = self._now(), []

@@ -11,7 +11,7 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -216,6 +216,10 @@ class ObjectBackend:
 
     def stamp(self, prefix: str) -> tuple[int, ...] | None:
         return None  # folders have no times here; a listing of all videos is remembered instead
+
+    def tag(self, key: str) -> Hashable:
+        found = self._manifests.get(self._key(key))  # as the last listing had it
+        return (found.etag, found.bytes, found.modified) if found else None
 
     def entries(self, prefix: str) -> Sequence[Entry]:
         """As :meth:`.Backend.entries`; folders do not exist by themselves here, and have the age 0."""

@@ -166,3 +166,20 @@ def test_some_lives(hands: Hands) -> None:
 def test_many_lives(hands: Hands) -> None:
     Life.hands = hands
     run_state_machine_as_test(Life, settings=settings(max_examples=400, stateful_step_count=40, **COMMON))  # type: ignore[arg-type]
+
+
+def test_a_video_that_came_back_is_not_taken_for_the_earlier_one(tmp_path: Path) -> None:
+    """Once all of it is collected its versions begin anew: the second of now may be that it was taken out."""
+    at = tmp_path / "archive"
+    Archive.create(at)
+    server = Archive.open(at)
+    for option in "12":
+        say(at, "a", option, "x.mp4")
+    assert server.shard(video_of("a")).manifest.version == 2
+    take_out(at, "a")
+    maintenance.collect(Archive.open(at), 0.0)
+    say(at, "a", "1", "x.mp4")
+    take_out(at, "a")
+    assert Archive.open(at).versions(video_of("a"))[0] == 2
+    with pytest.raises(NoSuchVideo):
+        server.shard(video_of("a"))
