@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.lock requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# make test-faults: the long fault tests (docs/faults.md): about forty minutes on two cores.
+# make test-faults: the long fault tests (docs/faults.md): more than an hour on two cores.
 # make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
 .PHONY: demo eval test test-cpu test-full test-faults test-extras lint types docker-check docker-prove check install lock clean
 
