@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +11,11 @@ import typer
 
 from .app import ArchivePath, AsJson, ProfileName, Settings
 from .eval_open_commands import JudgeSettings
+from .telling import progress, say
 
 if TYPE_CHECKING:
     from ..evaluate.arms import Arm
-    from ..evaluate.asking import ArmRun, Report
+    from ..evaluate.asking import ArmRun
 
 group = typer.Typer(no_args_is_help=True, help="Measure answers against questions whose answers are known.")
 
@@ -157,18 +157,6 @@ def _code(runs: list[ArmRun], subtitled: bool, named: list[str]) -> int:
     return 3 if any(r.failed or (r.error and r.arm.name not in excused) for r in runs) else 0
 
 
-def progress() -> Report:
-    """Says on stderr how far an arm is: in place on a terminal, once an arm elsewhere."""
-
-    def report(arm: str, done: int, of: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{arm}: {done}/{of} ", end="\n" if done == of else "", file=sys.stderr, flush=True)
-        elif done == of:
-            print(f"{arm}: {of} questions", file=sys.stderr, flush=True)
-
-    return report
-
-
 @group.command("study")
 def study(
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Archives, results and report.md go there.")],
@@ -195,11 +183,6 @@ def study(
     print(f"every table: {output / 'report.md'}")
     codes = [_code(runs, bool(made.results[n]["subtitled"]), arm or []) for n, runs in made.runs.items()]
     return 3 if made.failed or any(codes) else 0
-
-
-def say(line: str) -> None:
-    """Writes a line to stderr at once."""
-    print(line, file=sys.stderr, flush=True)
 
 
 @group.command("arms")

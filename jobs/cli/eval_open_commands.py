@@ -52,7 +52,7 @@ def open_sets(
     from ..evaluate import open_answers, open_sets
     from ..evaluate.asking import shared_engines
     from ..evaluate.judge import judge_of
-    from .eval_commands import progress, say
+    from .telling import progress, say
 
     ways = [w for w in open_answers.WAYS if only in (None, w)]
     if not ways:

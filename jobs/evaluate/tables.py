@@ -15,9 +15,7 @@ Table = tuple[list[str], list[list[str]]]
 def text(told: Mapping[str, Any]) -> str:
     """What ``vidrag eval`` prints: the arms against each other, or the groups of the only one."""
     ran = [a for a in told["arms"] if a["table"]]
-    parts = (
-        [aligned(by_figure(a["title"], a["table"])) for a in ran] if len(ran) == 1 else [aligned(by_arm(told, ran))]
-    )
+    parts = [aligned(by_figure(a["title"], a["table"])) for a in ran] if len(ran) == 1 else [aligned(by_arm(told, ran))]
     if len(ran) > 1:
         parts.append(aligned(differences(told, ran)))
     parts += remarks(told)
