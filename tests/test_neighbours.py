@@ -69,6 +69,6 @@ def test_as_far_as_the_tokens_last(tokens: int, wanted: list[int]) -> None:
         for i, t in enumerate(SAID)
     ]
     options = ContextOptions(tokens=tokens, rows=1)
-    found = merge([made[2]], ["a"], lambda t: len(t.split()), options, {id(made[2]): [made[1], made[3]]})
+    found = merge([made[2]], ["a"], lambda t: len(t.split()), options, {made[2]: [made[1], made[3]]})
     assert [c for _, c in found] == [made[i] for i in wanted]
     assert min(e.rank for e, c in found if c is not made[2]) == 2 if len(wanted) > 1 else True

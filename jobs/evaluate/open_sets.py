@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,8 +167,7 @@ def ingest(found: OpenSet, home: Path, profile: str, overrides: Sequence[str], s
 def _link(link: Path, file: Path) -> None:
     if link.is_symlink() and link.resolve() == file.resolve():
         return
-    temp = link.with_name(f".{link.name}.link")
-    temp.unlink(missing_ok=True)
+    temp = link.with_name(f".{link.name}.{secrets.token_hex(4)}.link")
     temp.symlink_to(file.resolve())
     os.replace(temp, link)
 
