@@ -45,8 +45,7 @@ class Archive:
         """
         self.profile = profile
         self.backend, self.location = backend, backend.location
-        self._open: OrderedDict[str, Shard] = OrderedDict()
-        self._tags: dict[str, Hashable] = {}
+        self._open: OrderedDict[str, tuple[Hashable, Shard]] = OrderedDict()
         self._keep_open, self._named = keep_open, named
         self._held: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, tuple[tuple[int, ...], list[int]]] = {}
@@ -223,21 +222,21 @@ class Archive:
             return self._shard(video, number)
 
     def _shard(self, video: str, number: int) -> Shard:
-        have = self._open.get(video)
+        known, have = self._open.get(video, (None, None))
         number = number or next(iter(self.versions(video)), 0)
         tag = self.backend.tag(_key(video, number))  # numbers begin anew where a video was collected and came back
-        if have is None or have.manifest.version != number or tag is None or self._tags.get(video) != tag:
+        if have is None or have.manifest.version != number or tag is None or known != tag:
             found = self.manifest(video, number)
             if found is None:
                 self._open.pop(video, None)
                 raise NoSuchVideo(f"{self.location}: no video with id {video}")
             if have is None or have.manifest != found:
-                self._open[video] = Shard(self.backend, f"videos/{video}", found)
-            self._tags[video] = tag
+                have = Shard(self.backend, f"videos/{video}", found)
+            self._open[video] = tag, have
         self._open.move_to_end(video)
         while len(self._open) > self._keep_open:
             self._open.popitem(last=False)
-        return self._open[video]
+        return have
 
     def shards(
         self, damaged: list[str] | None = None, other: list[str] | None = None, videos: Iterable[str] | None = None
