@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...store.records import Evidence
 from ..types import Candidate, Joined, Passage
 
 
+def _single(evidence: Evidence, **more: Any) -> Passage:
+    """A row as a passage of its own."""
+    return Passage(
+        ids=(evidence.id,),
+        link="alone",
+        kind=evidence.kind,
+        video=evidence.video,
+        start=evidence.start,
+        about=evidence.searched,
+        answer=evidence.text,
+        rank=evidence.rank,
+        **more,
+    )
+
+
 def alone(evidence: Sequence[Evidence]) -> tuple[Passage, ...]:
     """Each row as a passage of its own, the row found first first."""
-    rows = sorted(evidence, key=lambda e: e.rank)
-    return tuple(
-        Passage(
-            ids=(e.id,),
-            link="alone",
-            kind=e.kind,
-            video=e.video,
-            start=e.start,
-            about=e.searched,
-            answer=e.text,
-            rank=e.rank,
-        )
-        for e in rows
-    )
+    return tuple(_single(e) for e in sorted(evidence, key=lambda e: e.rank))
 
 
 def passages(merged: Sequence[tuple[Evidence, Candidate]], joined: Sequence[Joined]) -> tuple[Passage, ...]:
     """Each row of the evidence, and the pairs that belong together, the row found first first."""
     of = {c: e for e, c in merged}
-    out = [
-        Passage(
-            ids=(e.id,),
-            link="alone",
-            kind=e.kind,
-            video=e.video,
-            start=e.start,
-            about=e.searched,
-            answer=e.text,
-            rank=e.rank,
-            dense=c.dense,
-            shown=c.affinity,
-            tints=c.tints,
-        )
-        for e, c in merged
-    ]
+    out = [_single(e, dense=c.dense, shown=c.affinity, tints=c.tints) for e, c in merged]
     for j in joined:
         a, b = of.get(j.first), of.get(j.second)
         if a and b:
