@@ -79,14 +79,14 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
 
 
 def searcher(
-    archive: Archive, profile: Profile, kinds: Sequence[Kind]
+    archive: Archive, profile: Profile, kinds: Sequence[Kind], load: Load = engines.load
 ) -> tuple[Searcher, TextEncoder, ImageTextEncoder | None]:
     """A Searcher for ``kinds`` over the cells of the profile, and the encoders of the texts that it is asked with.
 
     The second is None where frames are not searched.
     """
-    text = engines.load("text_encoder", *_of(profile, "text_encoder"))
-    picture = engines.load("image_text_encoder", *_of(profile, "image_text_encoder")) if "frames" in kinds else None
+    text = load("text_encoder", *_of(profile, "text_encoder"))
+    picture = load("image_text_encoder", *_of(profile, "image_text_encoder")) if "frames" in kinds else None
     return Searcher(archive.under(profile.key()), _spaces(text, picture), profile.search), text, picture
 
 

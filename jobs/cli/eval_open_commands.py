@@ -51,13 +51,14 @@ def open_sets(
     from .. import build
     from ..evaluate import open_answers, open_sets
     from ..evaluate.asking import shared_engines
-    from ..evaluate.judge import judge_of
+    from ..evaluate.judge import judge_model, judge_of
     from .telling import progress, say
 
     ways = [w for w in open_answers.WAYS if only in (None, w)]
     if not ways:
         raise UsageError(f"--only {only}: ways to ask are named, all and elsewhere")
     chosen, load = profile_of(profile, settings), shared_engines()
+    judge_model(judge or [], load)  # refused before any work, and kept for every set
     found = [open_sets.read(name, videos or []) for name in sets]
     if len({s.name for s in found}) < len(found):
         raise UsageError("two sets have the same name; rename the folder of one")
@@ -68,13 +69,13 @@ def open_sets(
         home = output / one.name
         archive, lost = open_sets.ingest(one, home, profile, settings or [], say)
         failed += lost
-        searcher, texts, _ = build.searcher(archive, chosen, ("speech", "text"))
+        searcher, texts, _ = build.searcher(archive, chosen, ("speech", "text"), load)
 
         def first_hit(text: str, of: Any = searcher, encoder: Any = texts) -> dict[str, Any] | None:
             hits = search(of, text, ("speech", "text"), 1, encoder, None).found
             return hits[0].as_json() if hits else None
 
-        asker, scorer = build.asker(archive, chosen, load), judge_of(judge or [], archive)
+        asker, scorer = build.asker(archive, chosen, load), judge_of(judge or [], archive, load)
         made = open_answers.measure(
             one, asker, first_hit, scorer, home, ways=ways, most=most, seed=seed, report=progress()
         )

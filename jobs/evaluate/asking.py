@@ -117,7 +117,7 @@ def _run(setting: Setting, arm: Arm, asked: Sequence[Question], made: ArmRun, lo
         asked = [q for q in asked if q.options]
     prints: dict[str, Any] = {"control": control, "code": code_fingerprint()}
     if setting.judge:
-        prints["judge"] = setting.judge.identity
+        prints["judge"] = setting.judge.model.identity
     answer: Callable[[Question], dict[str, Any]]
     if control == "form":
         if not dataset.scored:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ...query.answer.models import LanguageModel
 from ...query.answer.models.remembered import remembering
 from ...query.answer.models.replies import json_object
 from ...query.types import Message
+from ...store import engines
 from ...store.archive import Archive
 from ...store.errors import EngineFailed, UsageError
 from .. import build, profile
@@ -29,11 +31,11 @@ _SCHEMA: Mapping[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Judge:
-    """Scores answers with ``model``; ``identity`` names it."""
+    """Scores answers with ``model``."""
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model, self.identity = model, model.identity
+    model: LanguageModel
 
     def score(self, question: str, reference: str, answer: Mapping[str, Any]) -> float:
         """How much of ``reference`` the answer gives, 0 to 1; an answer that is silence gives nothing.
@@ -53,15 +55,21 @@ class Judge:
         return float(score)
 
 
-def judge_of(settings: Sequence[str], archive: Archive) -> Judge | None:
-    """The judge that ``settings`` (options of a chat engine, ``engine=NAME`` among them) name; None without any.
+def judge_model(settings: Sequence[str], load: build.Load = engines.load) -> LanguageModel | None:
+    """The model that ``settings`` (options of a chat engine, ``engine=NAME`` among them) name; None without any.
 
-    Its replies are kept in the cache of ``archive``.  Raises :class:`UsageError` for an engine that writes no text.
+    Raises :class:`UsageError` for an engine that writes no text.
     """
     if not settings:
         return None
-    chosen = profile.load(overrides=[f"chat.{s}" for s in settings])
-    model = remembering(build.load(chosen, "chat"), archive.cache_file("replies.sqlite"))
+    chosen = profile.load(overrides=[f"chat.{s}" for s in settings]).chat
+    model = load("chat", chosen.name, dict(chosen.options))
     if not isinstance(model, LanguageModel):
-        raise UsageError(f"--judge: '{chosen.chat.name}' is no language model; name one, for example engine=openai")
-    return Judge(model)
+        raise UsageError(f"--judge: '{chosen.name}' is no language model; name one, for example engine=openai")
+    return model
+
+
+def judge_of(settings: Sequence[str], archive: Archive, load: build.Load = engines.load) -> Judge | None:
+    """The judge that ``settings`` name, see :func:`judge_model`; its replies are kept in the cache of ``archive``."""
+    model = judge_model(settings, load)
+    return Judge(remembering(model, archive.cache_file("replies.sqlite"))) if model else None
