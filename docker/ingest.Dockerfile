@@ -23,7 +23,7 @@ COPY query query
 COPY jobs jobs
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /tools/bin/pip --python /opt/vidrag/bin/python install --no-deps /wheels/*.whl
-# Weights that come in pieces are joined and checked here, so that a container starts at once, on a read-only root too.
+# Weights are joined, checked and converted here, so that a container starts at once, on a read-only root too.
 ENV VIDRAG_CACHE=/opt/vidrag/cache
 COPY docker/join_weights.py docker/
 RUN /opt/vidrag/bin/python docker/join_weights.py \

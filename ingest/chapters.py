@@ -3,6 +3,10 @@
 Candidates for a beginning are the times at which something begins anyhow: a sentence, new text on screen, a shot.
 Between them lie blocks; what is said, read and seen in each is one vector, and :mod:`.segment` finds where it changes.
 A beginning is cheaper where a pause, a new slide or a cut speaks for it, and dearer within a sentence.
+
+The vectors of a video are reduced to the few directions in which they differ most, as latent semantic analysis does
+(Deerwester et al., 1990): neither what an encoder finds alike in all texts nor what sets a sentence apart from the next
+says anything of topics.
 """
 
 from __future__ import annotations
@@ -16,8 +20,8 @@ from pydantic import Field
 
 from ..store.engines import Options
 from ..store.records import Frame, Segment, Span, TextTrack
-from ..store.vectors import Vectors
-from .segment import Limits, Reals, boundaries, held
+from ..store.vectors import Vectors, normalised
+from .segment import Limits, Reals, boundaries, held, unrest
 
 _TOGETHER_S = 1.0
 """Seconds in which a cut, a slide and the first word on it are one beginning."""
@@ -26,6 +30,9 @@ _PAUSE_S = 2.0
 _LEAST_S = 10.0
 _SPARSE_S = 30.0
 _DISCOUNT, _SURCHARGE = 0.6, 0.5
+_DIRECTIONS = 10
+_DEARER = 2.0
+"""How much dearer a beginning becomes at most because neighbours differ less in these directions than in all."""
 
 
 class ChapterOptions(Options):
@@ -71,25 +78,43 @@ def divided(
         return []
     beginnings = _thinned(beginnings, seconds)
     edges = np.array([0.0, *(b.time for b in beginnings), seconds])
-    features = np.hstack([np.zeros((len(edges) - 1, 1)), *(math.sqrt(w) * _mixed(s, edges) for w, s in shown)])
+    features, plain = _features(shown, edges, _DIRECTIONS), _features(shown, edges, None)
+    dearer = min(_DEARER, (unrest(plain) / unrest(features)) ** 2) if unrest(features) > 0 else 1.0
     price = np.array([1.0, *(1 - _DISCOUNT * b.reason + _SURCHARGE * b.within for b in beginnings)])
     shortest = max(_LEAST_S, min(options.shortest_s, options.share * seconds))
     limits = Limits(shortest, max(options.longest_s, shortest), options.most)
-    first = boundaries(edges, features, price, limits, options.penalty)
+    first = boundaries(edges, features, price, limits, dearer * options.penalty)
     return [Span(float(edges[a]), float(edges[b])) for a, b in zip(first, [*first[1:], len(edges) - 1], strict=True)]
 
 
-def _mixed(shown: Shown, edges: Reals) -> Reals:
+def _features(shown: Sequence[tuple[float, Shown]], edges: Reals, directions: int | None) -> Reals:
+    """What is said, read and seen in each block, ``(blocks, features)``; see :func:`_reduced` for ``directions``."""
+    parts = [math.sqrt(weight) * _mixed(s, _reduced(s.vectors, directions), edges) for weight, s in shown]
+    return np.hstack([np.zeros((len(edges) - 1, 1)), *parts])
+
+
+def _mixed(shown: Shown, vectors: Vectors, edges: Reals) -> Reals:
     """What is there in each block, ``(blocks, dim)``: the direction of the mean vector, as long as the share of the
     block in which anything is.
     """
-    vectors = np.nan_to_num(shown.vectors, nan=0.0, posinf=0.0, neginf=0.0)
     found = held(shown.starts, shown.ends, vectors, edges)
     there = held(shown.starts, shown.ends, np.ones((len(vectors), 1), np.float32), edges)
     share = np.clip(there / np.maximum(np.diff(edges)[:, None], 1e-9), 0.0, 1.0)
     length = np.linalg.norm(found, axis=1, keepdims=True)
     out: Reals = np.where(length > 1e-6, found / np.maximum(length, 1e-6), 0.0) * share
     return out
+
+
+def _reduced(vectors: Vectors, directions: int | None) -> Vectors:
+    """Rows of norm 1, seen from their mean, in so many ``directions`` in which they differ most (None: in all)."""
+    vectors = np.nan_to_num(vectors, nan=0.0, posinf=0.0, neginf=0.0)
+    if len(vectors) < 2:
+        return vectors
+    centred = vectors - vectors.mean(axis=0)
+    if directions is not None:
+        _, axes = np.linalg.eigh(centred.T @ centred)  # in ascending order of the variance along them
+        centred = centred @ axes[:, -directions:]
+    return normalised(centred)
 
 
 def _thinned(beginnings: Sequence[Beginning], seconds: float) -> list[Beginning]:

@@ -63,12 +63,16 @@ def boundaries(edges: Reals, features: Reals, price: Reals, limits: Limits, pena
         return [0]
     weight = np.diff(edges)
     scatter = _Scatter(features, weight)
-    unrest = 0.5 * float(np.mean(np.sum(np.square(np.diff(features, axis=0)), axis=1)))
-    base = penalty * unrest * float(np.mean(weight)) * math.log(count)
+    base = penalty * unrest(features) * float(np.mean(weight)) * math.log(count)
     found = _best(edges, scatter, price * base, limits, base / limits.longest)
     if len(found) > limits.most:
         found = _best_few(edges, scatter, price * base, limits, base / limits.longest)
     return found
+
+
+def unrest(features: Reals) -> float:
+    """How much neighbours differ anyway: half their mean squared difference.  ``features`` ``(blocks, dim)``."""
+    return 0.5 * float(np.mean(np.sum(np.square(np.diff(features, axis=0)), axis=1))) if len(features) > 1 else 0.0
 
 
 class _Scatter:

@@ -12,7 +12,7 @@ weights, and the fingerprints of the stages it reads; so a changed option reache
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -40,6 +40,8 @@ READS: Mapping[str, tuple[str, ...]] = {
 """Every stage, in an order in which each comes after what it reads."""
 
 STAGES = tuple(READS)
+FROM_STORE = ("frame_vectors", "text_vectors", "speech_vectors", "chapters")
+"""The stages that read what is stored of a video and never the video itself, in order."""
 
 
 def readers(stage: str) -> set[str]:
@@ -67,7 +69,7 @@ SHARED = frozenset(GROUPS["visual"]) & frozenset(GROUPS["sound"])
 
 _SUBTITLES = 2
 """The code that makes rows of subtitle files; a higher number reads them again and recognises nothing again."""
-_CODE: Mapping[str, int] = {**dict.fromkeys(STAGES, 1), "media": 3, "speech": 3}
+_CODE: Mapping[str, int] = {**dict.fromkeys(STAGES, 1), "media": 3, "speech": 3, "chapters": 2}
 """Raised when the code of a stage changes its results."""
 
 
@@ -102,10 +104,23 @@ def fingerprints(settings: IngestSettings) -> dict[str, str]:
 
     Loads no model.
     """
-    own = _own(settings)
-    out: dict[str, str] = {}
-    for stage in STAGES:
-        out[stage] = _print(stage, own[stage], out)
+    return _completed(settings, {}, STAGES)
+
+
+def from_rows(settings: IngestSettings, rows: Mapping[str, str]) -> dict[str, str]:
+    """The fingerprints of one video whose stored rows have the fingerprints ``rows``, by stage, whatever made these:
+    those of :data:`FROM_STORE` under ``settings``, where what they read is there.
+    """
+    given = {s: fp for s, fp in rows.items() if s in STAGES and s not in FROM_STORE}
+    return _completed(settings, given, FROM_STORE)
+
+
+def _completed(settings: IngestSettings, given: Mapping[str, str], stages: Iterable[str]) -> dict[str, str]:
+    """``given`` with the fingerprints of ``stages``; a stage is left out where one that it reads has none."""
+    out = dict(given)
+    for stage in stages:
+        if all(r in out for r in READS[stage]):
+            out[stage] = digest([stage, _CODE[stage], _own(settings, stage), [out[r] for r in READS[stage]]])
     return out
 
 
@@ -121,27 +136,28 @@ def settings_key(settings: IngestSettings) -> str:
     return digest(own)
 
 
-def _print(stage: str, own: Any, prints: Mapping[str, str]) -> str:
-    return digest([stage, _CODE[stage], own, [prints[r] for r in READS[stage]]])
-
-
-def _own(settings: IngestSettings) -> dict[str, Any]:
-    """What decides the result of each stage besides the stages that it reads."""
+def _own(settings: IngestSettings, stage: str) -> list[Any]:
+    """What decides the result of a stage besides the stages that it reads."""
 
     def engine(kind: engines.Kind) -> Any:
         choice: EngineChoice = getattr(settings, kind)
         return engines.identity(kind, choice.name, choice.options)
 
-    return {
-        "media": [settings.media.identity()],
-        "frames": [settings.sampling.identity(), settings.strict, VERSIONS["frames"]],
-        "text": [settings.reading.identity(), settings.tracks.identity(), engine("ocr"), VERSIONS["text"]],
-        "frame_vectors": [engine("image_text_encoder"), VERSIONS["labels"]],
-        "text_vectors": [engine("text_encoder")],
-        "speech": [settings.speech.identity(), settings.strict, engine("asr"), VERSIONS["speech"]],
-        "speech_vectors": [engine("text_encoder")],
-        "chapters": [settings.chapters.identity(), VERSIONS["chapters"]],
-    }
+    match stage:
+        case "media":
+            return [settings.media.identity()]
+        case "frames":
+            return [settings.sampling.identity(), settings.strict, VERSIONS["frames"]]
+        case "text":
+            return [settings.reading.identity(), settings.tracks.identity(), engine("ocr"), VERSIONS["text"]]
+        case "frame_vectors":
+            return [engine("image_text_encoder"), VERSIONS["labels"]]
+        case "speech":
+            return [settings.speech.identity(), settings.strict, engine("asr"), VERSIONS["speech"]]
+        case "chapters":
+            return [settings.chapters.identity(), VERSIONS["chapters"]]
+        case _:  # vectors of texts
+            return [engine("text_encoder")]
 
 
 def subtitle_print(prints: Mapping[str, str], what: Any) -> str:
@@ -153,7 +169,6 @@ def with_speech(settings: IngestSettings, prints: Mapping[str, str], speech: str
     """The map of one video whose speech has the fingerprint ``speech``, from that of its settings."""
     if speech == prints["speech"]:
         return dict(prints)
-    own, out = _own(settings), {**prints, "speech": speech}
-    for stage in (s for s in STAGES if s in readers("speech")):
-        out[stage] = _print(stage, own[stage], out)
-    return out
+    changed = readers("speech")
+    given = {s: fp for s, fp in prints.items() if s not in changed}
+    return _completed(settings, {**given, "speech": speech}, (s for s in STAGES if s in changed))

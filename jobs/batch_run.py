@@ -39,9 +39,13 @@ def batch(
     asked: Sequence[Asked],
     output: Path | None,
     progress: Callable[[int, float], None],
+    given: str = "",
 ) -> Ended:
-    """Answers questions with the options of ``table`` (see :func:`.profile.table`) and keeps what came of it."""
-    return _run(archive, table, asked, output, progress, Batch(new_run(), "batch", table, len(asked)))
+    """Answers questions with the options of ``table`` (see :func:`.profile.table`) and keeps what came of it.
+
+    ``given``: see :class:`.profile.Profile`.
+    """
+    return _run(archive, table, asked, output, progress, Batch(new_run(), "batch", table, len(asked)), given=given)
 
 
 def rerun(
@@ -88,9 +92,10 @@ def _run(
     progress: Callable[[int, float], None],
     made: Batch,
     before: Sequence[Mapping[str, Any]] = (),
+    given: str = "",
 ) -> Ended:
     check_output(output)
-    profile = profiles.compose(table)
+    profile = replace(profiles.compose(table), given=given)
     asker = build.asker(archive, profile)
     counts, keys = Counts(), Keys(profile, asker)
     kept, problem = _log(archive, made)

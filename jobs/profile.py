@@ -27,6 +27,7 @@ from ..store.engines import Options
 from ..store.errors import OptionError
 from ..store.fingerprints import digest
 from ..store.manifest import ProfileKey
+from ..store.shell import quoted
 from .places import PoolOptions
 
 BUILT_IN = ("embedded", "full", "paper")
@@ -40,6 +41,7 @@ _MODELS: Mapping[str, type[Options]] = {
     "chapters": ChapterOptions,
 }
 _ASK = tuple(AskOptions.model_fields)
+_ASKING = ("search", "reranker", "detector", "chat", "pools")
 
 
 class RunOptions(Options):
@@ -68,7 +70,7 @@ class Profile:
     run: RunOptions
     pools: Mapping[str, PoolOptions]
     given: str = ""
-    """What the command line called it: a name or a file."""
+    """The words of a command line that name it and its overrides."""
 
     def key(self) -> ProfileKey:
         """As the store knows it."""
@@ -92,7 +94,14 @@ def load(name: str = "embedded", overrides: Sequence[str] = ()) -> Profile:
 
     What a file leaves out is as in the embedded profile.  :class:`OptionError` names what does not fit.
     """
-    return replace(compose(table(name, overrides)), given=name)
+    return replace(compose(table(name, overrides)), given=words(name, overrides))
+
+
+def words(name: str, overrides: Sequence[str] = ()) -> str:
+    """The same as words of a command line: what decides what ingest makes."""
+    asking = (*_ASK, *_ASKING)
+    own = [o for o in overrides if o.partition("=")[0].partition(".")[0].strip() not in asking]
+    return " ".join([f"--profile {quoted(name)}", *(f"--set {quoted(o)}" for o in own)])
 
 
 def table(name: str = "embedded", overrides: Sequence[str] = ()) -> dict[str, Any]:

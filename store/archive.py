@@ -24,7 +24,7 @@ from .manifest import EARLIER, Manifest, ProfileKey, Source
 from .models import cache_dir, sha256_of
 from .records import Cell
 from .shard import Shard
-from .shell import path_word, quoted
+from .shell import path_word
 from .stored_files import now, version
 
 FORMAT = 1
@@ -170,8 +170,14 @@ class Archive:
 
     def how_to_add(self, source: str = "VIDEO...") -> str:
         """The command that makes the cells of :attr:`profile`."""
-        given = self.profile.given or self.profile.name if self.profile else ""
-        return f"vidrag ingest {path_word(self.location)} {source} --profile {quoted(given)}"
+        return self._command("ingest", source)
+
+    def how_to_embed(self) -> str:
+        """The command that makes the vectors of :attr:`profile` from what is stored."""
+        return self._command("embed")
+
+    def _command(self, name: str, *words: str) -> str:
+        return " ".join(["vidrag", name, path_word(self.location), *words, *(p.words for p in [self.profile] if p)])
 
     def newest(self, video: str, number: int = 0) -> Manifest | None:
         """Like :meth:`manifest`, but also the version that says that the video was taken out."""
@@ -231,7 +237,7 @@ class Archive:
                 self._open.pop(video, None)
                 raise NoSuchVideo(f"{self.location}: no video with id {video}")
             if have is None or have.manifest != found:
-                have = Shard(self.backend, f"videos/{video}", found)
+                have = Shard(self.backend, f"videos/{video}", found, self.how_to_embed())
             self._open[video] = tag, have
         self._open.move_to_end(video)
         while len(self._open) > self._keep_open:
@@ -310,9 +316,7 @@ class Archive:
         return new
 
     def _outrun(self, video: str, attempts: int) -> StorageError:
-        return StorageError(
-            f"{self.location}/videos/{video}: {attempts} other writers were faster; run the command again"
-        )
+        return StorageError(f"{self.location}/videos/{video}: {attempts} writers were faster; run the command again")
 
     def drop(self, video: str, gone: Callable[[Cell], bool], current: bool = True) -> Manifest:
         """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected.
@@ -417,12 +421,13 @@ class Archive:
         staged: Mapping[str, Path],
         profile: ProfileKey | None = None,
         attempts: int = 20,
+        add: bool = True,
     ) -> Manifest:
-        """Makes ``cells`` (by stage) the current ones of the video, and those of ``profile``; returns the manifest that
-        says so.
+        """Makes ``cells`` (by stage) current for the video and for ``profile``; returns the manifest that says so.
 
         ``staged`` maps the file names that the cells name to finished local files.  All or nothing: the files get their
-        final names first, then one manifest appears under a number that did not exist.
+        final names first, then one manifest appears under a number that did not exist.  ``add``: False raises
+        :class:`NoSuchVideo` for a video that is not in the archive, or not any more.
         """
         video = source.sha256[:16]
         folder = f"videos/{video}"
@@ -431,6 +436,8 @@ class Archive:
         for _ in range(attempts):
             base, highest, _ = self._latest(video, build=True)
             if fresh := base is None or base.deleted:
+                if not add:
+                    raise NoSuchVideo(f"{self.location}: video {video} was taken out")
                 base = Manifest(video, base.version if base else 0, source)
             if fresh or not set(source.paths) <= set(base.source.paths):
                 self._name(video, source)

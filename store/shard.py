@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from . import schema
 from .backend import Backend, machine_errors
-from .encoders import EncoderSpec, check_space
+from .encoders import HOW_TO_EMBED, EncoderSpec, check_space
 from .errors import ArchiveDamaged, StorageError, one_line
 from .manifest import Manifest
 from .records import Cell, Chapter, Frame, FrameLabels, Segment, StoredFile, TextTrack, spoken_text
@@ -53,8 +53,10 @@ def verified_path(backend: Backend, folder: str, file: StoredFile, named_by: str
 class Shard:
     """Lazy, read-only view of one version of one video.  Each file's hash is checked once per process."""
 
-    def __init__(self, backend: Backend, folder: str, manifest: Manifest) -> None:
+    def __init__(self, backend: Backend, folder: str, manifest: Manifest, how_to_embed: str = HOW_TO_EMBED) -> None:
+        """``how_to_embed``: the command that makes its vectors anew, for messages."""
         self.backend, self.folder, self.manifest = backend, folder, manifest
+        self._how_to_embed = how_to_embed
         self._vectors: dict[str, VectorFile | None] = {}
 
     @property
@@ -146,7 +148,7 @@ class Shard:
         cell = self.manifest.cell(stage)
         if cell is None or cell.status != "ok":
             return None
-        check_space(cell.encoder, spec, f"{self.name} ({kind})")
+        check_space(cell.encoder, spec, f"{self.name} ({kind})", self._how_to_embed)
         if kind not in self._vectors:
             file = cell.file(f"{kind}.faiss")
             self._vectors[kind] = VectorFile(self.path(file), file.rows, spec.dim) if file else None

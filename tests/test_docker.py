@@ -86,7 +86,7 @@ def test_embedded_lock_is_what_indexing_needs() -> None:
 
 
 def test_the_query_image_has_no_engine_of_ingest() -> None:
-    heavy = {"ray", "av", "faster-whisper", "ctranslate2", "rapidocr", "ai-edge-litert"}
+    heavy = {"ray", "av", "faster-whisper", "rapidocr", "ai-edge-litert"}
     assert heavy <= set(pins("embedded.txt"))
     assert heavy & set(pins("query.txt")) == set()
     assert "--require-hashes -r requirements/build.lock" in (DOCKER / "query.Dockerfile").read_text("utf-8")

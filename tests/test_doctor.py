@@ -35,7 +35,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", profile.BUILT_IN)
 def test_built_in_profiles_compose_and_name_what_is_missing(name: str) -> None:
     chosen = profile.load(name, usable(name))
-    assert chosen.name == chosen.given == name
+    assert chosen.name == name and chosen.given == profile.words(name, usable(name))
     found = health.checks(chosen)
     lacking = [c for c in found if c.needed and not c.ok]
     assert all("pip install " in c.detail or "hf download " in c.detail for c in lacking), lacking

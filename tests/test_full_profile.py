@@ -158,7 +158,7 @@ def test_other_weights_are_another_space(both: World, tmp_path: Path) -> None:
         f.write(bytes([last[0] ^ 1]))
     ran = run(both, "ask", "archive", "Where?", *full(both, f"text_encoder.model={tmp_path}/minilm"))
     (line,) = ran.stderr.splitlines()
-    assert ran.returncode == 2 and "was indexed with minilm" in line and "vidrag ingest" in line
+    assert ran.returncode == 2 and "was embedded with minilm" in line and "vidrag embed" in line
 
 
 def test_damaged_weights_are_one_line(both: World, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_vectors_of_another_encoder_are_not_compared(archive: Archive) -> None:
     """Neither in the index nor beside it; what was embedded anew is searched with the new one."""
     three(archive)
     build(archive)
-    with pytest.raises(SpaceMismatch, match="vidrag ingest"):
+    with pytest.raises(SpaceMismatch, match="vidrag embed"):
         ask(searcher(archive, spec=OTHER))
     put(archive, "odd.mp4", sentences(2, 9), seed=9, spec=OTHER)
     for _ in range(2):

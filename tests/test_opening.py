@@ -11,14 +11,14 @@ from vidrag.jobs import profile
 from vidrag.query.asker import Asker
 from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec
-from vidrag.store.encoders.minilm import MiniLM, MiniLMOptions
+from vidrag.store.encoders.e5 import E5, E5Options
 
 COLOURS = "red blue green black white yellow".split()
 
 
 @pytest.fixture(scope="module")
 def spec() -> EncoderSpec:
-    return MiniLM(MiniLMOptions()).spec
+    return E5(E5Options()).spec
 
 
 @pytest.fixture(scope="module")
@@ -100,5 +100,5 @@ def test_an_index_of_another_encoder_is_not_asked(tmp_path: Path) -> None:
     where = Archive.create(tmp_path / "archive")
     put(where, "a.mp4", ["the harbour master counted four herons"], seed=1, spec=other)
     build(where)
-    with pytest.raises(Exception, match="was indexed with other"):
+    with pytest.raises(Exception, match="was embedded with other .*vidrag embed .*--profile embedded$"):
         asker(where).ask("How many herons did the harbour master count?")

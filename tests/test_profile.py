@@ -14,7 +14,30 @@ def test_the_embedded_profile_loads_without_any_option() -> None:
     found = profile.load()
     assert found.name == "embedded"
     assert (found.ingest.asr.name, found.ingest.ocr.name) == ("faster-whisper", "rapidocr")
+    assert found.ingest.text_encoder.name == "e5"
     assert set(fingerprints(found.ingest)) >= {"media", "frames", "text", "speech"}
+
+
+@pytest.mark.parametrize("how", ["text_encoder=minilm", "text_encoder.engine=minilm"])
+def test_another_text_encoder_is_chosen_by_name(how: str) -> None:
+    """And reaches what depends on it, nothing else: the label space has a MiniLM of its own in any case."""
+    before, after = fingerprints(profile.load().ingest), fingerprints(profile.load("embedded", [how]).ingest)
+    assert profile.load("embedded", [how]).ingest.text_encoder.name == "minilm"
+    assert {s for s in before if before[s] != after[s]} == {"text_vectors", "speech_vectors", "chapters"}
+
+
+def test_a_profile_is_named_as_on_the_command_line() -> None:
+    """Without what changes answers only: the command is one that indexes or embeds."""
+    assert profile.load().key().given == "--profile embedded"
+    given = (
+        profile.load(
+            "embedded",
+            ["asr.initial_prompt=a b", "search.videos=5", "retrieve.top_k=9", "chat=extractive", "text_encoder=minilm"],
+        )
+        .key()
+        .given
+    )
+    assert given == "--profile embedded --set 'asr.initial_prompt=a b' --set text_encoder=minilm"
 
 
 def test_one_value_changes_and_nothing_else() -> None:

@@ -11,7 +11,7 @@ from index_tools import put
 from vidrag.jobs import build, profile
 from vidrag.query.find.retrieve import Hit, RetrieveOptions, reranked
 from vidrag.store.archive import Archive
-from vidrag.store.encoders.minilm import MiniLM, MiniLMOptions
+from vidrag.store.encoders.e5 import E5, E5Options
 
 HITS = [Hit(i, 1.0 - i / 10, 0.5, 0.0) for i in range(5)]
 
@@ -48,7 +48,7 @@ class Shout:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     where = Archive.create(tmp_path_factory.mktemp("ranked") / "archive")
     said = [f"the museum about trains opens in room {i}" for i in range(30)]
-    put(where, "a.mp4", [*said, "a cat sleeps in the museum"], spec=MiniLM(MiniLMOptions()).spec)
+    put(where, "a.mp4", [*said, "a cat sleeps in the museum"], spec=E5(E5Options()).spec)
     return where
 
 

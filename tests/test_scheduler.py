@@ -328,7 +328,7 @@ def test_plain_processes_are_as_many_as_fit_in_memory_and_quota(monkeypatch: pyt
     pools = profile.load("embedded").pools
     assert pools["any"].memory_mb > 500
     order: Any = None  # nobody is hired
-    for cpus, gib, fit in ((8.0, 64, 8), (8.0, 4, 4), (1.5, 64, 1), (8.0, 0, 1)):
+    for cpus, gib, fit in ((8.0, 64, 8), (8.0, 4, 3), (1.5, 64, 1), (8.0, 0, 1)):
         monkeypatch.setattr(machine, "available", lambda c=cpus, g=gib: machine.Machine(c, g << 30))
         made = Processes(order, pools)
         assert made.places("any", ()) == fit

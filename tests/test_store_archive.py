@@ -135,7 +135,7 @@ def test_vectors_of_another_encoder_are_not_compared(archive: Archive, other: En
     for kind in ("speech", "text", "frames"):
         with pytest.raises(SpaceMismatch) as caught:
             archive.shard(source().sha256[:16]).vectors(kind, other)
-        assert all(word in str(caught.value) for word in ("talk.mp4", kind, SPEC.name, other.name, "vidrag ingest"))
+        assert all(word in str(caught.value) for word in ("talk.mp4", kind, SPEC.name, other.name, "vidrag embed"))
 
 
 def test_videos_have_many_names(archive: Archive) -> None:

@@ -12,7 +12,7 @@ from index_tools import put
 from vidrag.jobs import build, profile
 from vidrag.query.asker import Asker
 from vidrag.store.archive import Archive
-from vidrag.store.encoders.minilm import MiniLM, MiniLMOptions
+from vidrag.store.encoders.e5 import E5, E5Options
 
 BIRDS = "heron otter badger falcon beaver marten".split()
 QUESTIONS = ["Where does the heron sleep?", "Who fed the otter?", "Which room has the falcon?"]
@@ -20,7 +20,7 @@ QUESTIONS = ["Where does the heron sleep?", "Who fed the otter?", "Which room ha
 
 def test_sixteen_threads_over_all_subsets_of_videos(tmp_path: Path) -> None:
     archive = Archive.create(tmp_path / "archive")
-    spec = MiniLM(MiniLMOptions()).spec
+    spec = E5(E5Options()).spec
     for i, bird in enumerate(BIRDS):
         said = [f"the {bird} sleeps in room {i}", f"Anna Weber fed the {bird} at noon"]
         put(archive, f"{bird}.mp4", said, [f"Room {i}: {bird}"], seed=i, spec=spec)

@@ -98,7 +98,8 @@ def batch(
     from .. import profile as profiles
 
     asked, opened = work.read(questions), Archive.open(archive)
-    ended = batch_run.batch(opened, profiles.table(profile, settings or []), asked, output, Counter(len(asked)))
+    table, given = profiles.table(profile, settings or []), profiles.words(profile, settings or [])
+    ended = batch_run.batch(opened, table, asked, output, Counter(len(asked)), given)
     failed = ended.counts.failed
     where = "stdout" if str(output) == "-" else str(output)
     print(f"{len(asked)} questions, {failed} failed; answers in {where}", file=sys.stderr)

@@ -15,6 +15,8 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
     from ...query.find.results import Results
+    from ...store.archive import Archive
+    from ...store.index_build import Built
 
 _SAID = {"speech": "said", "text": "on screen", "frame": "seen"}
 
@@ -95,28 +97,37 @@ def index(
 ) -> int:
     """Make or update the index over all videos, which makes searches in large archives fast.  Exit code 4 where videos
     are damaged and stay outside."""
-    from ...query.find.search import TERMS_ID
-    from ...query.text.words import terms
     from ...store import index_build
     from ...store.archive import Archive
     from ...store.coverage import coverage
     from ...store.index import versions
+    from ..embed import check_vectors
 
     chosen = profile_of(profile, settings)
     opened, least = Archive.open(archive).under(chosen.key()), chosen.search.index_rows
     opened.backend.check_writable()
+    check_vectors(opened, chosen)
     began = time.monotonic()
     if not rebuild and not versions(opened) and (rows := coverage(opened, None).rows) < least:
         built = index_build.Built("not needed", rows=rows)
     else:
-        progress = None if as_json or not sys.stderr.isatty() else _progress
-        built = index_build.update(opened, terms, TERMS_ID, rebuild=rebuild, threads=threads, progress=progress)
+        built = updated(opened, rebuild, threads, quiet=as_json or not sys.stderr.isatty())
     seconds = time.monotonic() - began
     if as_json:
         print(json.dumps({**dataclasses.asdict(built), "seconds": round(seconds, 3)}))
     else:
         _tell(built, least, seconds)
     return 4 if built.damaged else 0
+
+
+def updated(archive: Archive, rebuild: bool, threads: int, quiet: bool) -> Built:
+    """Brings the index over all videos up to date, or makes one.  ``archive``: under the profile that it is for."""
+    from ...query.find.search import TERMS_ID
+    from ...query.text.words import terms
+    from ...store import index_build
+
+    progress = None if quiet else _progress
+    return index_build.update(archive, terms, TERMS_ID, rebuild=rebuild, threads=threads, progress=progress)
 
 
 def _progress(done: int, total: int) -> None:

@@ -87,11 +87,25 @@ class ImageTextEncoder(Protocol):
         ...
 
 
-def check_space(stored: Mapping[str, Any] | None, spec: EncoderSpec, what: str) -> None:
-    """Raises :class:`SpaceMismatch` where stored vectors belong to another space than ``spec``."""
+HOW_TO_EMBED = "vidrag embed ARCHIVE"
+"""The command that computes the vectors of an archive anew, where it is not known which archive."""
+
+
+def check_space(
+    stored: Mapping[str, Any] | None, spec: EncoderSpec, what: str, how_to_embed: str = HOW_TO_EMBED
+) -> None:
+    """Raises :class:`SpaceMismatch` where stored vectors belong to another space than ``spec``.
+
+    ``how_to_embed``: the command that makes them anew.
+    """
     if stored is None or stored.get("space") != spec.space or stored.get("dim") != spec.dim:
         have = f"{stored.get('name')} ({stored.get('space')})" if stored else "no named encoder"
         raise SpaceMismatch(
-            f"{what} was indexed with {have}, the profile asks with {spec.name} ({spec.space}); "
-            "use the profile it was ingested with, or run 'vidrag ingest' again: only vectors are computed anew"
+            f"{what} was embedded with {have}, the profile asks with {spec.name} ({spec.space}); embed the archive "
+            f"anew, without its videos, by: {how_to_embed}"
         )
+
+
+def well_formed(text: str) -> str:
+    """``text`` as UTF-8 can hold it, which tokenizers want: half a surrogate pair becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

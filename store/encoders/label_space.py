@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,10 +104,14 @@ class LabelSpace:
 
     def __init__(self, options: LabelSpaceOptions) -> None:
         self.options = options
-        self._text = MiniLM(MiniLMOptions(threads=options.threads))
         ident = identity("image_text_encoder", "label-space", options.model_dump())
         self.spec = EncoderSpec("label-space", digest(ident), DIM)
         self._known: dict[str, Vectors] = {}
+
+    @cached_property
+    def _text(self) -> MiniLM:
+        """Loaded when it is first needed: a question that is not about pictures never does."""
+        return MiniLM(MiniLMOptions(threads=self.options.threads))
 
     def images(self, pictures: Sequence[Picture]) -> ImageBatch:
         captions, labels, boxes = [], [], []

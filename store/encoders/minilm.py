@@ -7,14 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from .. import models
 from ..engines import EngineOptions, identity
 from ..errors import ModelMissing
 from ..fingerprints import digest
-from ..vectors import Vectors, normalised
-from . import EncoderSpec, onnx_session
+from ..vectors import Vectors
+from . import EncoderSpec, onnx_session, well_formed
+from .pooling import mean_pooled
 
 DIM = 384
 
@@ -59,31 +61,20 @@ class MiniLM:
         self.spec = EncoderSpec("minilm", digest(ident), DIM)
 
     def documents(self, texts: Sequence[str]) -> Vectors:
-        out = np.zeros((len(texts), DIM), np.float32)
-        ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # equal lengths together: little padding
-        for at in range(0, len(order), self.options.batch_size):
-            rows = order[at : at + self.options.batch_size]
-            out[rows] = self._encode([self._cut(ids[i]) for i in rows])
-        return normalised(out)
+        ids = [e.ids for e in self._tokenizer.encode_batch([well_formed(t) for t in texts])]
+        return mean_pooled(ids, self._hidden, DIM, self.options.max_tokens, self.options.batch_size)
 
-    def _cut(self, ids: list[int]) -> list[int]:
-        limit = self.options.max_tokens
-        return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
-
-    def _encode(self, ids: list[list[int]]) -> Vectors:
-        longest = max(len(x) for x in ids)
-        tokens = np.zeros((len(ids), longest), np.int64)
-        mask = np.zeros_like(tokens)
-        for row, x in enumerate(ids):
-            tokens[row, : len(x)], mask[row, : len(x)] = x, 1
-        feed = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": np.zeros_like(tokens)}
-        hidden = self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
-        weights = mask[..., None].astype(np.float32)
-        pooled: Vectors = (hidden * weights).sum(1) / weights.sum(1)
-        return pooled
+    def _hidden(self, ids: list[Sequence[int]]) -> NDArray[np.float32]:
+        tokens = np.array(ids, np.int64)
+        feed = {
+            "input_ids": tokens,
+            "attention_mask": np.ones_like(tokens),
+            "token_type_ids": np.zeros_like(tokens),
+        }
+        found: NDArray[np.float32] = self._session.run(None, {k: v for k, v in feed.items() if k in self._inputs})[0]
+        return found
 
     queries = documents
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self._tokenizer.encode(well_formed(text), add_special_tokens=False).ids)

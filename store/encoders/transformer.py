@@ -14,7 +14,7 @@ from ..devices import Batches, TorchOptions, device, dtype, set_threads
 from ..engines import identity
 from ..fingerprints import digest
 from ..vectors import Vectors, normalised
-from . import EncoderSpec
+from . import EncoderSpec, well_formed
 
 
 class TransformerOptions(TorchOptions):
@@ -70,10 +70,10 @@ class TransformerEncoder:
         return self._batches.notes
 
     def documents(self, texts: Sequence[str]) -> Vectors:
-        return self._encoded([self.spec.document_prefix + t for t in texts])
+        return self._encoded([self.spec.document_prefix + well_formed(t) for t in texts])
 
     def queries(self, texts: Sequence[str]) -> Vectors:
-        return self._encoded([self.spec.query_prefix + t for t in texts])
+        return self._encoded([self.spec.query_prefix + well_formed(t) for t in texts])
 
     def _encoded(self, texts: Sequence[str]) -> Vectors:
         out = np.zeros((len(texts), self.spec.dim), np.float32)
@@ -99,7 +99,8 @@ class TransformerEncoder:
         return list(pooled.cpu().numpy())
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
+        read = self._tokenizer(well_formed(text), add_special_tokens=False, truncation=False, verbose=False)
+        return len(read["input_ids"])
 
 
 def _loaded(folder: Path, options: TransformerOptions, where: str) -> tuple[Any, Any]:

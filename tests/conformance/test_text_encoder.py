@@ -19,6 +19,7 @@ TEXTS = (
     "飞机在跑道上",
     "naïve café 🎬🚀",
     "\x00\x1b[31m",
+    "\ud800 half a pair \udfff",
     "word " * 2000,
 )
 EXACT = 1e-5  # between the same text in different company
@@ -35,8 +36,8 @@ def encode(request: pytest.FixtureRequest, engine: Any) -> Any:
 
 
 def test_the_built_in_and_the_fake_are_there() -> None:
-    """The suite runs over the engine of the default profile and the plugin."""
-    assert {"minilm", "fake"} <= set(names("text_encoder"))
+    """The suite runs over the engine of the default profile, the one before it and the plugin."""
+    assert {"e5", "minilm", "fake"} <= set(names("text_encoder"))
 
 
 def test_keeps_the_protocol(engine: Any) -> None:
@@ -96,11 +97,13 @@ def test_the_spec_names_the_space(engine: TextEncoder) -> None:
     assert EncoderSpec(**told) == engine.spec
     check_space(told, engine.spec, "x")
     for other in ({**told, "space": "another"}, {**told, "dim": engine.spec.dim + 1}, None):
-        with pytest.raises(SpaceMismatch, match="ingest"):
+        with pytest.raises(SpaceMismatch, match="x was embedded with .*vidrag embed"):
             check_space(other, engine.spec, "x")
 
 
-@pytest.mark.parametrize("name, option", [("fake", {"salt": 1}), ("minilm", {"max_tokens": 64})])
+@pytest.mark.parametrize(
+    "name, option", [("fake", {"salt": 1}), ("minilm", {"max_tokens": 64}), ("e5", {"max_tokens": 64})]
+)
 def test_options_that_change_vectors_change_the_space(name: str, option: dict[str, Any]) -> None:
     """Threads do not; what changes a vector does."""
     plain, same, other = (loaded("text_encoder", name, o).spec.space for o in ({}, {"threads": 2}, option))
