@@ -19,6 +19,7 @@ from ..store.engines import Options
 from ..store.records import Segment, Span, Word, moved
 from . import memory
 from .asr import SpeechRecogniser
+from .sentence_ends import ends_sentence
 
 RATE = 16_000
 
@@ -151,14 +152,12 @@ def _breaks(row: Sequence[tuple[Word, Segment]], word: Word, segment: Segment, o
     last, of = row[-1]
     if of.language != segment.language or word.end - row[0][0].start > options.sentence_s:
         return True
-    if _ENDS.search(last.text) and not _ABBREVIATION.fullmatch(last.text):
+    if ends_sentence(last.text):
         return True
     pause = word.start - last.end  # times around a pause are stretched: a few words are no row of their own
     return (pause >= options.pause_s and len(row) >= 4) or pause >= 3 * options.pause_s
 
 
-_ENDS = re.compile(r"[.!?。！？…]['\"”’)]*$")
-_ABBREVIATION = re.compile(r"(?:[A-Z]|Mr|Mrs|Ms|Dr|St|No|vs)\.")
 _UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "km", "yue"})
 
 

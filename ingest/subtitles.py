@@ -22,6 +22,7 @@ from ..store.errors import MediaError, MediaLimit
 from ..store.records import Segment
 from .languages import language_of
 from .plain_text import decoded
+from .sentence_ends import ends_sentence
 from .speakers import with_speakers
 from .subtitle_formats import Cue, cues_of
 
@@ -42,7 +43,10 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2
 _WHO = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")  # a voice tag after cleaning: no file holds these two
 _NOT_SPEECH = re.compile(r"(?:\[[^\]]*\]|\([^)]*\)|（[^）]*）|【[^】]*】|[♪♫♬#*\s\-–.…:])+")
 _DRAWING = re.compile(r"m (?:-?[\d.]+ ){2}[mnlbspc\d .-]+")
-_ENDS = re.compile(r"[.!?。！？…♪\])]['\"”’»)]*$")
+_INNER = re.compile(r"(?<=\s)[.!?](?=[^\W\d_]{3})|(?<=.)[。！？]")
+"""The end of a sentence within a text that is read backwards: after a word, not after an abbreviation."""
+_LEAST_CUT = 6
+"""Characters of each side of a cut."""
 _OPENS = ("-", "–", "—", "[", "(", "♪", ">>")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
@@ -273,13 +277,13 @@ def _rows(cue: Cue, language: str | None, end: float | None, flags: tuple[str, .
 
 
 def _joined(rows: Sequence[Segment], longest: float) -> list[Segment]:
-    """Rows of about a sentence: a cue that does not end one is joined with the next, as long as that fits."""
+    """Rows of about a sentence: what does not end one is joined with what follows, as long as that fits."""
     out: list[Segment] = []
-    for row in rows:
+    for row in (part for r in rows for part in _cut(r)):
         last = out[-1] if out else None
         if (
             last
-            and not (last.flags or row.flags or _ENDS.search(last.text) or row.text.startswith(_OPENS))
+            and not (last.flags or row.flags or ends_sentence(last.text) or row.text.startswith(_OPENS))
             and row.speaker in (last.speaker, None)
             and last.language == row.language
             and -_ADJACENT <= row.start - last.end <= 1.0
@@ -291,3 +295,16 @@ def _joined(rows: Sequence[Segment], longest: float) -> list[Segment]:
         else:
             out.append(row)
     return out
+
+
+def _cut(row: Segment) -> list[Segment]:
+    """A row in two where a sentence ends within it and another begins: the time between by the share of characters."""
+    cut = None if row.flags or ends_sentence(row.text) else next(iter(_INNER.finditer(row.text[::-1])), None)
+    if cut is None:
+        return [row]
+    at = len(row.text) - cut.start()
+    if min(at, len(row.text) - at) < _LEAST_CUT:
+        return [row]
+    until = row.start + (row.end - row.start) * at / len(row.text)
+    first = dataclasses.replace(row, end=until, text=row.text[:at].strip())
+    return [first, dataclasses.replace(row, start=until, text=row.text[at:].strip())]

@@ -115,6 +115,12 @@ class Manifest:
         declared = media.data.get("duration") if media else None
         return max(read) if read else float(declared or 0.0)
 
+    @property
+    def recorded(self) -> str | None:
+        """When it was recorded as its container says, ISO 8601; None where it does not say."""
+        media = self.cell("media")
+        return media.data.get("recorded") if media else None
+
     def under(self, profile: ProfileKey) -> Manifest | None:
         """The same version with the cells of ``profile`` as the current ones; None where there are none.
 

@@ -41,17 +41,26 @@ def length(terms: Sequence[str]) -> int:
     return len(terms) or 1
 
 
-def bm25(found: Rows, rows: int, words: int) -> NDArray[np.float32]:
-    """Scores of one term for the rows ``found`` that hold it, float32 ``(len(found),)``.
+def idf(holding: int, rows: int) -> float:
+    """The weight of a term that ``holding`` of ``rows`` rows hold, as in Lucene: never below zero."""
+    return math.log(1 + (rows - holding + 0.5) / (holding + 0.5))
 
-    ``rows`` and ``words``: how many rows there are in all, and the sum of their lengths.  The variant is Lucene's: k1
-    1.2, b 0.75, no score below zero.
+
+def bm25_scores(counts: NDArray[Any], lengths: NDArray[Any], holding: int, rows: int, words: float) -> NDArray[Any]:
+    """Scores of one term, ``(n,)``, for rows that hold it ``counts`` times and have ``lengths`` terms.
+
+    ``holding``: how many of the ``rows`` rows hold it; ``words``: the sum of all lengths.  Lucene's variant, k1 1.2,
+    b 0.75.
     """
-    n, count = len(found), found["count"].astype(np.float32)
-    idf = math.log(1 + (rows - n + 0.5) / (n + 0.5))
-    share = found["length"].astype(np.float32) * np.float32(rows / max(words, 1))
-    scores = idf * count / (count + K1 * (1 - B + B * share))
-    return scores.astype(np.float32)
+    share = lengths * (rows / max(words, 1))
+    scores: NDArray[Any] = idf(holding, rows) * counts / (counts + K1 * (1 - B + B * share))
+    return scores
+
+
+def bm25(found: Rows, rows: int, words: int) -> NDArray[np.float32]:
+    """The same for the rows ``found`` of an inverted list, float32 ``(len(found),)``."""
+    counts, lengths = found["count"].astype(np.float32), found["length"].astype(np.float32)
+    return bm25_scores(counts, lengths, len(found), rows, words).astype(np.float32)
 
 
 class Lists(Protocol):

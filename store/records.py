@@ -233,6 +233,7 @@ class MediaInfo:
     or say that they do.  ``timeline``: how packets lie on the time axis, where that takes more than ``start_time`` (see
     ``vidrag.ingest.decoder.timeline``); then all ends are those of the packets.  ``read_share``: how much of the file's
     bytes come before the last packet's end; less than nearly all where something was joined behind that cannot be read.
+    ``recorded``: when it was recorded as the container says, ISO 8601.
     """
 
     format: str
@@ -252,6 +253,7 @@ class MediaInfo:
     audio: tuple[SoundTrack, ...] = ()
     timeline: Mapping[str, Any] = field(default_factory=dict)
     read_share: float | None = None
+    recorded: str | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> MediaInfo:

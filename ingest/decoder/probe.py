@@ -26,6 +26,7 @@ def probe(path: str, demuxer: str, max_pixels: int, alive: Callable[[], None]) -
             "subtitle_tracks": len(c.streams.subtitles),
             "subtitles": [_subtitle(s) for s in c.streams.subtitles[:64]],
             "audio": [_sound(s, c) for s in sounds[:64]],
+            "recorded": next((c.metadata[k][:32] for k in ("creation_time", "date") if k in c.metadata), None),
         }
         if video:
             codec = video.codec_context
