@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..ingest.stages import EngineChoice
 from ..query.answer.models.remembered import remembering
 from ..query.asker import Asker
+from ..query.find.results import Lister
 from ..query.find.search import Searcher
 from ..query.look.detections import DetectionCache
 from ..store import engines, models
@@ -78,16 +79,12 @@ def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Aske
     return Asker(archive, text, picture, cache, chat, fallback, profile.ask, profile.name, prints, found, reranker)
 
 
-def searcher(
-    archive: Archive, profile: Profile, kinds: Sequence[Kind], load: Load = engines.load
-) -> tuple[Searcher, TextEncoder, ImageTextEncoder | None]:
-    """A Searcher for ``kinds`` over the cells of the profile, and the encoders of the texts that it is asked with.
-
-    The second is None where frames are not searched.
-    """
+def lister(archive: Archive, profile: Profile, kinds: Sequence[Kind], load: Load = engines.load) -> Lister:
+    """What lists moments of ``kinds`` over the cells of the profile."""
     text = load("text_encoder", *_of(profile, "text_encoder"))
     picture = load("image_text_encoder", *_of(profile, "image_text_encoder")) if "frames" in kinds else None
-    return Searcher(archive.under(profile.key()), _spaces(text, picture), profile.search), text, picture
+    found = Searcher(archive.under(profile.key()), _spaces(text, picture), profile.search)
+    return Lister(found, text, picture, profile.ask.retrieve)
 
 
 def _spaces(text: TextEncoder, picture: ImageTextEncoder | None) -> dict[Kind, EncoderSpec]:

@@ -1,7 +1,9 @@
 """``Asker.ask``: a question about videos of an archive becomes an answer that cites its evidence.
 
-Everything is read from the store; no video is opened.  Engines and opened videos are kept, so that the next question
-costs little more than encoding its text.
+The way of a question: which videos it is about (open), what it wants (understand), which rows may answer it (find),
+what the pictures show (look), which of all that is evidence (merge), and the answer.  Everything is read from the
+store; no video is opened.  Engines and opened videos are kept, so that the next question costs little more than
+encoding its text.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,33 +21,29 @@ from ..store.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
+from ..store.records import Evidence, clock
 from .answer.answering import answerer
 from .answer.context import ContextOptions, interleaved, merge
+from .answer.extractive import nearest
 from .answer.models import Chat, LanguageModel
-from .answer.passages import passages
-from .answer.support import covered
-from .find.encoding import encode
-from .find.gather import FIRST, found_rows
-from .find.hops import HopOptions
-from .find.opening import Opener
+from .find.finding import Finder
+from .find.opening import Opened, Opener, titled
 from .find.rerankers import Reranker
 from .find.retrieve import RetrieveOptions
 from .find.search import Searcher
-from .look.colours import coloured
 from .look.detections import DetectionCache
 from .look.keyframes import KeyframeOptions
 from .look.looking import Looker
 from .look.showing import shown
 from .look.visual import VisualIndex, Wanted
-from .text.words import sought, terms
-from .types import Answer, Candidate, Draft, Found, Request, Task
-from .understand import decouple
+from .text.words import terms
+from .types import Answer, Candidate, Draft, Found, Part, Request, Task
+from .understand import cues, decouple
 from .understand.decouple import DecoupleOptions
+from .understand.kinds import Kinds, common_terms
 from .understand.options import LETTERS, unlettered
 
 LONGEST_QUESTION = 10_000
-_SAYS = 0.5
-"""Share of a question from which on its best row says what it asks."""
 
 
 class AskOptions(Options):
@@ -53,7 +51,6 @@ class AskOptions(Options):
 
     decouple: DecoupleOptions = DecoupleOptions()
     retrieve: RetrieveOptions = RetrieveOptions()
-    hops: HopOptions = HopOptions()
     keyframes: KeyframeOptions = KeyframeOptions()
     context: ContextOptions = ContextOptions()
 
@@ -109,12 +106,19 @@ class Asker:
     ) -> None:
         self.archive, self.options = archive, options
         self.text_encoder, self.image_text_encoder, self.detections = text_encoder, image_text_encoder, detections
-        self.chat, self.fallback = chat, fallback
+        self.chat, self.fallback, self.reranker = chat, fallback, reranker
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
         self._count_tokens = lru_cache(maxsize=20_000)(text_encoder.count_tokens)
-        self.reranker = reranker
         shots = partial(VisualIndex, encoder=image_text_encoder, longest_shot=options.keyframes.shot_s)
         self.opener = Opener(archive, text_encoder.spec, shots, searcher)
+
+    @cached_property
+    def _finder(self) -> Finder:
+        return Finder(self.text_encoder, self.options.retrieve)
+
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return Kinds(self.text_encoder)
 
     def ask(
         self,
@@ -143,6 +147,7 @@ class Asker:
             citations=draft.citations,
             evidence=task.evidence,
             request=ready.request,
+            nearest=nearest(task.evidence) if draft.abstained and not task.options else (),
             notes=(*steps.notes, *draft.notes),
             timings=steps.timings,
             profile=self.profile,
@@ -164,47 +169,39 @@ class Asker:
         steps = _Steps()
         question = question.encode("utf-8", "replace").decode()  # odd bytes of a command line
         choices = _checked(question, [o.encode("utf-8", "replace").decode() for o in options])
-        with steps.step("open"):
-            asked, ids = self.opener.about(question, videos)
-            view = self.opener.indexed() if ids is None else None
-            opened = self.opener.open(ids, steps.notes) if view is None else None
-        with steps.step("decouple"):
-            request = self.options.decouple.worded(self._decouple(asked, steps))
+        with steps.step("understand"):
+            asked, ids, missing = self.opener.about(question, videos)
+            searched = " ".join([asked, *choices]) if self.options.decouple.options else asked
+            request = self.options.decouple.worded(self._decouple(searched, steps))
         with steps.step("encode"):
-            encoded = encode(
-                asked,
-                request,
-                choices,
-                self.text_encoder,
-                self.image_text_encoder,
-                written=opened is None or len(opened.rows.of("text")) > 0,
-                looks=self._looks(request) and (opened is None or bool(opened.visual.shots)),
-            )
-        if opened is None:
-            with steps.step("open"):
-                opened = self.opener.likely(view, asked, choices, encoded, steps.notes)
-        with steps.step("retrieve"):
-            found = found_rows(
-                opened.rows,
-                asked,
-                request,
-                encoded.queries,
-                choices,
-                self.options.retrieve,
-                self.options.hops,
-                self._again(asked, steps),
-            )
+            sought = self._finder.encode(searched, request, choices)
+            kind = self._kinds.of(sought.vectors[0]) if not choices else "fact"
+            if kind == "fact" and request.time and cues.SHOWN.search(asked):
+                kind = "seen"  # what is on screen with, after or before something
+            request = replace(request, kind=kind, visual=request.visual or kind == "seen")
+            looks = self._looks(request, choices)
+            seen = self._pictured(request, choices) if looks else np.zeros((0, 1), np.float32)
+        with steps.step("open"):
+            opened = self.opener.opened(ids, sought, seen[: len(request.captions)], steps.notes)
+            if len(opened.shards) > 1 and not choices:
+                request, opened = self._of_titles(asked, request, opened, steps)
+            others = self.opener.sample(opened)
+        with steps.step("find"):
+            request, told = _placed(request, opened)
+            told = f"No video in this archive is called “{missing}”." if missing else told
+            found = self._finder.find(opened.rows, sought, request, others, self._again(asked, steps))
         found.keep(self.options.context.kinds)
-        if self._looks(request):
+        if not looks and request.visual and found.sure < 0.5:  # no row says it, so pictures may
+            request, looks, seen = replace(request, kind="seen"), True, self._pictured(request, choices)
+        if looks and not found.parts:
             with steps.step("look"):
                 looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)
-                wanted = Wanted(encoded.pictures, coloured(choices) if self.options.keyframes.colours else ())
-                looker.look(asked, request, found, encoded.captions, wanted)
+                wanted = Wanted(seen[len(request.captions) :])
+                looker.look(asked, request, found, seen[: len(request.captions)], wanted)
                 steps.degraded |= looker.failed
-        weight = {t: opened.rows.rarity(t) for text in (asked, *choices) for t in terms(text)}
         with steps.step("merge"):
             merged = merge(
-                _ranked(found, request, asked, weight),
+                [*(p.row for p in found.parts), *_ranked(found, request)],
                 [s.video for s in opened.shards],
                 self._count_tokens,
                 self._room(found),
@@ -215,17 +212,43 @@ class Asker:
             question=asked,
             options=tuple(choices),
             evidence=tuple(e for e, _ in merged),
-            passages=passages(merged, found.joined),
-            weight=weight,
-            subjects=request.subjects,
-            described=request.described,
+            weight={t: opened.rows.rarity(t) for text in (asked, *choices) for t in terms(text)},
+            option_near=found.option_near,
+            pictured=tuple(c for c in found.pictures if c.affinity),
             pictures=shown(opened.shards, merged, self.chat.frames) if self.chat.looks else (),
             visual=request.visual,
-            order=request.order,
-            anchor=request.anchor,
+            kind=found.kind or request.kind,
+            sure=found.sure,
+            grounds=found.grounds,
+            parts=_numbered(found.parts, merged),
+            told=told,
             tell=tell,
         )
         return Prepared(question=question, request=request, task=task, steps=steps)
+
+    def _looks(self, request: Request, choices: Sequence[str]) -> bool:
+        """Whether pictures may matter to the answer, whatever the rows say."""
+        if request.kind == "seen" or self.options.keyframes.method == "uniform":
+            return True
+        return (bool(choices) or isinstance(self.chat, LanguageModel)) and (request.visual or bool(request.det))
+
+    def _pictured(self, request: Request, choices: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of what pictures are looked for by, the captions before the options, ``(n, dim)``."""
+        texts = [*request.captions, *(f"a photo of {c}" for c in choices)]
+        return self.image_text_encoder.queries(texts) if texts else np.zeros((0, 1), np.float32)
+
+    def _of_titles(
+        self, asked: str, request: Request, opened: Opened[VisualIndex], steps: _Steps
+    ) -> tuple[Request, Opened[VisualIndex]]:
+        """Only the videos that a question about the whole names by the words of their file names."""
+        places, rest = titled(asked, opened.titles)
+        kind = request.kind
+        if places and kind == "fact" and len([t for t in terms(rest) if t not in common_terms("whole")]) <= 2:
+            kind = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
+        if kind != "whole" or not 0 < len(places) < len(opened.shards):
+            return request, opened
+        chosen = [opened.shards[i].video for i in places]
+        return replace(request, kind=kind), self.opener.open(chosen, steps.notes)
 
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":
@@ -255,12 +278,10 @@ class Asker:
         return scores
 
     def _room(self, found: Found) -> ContextOptions:
-        """The budget of rows: one more for each chapter that a question about the whole gets."""
-        context = self.options.context
-        return context.model_copy(update={"rows": context.rows + found.chapters})
-
-    def _looks(self, request: Request) -> bool:
-        return request.visual or bool(request.det) or self.options.keyframes.method == "uniform"
+        """The budget: room for the parts that are told, besides the rows that were found."""
+        context, parts = self.options.context, len(found.parts)
+        tokens = context.tokens if isinstance(self.chat, LanguageModel) else max(context.tokens, 200 * parts)
+        return context.model_copy(update={"rows": context.rows + parts, "tokens": tokens})
 
     def _answer(self, task: Task, steps: _Steps) -> Draft:
         try:
@@ -276,20 +297,36 @@ class Asker:
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
 
 
-def _ranked(found: Found, request: Request, question: str, weight: Mapping[str, float]) -> list[Candidate]:
-    """Rows and pictures as one ranking.
+def _placed(request: Request, opened: Opened[VisualIndex]) -> tuple[Request, str]:
+    """The request with the stretch of time that it names, where the videos reach it, and what is to be told of one
+    that they do not.
 
-    Taken in turns where the question is about what is seen, unless rows say most of what it asks or each holds one of
-    several options that are to be put in order; else rows first.
+    A moment that lies beyond the end is none but a clock time that somebody may speak of.
     """
-    asked = sought(question)
-    best = max((covered(asked, terms(c.text), weight) for c in found.rows[:FIRST]), default=0.0)
-    shown = any(j.second.kind in ("frame", "detection") for j in found.joined)
-    if not request.visual or (best >= _SAYS and not shown) or found.named > 1:
-        ahead = max(FIRST, found.named)
-        return [*found.rows[:ahead], *interleaved(found.rows[ahead:], found.pictures)]
-    first, second = (found.rows, found.pictures) if request.asr else (found.pictures, found.rows)
-    return interleaved(first, second)
+    stretch = request.stretch
+    if stretch is None:
+        return request, ""
+    ends = [s.manifest.duration for s in opened.shards]
+    if any(end > start for start, end in map(stretch.within, ends)):
+        return request, ""
+    if request.kind != "whole" and stretch.instant and stretch.words.count(":") == 1 and stretch.start < 24 * 60:
+        return replace(request, stretch=None), ""  # "at 8:30" may be a time of the day
+    longest = max(ends, default=0.0)
+    what = opened.shards[0].name if len(ends) == 1 else "the longest of the videos"
+    return replace(request, stretch=None), f"“{stretch.words}” lies beyond the end: {what} is {clock(longest)} long."
+
+
+def _ranked(found: Found, request: Request) -> list[Candidate]:
+    """Rows and pictures as one ranking: pictures first, in turns, where the question is about what is seen."""
+    if request.visual and request.kind == "seen":
+        return interleaved(found.pictures, found.rows)
+    return interleaved(found.rows, found.pictures) if request.visual else [*found.rows, *found.pictures]
+
+
+def _numbered(parts: Sequence[Part], merged: Sequence[tuple[Evidence, Candidate]]) -> tuple[tuple[str, Part], ...]:
+    """The parts whose rows are evidence, with the ids of these."""
+    ids = {candidate: evidence.id for evidence, candidate in merged}
+    return tuple((ids[p.row], p) for p in parts if p.row in ids)
 
 
 def _checked(question: str, options: Sequence[str]) -> list[str]:

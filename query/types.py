@@ -11,11 +11,12 @@ from ..store.records import Evidence, EvidenceKind
 Relation = Literal["location", "number", "relation"]
 When = Literal["beginning", "end", "at", "after", "before", "next", "previous", "during"]
 Scope = Literal["moment", "whole", "several"]
-Order = Literal["first", "last", "sequence"]
+QuestionKind = Literal["fact", "whole", "every", "compare", "followup", "seen"]
+AnswerKind = Literal["fact", "whole", "every", "compare", "followup", "seen", "stretch"]
+"""What an answer is made like: what the question wants, or everything in the stretch of time that it names."""
 MOST_THINGS = 5
 LINES = " / "
 """Between the lines of a slide, where rows that share their time become one."""
-Link = Literal["alone", "chain", "during", "next", "previous"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +31,32 @@ class TimeHint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Seconds ``[start, end)`` of a video that a question names; negative ones count from its end, ``end`` None is its
+    end.  ``words``: the part of the question that names them, ``rest`` the question without; ``instant``: it names one
+    moment, around which it lies.
+    """
+
+    start: float
+    end: float | None
+    words: str
+    rest: str
+    instant: bool = False
+
+    def within(self, duration: float) -> tuple[float, float]:
+        """Start and end in a video of ``duration`` seconds; the end is at or before the start where it lies outside."""
+        start = max(0.0, duration + self.start) if self.start < 0 else self.start
+        return start, duration if self.end is None else min(self.end, duration)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What to look for.  ``asr``: a sentence to find in speech, or None; ``det``: up to five physical things; ``type``:
     what to say of them; ``captions``: statements that a matching picture would bear out.
 
     ``time``: where to look; ``scope``: one moment, the whole of a video, or several videos; ``negations``: what the
-    question excludes; ``order``: the question asks which of its options comes first or last, or for their sequence.
-    ``subjects``: names and phrases that a row must be about, ``names`` the names alone; ``described``: the question
-    does not name what it asks about but describes it ("the place where ..."), so that the row that answers need not
-    hold them.  ``visual``: the question is about what is seen; ``anchor``: the kind of row that it names as its
-    landmark ("while the speaker says").
+    question excludes; ``visual``: the question is about what is seen; ``anchor``: the kind of row that it names as its
+    landmark ("while the speaker says"); ``stretch``: the time that it names; ``kind``: what it wants.
     """
 
     asr: str | None = None
@@ -49,16 +66,14 @@ class Request:
     time: tuple[TimeHint, ...] = ()
     scope: Scope = "moment"
     negations: tuple[str, ...] = ()
-    order: Order | None = None
-    subjects: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    described: bool = False
     visual: bool = False
     anchor: Literal["speech", "text"] | None = None
+    stretch: Stretch | None = None
+    kind: AnswerKind = "fact"
 
     def as_json(self) -> dict[str, Any]:
         told = asdict(self)
-        kept = {k: told[k] for k in ("asr", "det", "type", "captions", "scope", "negations", "order")}
+        kept = {k: told[k] for k in ("kind", "asr", "det", "type", "captions", "scope", "negations")}
         return kept | {"time": [{k: v for k, v in t.items() if v is not None} for t in told["time"]]}
 
     def hint(self, *kinds: When) -> TimeHint | None:
@@ -68,8 +83,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidate:
-    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options; ``tints``: how
-    far it shows the colours that they name, see :func:`.look.colours.tint`.
+    """A row that may become evidence.  ``affinity``: of a picture, inner products with the options.
 
     Each is itself and no other: a picture that is found in two ways is two candidates, which may hold the same values.
     """
@@ -83,90 +97,83 @@ class Candidate:
     score: float
     frame: int | None = None
     affinity: tuple[float, ...] = ()
-    tints: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
     dense: float = 0.0
     speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
-    """``second`` answers what ``first`` is about: by a chain of words, or by when it is shown."""
+class Grounds:
+    """What tells whether rows answer a question.  ``near``: how near the nearest row lies; ``held``: the share of the
+    question's words that the best rows hold; ``few``: 0 among a hundred rows or more, higher among fewer.
+    """
 
-    first: Candidate
-    second: Candidate
-    link: Link
+    near: float = 0.0
+    held: float = 0.0
+    few: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a video and the row that tells most of it; ``title`` may be empty."""
+
+    start: float
+    end: float
+    title: str
+    row: Candidate
 
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """Candidates of each kind, best first, and which of them belong together.
+    """Candidates of each kind, best first.
 
-    ``named``: so many of the first rows hold options that are to be put in order.  ``chapters``: so many of the rows
-    stand for chapters and need room besides those that were found.  ``beside``: what is said right before and after
-    some of the rows.
+    ``parts``: what is told in order, where the question is about the whole, a stretch of time or every mention; their
+    rows need room besides those that were found.  ``beside``: what is said right before and after some of the rows.
+    ``sure``: how likely the rows answer the question, 0..1, on what ``grounds``; ``kind``: how the answer is made;
+    ``option_near``: see :class:`Task`.
     """
 
     rows: list[Candidate] = field(default_factory=list)
     pictures: list[Candidate] = field(default_factory=list)
-    joined: list[Joined] = field(default_factory=list)
-    named: int = 0
-    chapters: int = 0
+    parts: list[Part] = field(default_factory=list)
     beside: dict[Candidate, list[Candidate]] = field(default_factory=dict)
+    sure: float = 0.0
+    grounds: Grounds = field(default_factory=Grounds)
+    kind: AnswerKind | None = None
+    option_near: tuple[float, ...] = ()
 
     def keep(self, kinds: Sequence[EvidenceKind]) -> None:
         """Drops rows of other kinds, before they lead to anything else."""
         self.rows = [c for c in self.rows if c.kind in kinds]
-        self.joined = [j for j in self.joined if j.first.kind in kinds and j.second.kind in kinds]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """One row, or two that belong together.
-
-    ``ids``: evidence ids, the landmark first, the row that holds the answer last; ``about``: the text that must fit the
-    question; ``answer``: the text that holds the answer; ``kind``: of the row that holds it; ``rank``: 1 for the row
-    found first; ``dense``: inner product of the landmark with the question; ``shown``: inner products of the picture
-    with each option, ``tints``: how far it shows the colours that each names (empty for rows that are no picture).
-    """
-
-    ids: tuple[str, ...]
-    link: Link
-    kind: EvidenceKind
-    video: str
-    start: float
-    about: str
-    answer: str
-    rank: int
-    dense: float = 0.0
-    shown: tuple[float, ...] = ()
-    tints: tuple[float, ...] = ()
+        self.parts = [p for p in self.parts if p.row.kind in kinds]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A question ready to be answered.
 
-    ``evidence`` is in time order; ``passages`` say which rows belong together, best first (empty: each row stands
-    alone).  ``weight`` tells how rare each term is among the rows searched (higher is rarer); ``subjects`` are the
-    names and phrases of the question; ``described``: it does not name what it is about, see
-    :class:`Request`.  ``pictures`` are JPEGs of frames in time order, for engines that look at pictures,
-    each with the id of its row or, where no row stands for it, with its time.  ``order``: the question asks which
-    option comes first or last; ``anchor``: the kind of row that it asks for.  ``tell`` is given the answer as far as it
+    ``evidence`` is in time order.  ``weight`` tells how rare each term is among the rows searched (higher is rarer);
+    ``option_near``: how near rows lie to the question with each option, see :class:`.Scored`; ``pictured``: pictures
+    that fit, best first.  ``pictures`` are JPEGs of frames in time order, for engines that look at pictures, each with
+    the id of its row or, where no row stands for it, with its time.  ``kind``: how the answer is made; ``sure`` and
+    ``grounds``: see :class:`Found`; ``parts``: what is told in order, each with the id of its row; ``told``: what must
+    be said first, of a time beyond the end, say.  ``tell`` is given the answer as far as it
     is written, again and again, by engines that write word by word; what it was given is not checked.
     """
 
     question: str
     options: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
-    passages: tuple[Passage, ...] = ()
     weight: Mapping[str, float] = field(default_factory=dict)
-    subjects: tuple[str, ...] = ()
-    described: bool = False
+    option_near: tuple[float, ...] = ()
+    pictured: tuple[Candidate, ...] = ()
     pictures: tuple[tuple[str, bytes], ...] = ()
     visual: bool = False
-    order: Order | None = None
-    anchor: Literal["speech", "text"] | None = None
+    kind: AnswerKind = "fact"
+    sure: float = 1.0
+    grounds: Grounds = field(default_factory=Grounds)
+    parts: tuple[tuple[str, Part], ...] = ()
+    told: str = ""
     tell: Callable[[str], object] | None = field(default=None, compare=False)
 
 
@@ -229,7 +236,8 @@ class Reply:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """``choice`` is the letter of the chosen option (None without options, or where none was chosen); ``citations`` are
-    ids of ``evidence``, which is in time order; ``timings`` are seconds a step.
+    ids of ``evidence``, which is in time order; ``nearest``: ids of the rows that lie nearest to a question that none
+    answers; ``timings`` are seconds a step.
 
     ``confidence``, ``scores`` and ``usage`` are those of the :class:`Draft`; ``degraded``: a language model
     or the detector failed and the answer is what could be done without it.
@@ -242,6 +250,7 @@ class Answer:
     citations: tuple[str, ...]
     evidence: tuple[Evidence, ...]
     request: Request
+    nearest: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     profile: str = ""
@@ -261,6 +270,7 @@ class Answer:
             "confidence": None if self.confidence is None else round(self.confidence, 4),
             "scores": [round(s, 4) for s in self.scores],
             "citations": list(self.citations),
+            "nearest": list(self.nearest),
             "evidence": [_evidence_json(e) for e in self.evidence],
             "request": self.request.as_json(),
             "notes": list(self.notes),

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from ...query.asker import Asker
-from ...query.find.encoding import own_request
+from ...query.find.finding import Finder
 from ...query.find.published import THRESHOLD, mean_query
-from ...query.find.retrieve import RetrieveOptions, query_vectors, retrieve
+from ...query.find.retrieve import RetrieveOptions
 from ...query.find.rows import RowSet
-from ...query.text.words import sought
 from ...query.understand.decouple import by_rules
 from ...store.archive import Archive
 from ...store.encoders import TextEncoder
@@ -93,12 +92,10 @@ def beside_published(
 
 
 def ours(encoder: TextEncoder, held: RowSet, question: str) -> int:
-    """What :func:`published` does, over stored vectors, and words beside them; how many rows are found."""
+    """What :func:`published` does, over stored vectors, and words and windows beside them; how many rows are found."""
+    finder = Finder(encoder, RetrieveOptions())
     request = by_rules(question)
-    spoken = own_request(question, request)
-    found = encoder.queries([question, *spoken])
-    vectors = query_vectors(found[0], found[1] if spoken else None, [])
-    return len(retrieve(held, vectors, sought(question), RetrieveOptions(), request.anchor))
+    return len(finder.find(held, finder.encode(question, request, ()), request, held.sample, None).rows)
 
 
 def published(encoder: TextEncoder, documents: Sequence[str], question: str) -> int:

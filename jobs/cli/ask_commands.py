@@ -36,6 +36,7 @@ def ask(
     profile: ProfileName = "embedded",
     settings: Settings = None,
     as_json: AsJson = False,
+    more: Annotated[bool, typer.Option("--more", help="Show all rows that were considered, the best first.")] = False,
 ) -> int:
     """Ask a question; the answer cites who said or what showed it, from which second to which second."""
     from ...store.archive import Archive
@@ -48,21 +49,25 @@ def ask(
     if as_json:
         print(json.dumps(answer.as_json(), ensure_ascii=False))
     else:
-        _print(answer, asker.archive)
+        _print(answer, asker.archive, more)
     return 0
 
 
-def _print(answer: Answer, archive: object) -> None:
+def _print(answer: Answer, archive: object, more: bool) -> None:
     from ...store.archive import Archive
     from ...store.records import clock
     from ..ledger import printable
 
     assert isinstance(archive, Archive)
     letter = f"{answer.choice}. " if answer.choice else ""
-    print(f"{letter}{printable(answer.text)}")
-    rows = answer.cited() or ([] if answer.abstained else sorted(answer.evidence, key=lambda e: e.rank)[:3])
+    print(letter + "\n".join(map(printable, answer.text.splitlines())))
+    by_id = {e.id: e for e in answer.evidence}
+    cited = answer.cited()
+    rows = cited or [by_id[i] for i in answer.nearest]
+    if more:
+        rows += [e for e in sorted(answer.evidence, key=lambda e: e.rank) if e not in rows]
     if rows:
-        print("\nEvidence:" if answer.citations else "\nNearest evidence:")
+        print("\nEvidence:" if cited else "\nNearest:")
     kinds = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}
     for e in rows:
         kind = (

@@ -18,35 +18,24 @@ def register(group: typer.Typer) -> None:
 
 
 def fit(
-    pairs: Annotated[list[str], typer.Argument(metavar="ARCHIVE=QUESTIONS...", help="Archives with their questions.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the weights there.")
-    ] = None,
-    held: Annotated[
-        list[str] | None, typer.Option("--held-out", metavar="ARCHIVE=QUESTIONS", help="Judge by these only.")
-    ] = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where 'vidrag eval open' put the archives.")],
+    sets: Annotated[list[str], typer.Argument(metavar="SET...", help="The sets that were asked there.")],
     profile: ProfileName = "embedded",
     settings: Settings = None,
 ) -> int:
-    """Fit what chooses an option, and says that the videos do not say, to questions whose answers are known."""
-    from ...query.answer.chooser import fitted
+    """Fit when to say that the videos do not say, with each set left out in turn: one JSON line each."""
+    from ...store.archive import Archive
+    from .. import build
     from ..evaluate import fit as work
+    from ..evaluate import open_sets
 
-    chosen = profile_of(profile, settings)
-    data = [e for pair in pairs for e in work.of_pair(pair, chosen)]
-    test = [e for pair in held or [] for e in work.of_pair(pair, chosen)]
-    made = work.fit(data)
-    told = {"fitted": work.report(made, data), "shipped": work.report(fitted(), data)}
-    if test:
-        told |= {"held out": work.report(made, test), "shipped on held out": work.report(fitted(), test)}
-    for name, r in told.items():
-        silence = f"not said precision {r['not_said_precision']:.3f} recall {r['not_said_recall']:.3f}"
-        count, error = r["questions"], r["calibration_error"]
-        print(f"{name:20} {count:4} questions, right {r['right']:.3f}, {silence}, calibration error {error:.3f}")
-    if output:
-        kept = told.get("held out", told["fitted"])
-        output.write_text(json.dumps(work.as_json(made, len(data), kept), indent=1) + "\n", "utf-8")
-        print(f"weights in {output}")
+    chosen, data = profile_of(profile, settings), {}
+    for name in sets:
+        found = open_sets.read(name)
+        asker = build.asker(Archive.open(str(folder / found.name / "archive")), chosen)
+        data[found.name] = work.grounds(found, asker)
+    for row in work.report(data):
+        print(json.dumps(row))
     return 0
 
 
@@ -90,11 +79,10 @@ def keyframes(
     as_json: AsJson = False,
 ) -> int:
     """Compare key-frame methods at equal budgets: how often a frame of the labelled moment is among them."""
-    from ..evaluate import fit as pair_reader
     from ..evaluate import moments as work
 
     chosen = profile_of(profile, settings)
-    found = [m for pair in pairs for m in work.moments(*pair_reader.opened(pair, chosen))]
+    found = [m for pair in pairs for m in work.moments(*work.opened(pair, chosen))]
     rows = work.table(found)
     if as_json:
         print(json.dumps(rows))

@@ -46,7 +46,6 @@ def open_sets(
 
     Exit code 1 where 'ask' does worse than quoting its own search's first hit, beyond chance.
     """
-    from ...query.find.results import search
     from ...store.errors import UsageError
     from .. import build
     from ..evaluate import open_answers, open_sets
@@ -69,10 +68,10 @@ def open_sets(
         home = output / one.name
         archive, lost = open_sets.ingest(one, home, profile, settings or [], say)
         failed += lost
-        searcher, texts, _ = build.searcher(archive, chosen, ("speech", "text"), load)
+        lister = build.lister(archive, chosen, ("speech", "text"), load)
 
-        def first_hit(text: str, of: Any = searcher, encoder: Any = texts) -> dict[str, Any] | None:
-            hits = search(of, text, ("speech", "text"), 1, encoder, None).found
+        def first_hit(text: str, of: Any = lister) -> dict[str, Any] | None:
+            hits = of.search(text, ("speech", "text"), 1).found
             return hits[0].as_json() if hits else None
 
         asker, scorer = build.asker(archive, chosen, load), judge_of(judge or [], archive, load)

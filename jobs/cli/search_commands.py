@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +35,17 @@ def search(
         list[str] | None,
         typer.Option("--kind", "-k", metavar="speech|text|frame", help="Only this; may be repeated. Default: all."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many rows.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many rows on a page.")] = 10,
+    page: Annotated[int, typer.Option("--page", metavar="N", help="Which page of them.")] = 1,
+    video: Annotated[
+        list[str] | None, typer.Option("--video", "-V", metavar="NAME|ID", help="In this video; may be repeated.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="From 90, 1:30 or 1:02:30 on.")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Until then.")] = None,
+    language: Annotated[str | None, typer.Option("--language", metavar="CODE", help="Rows in it: en, de, zh.")] = None,
+    speaker: Annotated[str | None, typer.Option("--speaker", metavar="NAME", help="What this person says.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="YYYY-MM-DD", help="Recorded on this day on.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Recorded up to this day.")] = None,
     thumbnails: Annotated[
         Path | None, typer.Option("--thumbnails", metavar="DIR", help="Write the frame on screen of each row there.")
     ] = None,
@@ -41,31 +53,66 @@ def search(
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> int:
-    """Find moments in all videos: by meaning and by words, with their times.  No video is opened."""
+    """Find moments in all videos: by meaning and by words, with their times.  No video is opened.
+
+    The day of recording is what the video says of itself, else the date in its name.
+    """
     from ...query.find import results as work
+    from ...query.find.scope import Scope
     from ...store.archive import Archive
     from ...store.errors import UsageError
     from .. import build
 
     if not 1 <= top <= 1000:
         raise UsageError(f"--top {top}: give a number from 1 to 1000")
+    if not 1 <= page <= 1000:
+        raise UsageError(f"--page {page}: give a number from 1 to 1000")
+    scope = Scope(
+        videos=video,
+        start=_seconds("--from", start),
+        end=_seconds("--to", end),
+        language=language,
+        speaker=speaker,
+        since=_day("--since", since),
+        until=_day("--until", until),
+    )
     asked = {"frame": "frames"}
     kinds: Any = list(dict.fromkeys(asked.get(k, k) for k in kind or ("speech", "text", "frame")))
-    opened = Archive.open(archive)
-    searcher, texts, pictures = build.searcher(opened, profile_of(profile, settings), kinds)
-    results = work.search(searcher, text, kinds, top, texts, pictures)
-    shown = work.thumbnails(searcher, results.found, thumbnails) if thumbnails else {}
+    lister = build.lister(Archive.open(archive), profile_of(profile, settings), kinds)
+    results = lister.search(text, kinds, top, page, scope)
+    shown = work.thumbnails(lister.searcher, results.found, thumbnails) if thumbnails else {}
     if as_json:
         hits = [{**f.as_json(), "thumbnail": shown.get(f.rank)} for f in results.found]
         told = {"query": text, "kinds": [k.removesuffix("s") if k == "frames" else k for k in kinds], "hits": hits}
         counts = {"videos": results.videos, "rows": results.rows, "indexed_rows": results.indexed}
-        print(json.dumps({**told, **counts, "notes": list(results.notes)}, ensure_ascii=False))
+        rest = {"page": page, "more": results.more, "notes": list(results.notes)}
+        print(json.dumps({**told, **counts, **rest}, ensure_ascii=False))
     else:
-        _print(results, shown)
+        _print(results, shown, page)
     return 0
 
 
-def _print(results: Results, shown: Any) -> None:
+def _seconds(name: str, text: str | None) -> float | None:
+    """Seconds of ``90``, ``1:30`` or ``1:02:30``."""
+    from ...store.errors import UsageError
+
+    if text is None:
+        return None
+    if not re.fullmatch(r"(?:\d{1,4}:)?(?:\d{1,4}:)?\d{1,6}(?:\.\d+)?", text):
+        raise UsageError(f"{name} {text}: give seconds or a clock time, for example 90, 1:30 or 1:02:30")
+    return sum(float(part) * 60.0**i for i, part in enumerate(reversed(text.split(":"))))
+
+
+def _day(name: str, text: str | None) -> date | None:
+    from ...store.errors import UsageError
+
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name} {text}: give a day as YYYY-MM-DD") from None
+
+
+def _print(results: Results, shown: Any, page: int) -> None:
     from ...store.records import clock
     from ..ledger import printable
     from .ask_commands import open_hint
@@ -82,7 +129,9 @@ def _print(results: Results, shown: Any) -> None:
         if f.rank in shown:
             print(f"     picture: {printable(shown[f.rank])}")
     if not results.found:
-        print("nothing found")
+        print("nothing matches" if page == 1 else f"page {page}: nothing more matches")
+    if results.more:
+        print(f"more: --page {page + 1}")
     for note in results.notes:
         print(f"note: {printable(note)}")
 

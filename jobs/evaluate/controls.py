@@ -11,7 +11,7 @@ from typing import Any
 
 from ...query.answer.answering import answerer
 from ...query.answer.models import Chat, LanguageModel
-from ...query.answer.support import NOT_SAID
+from ...query.answer.options import not_said
 from ...query.types import Task
 from ...query.understand.options import LETTERS
 from .dataset import Question
@@ -91,7 +91,7 @@ def features(options: Sequence[str]) -> list[list[Hashable]]:
                 ("place", len(options), i),
                 ("length", len(options), sum(n > lengths[i] for n in lengths)),
                 ("words", min(len(option.split()), 8)),
-                ("not said", bool(NOT_SAID.search(option))),
+                ("not said", not_said([option]) is not None),
                 ("number", len(known), known.index(number) if number is not None else None),
             ]
         )

@@ -12,14 +12,13 @@ from ...query.types import Request
 from ...query.understand.decouple import by_rules
 from ...store.errors import UsageError, one_line
 
-FIELDS = ("speech", "visual", "type", "scope", "time", "order")
+FIELDS = ("speech", "visual", "type", "scope", "time")
 
 
 def distribution(requests: Sequence[Request]) -> dict[str, Any]:
     """What requests ask for, as counts."""
     counts: dict[str, Counter[str]] = {
         "scope": Counter(r.scope for r in requests),
-        "order": Counter(r.order or "none" for r in requests),
         "time": Counter(t.kind for r in requests for t in r.time),
         "type": Counter(t for r in requests for t in r.type),
         "things": Counter(str(len(r.det)) for r in requests),
@@ -77,7 +76,6 @@ def told(request: Request) -> dict[str, Any]:
         "type": sorted(request.type),
         "scope": request.scope,
         "time": sorted({near.get(t.kind, t.kind) for t in request.time}),
-        "order": request.order,
     }
 
 

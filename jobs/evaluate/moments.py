@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ...query.asker import Asker
 from ...query.look.keyframes import KeyframeOptions
 from ...query.look.visual import VisualIndex
+from ...store.archive import Archive
+from ...store.errors import UsageError
 from ...store.records import Span
-from . import stats
+from .. import build
+from ..profile import Profile
+from . import corpus, stats
 from .dataset import Question
 
 METHODS: Mapping[str, Mapping[str, Any]] = {
@@ -27,6 +32,14 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
 }
 COUNTS = (8, 16, 32, 64, 128, 256)
 _VOTERS = 6
+
+
+def opened(pair: str, profile: Profile) -> tuple[Asker, tuple[Question, ...]]:
+    """``ARCHIVE=QUESTIONS``, a corpus file; :class:`~vidrag.store.errors.UsageError` where it is none."""
+    archive, equals, questions = pair.rpartition("=")
+    if not equals:
+        raise UsageError(f"{pair}: expected ARCHIVE=QUESTIONS, for example films=films/questions.json")
+    return build.asker(Archive.open(archive), profile), corpus.read(Path(questions)).questions
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...query.answer.support import NOT_SAID
+from ...query.answer.options import not_said
 from ...store.records import Span
 from . import stats
 from .dataset import Dataset, Place, Question
@@ -65,7 +65,7 @@ def said_nothing(question: Question, answer: Mapping[str, Any]) -> bool:
     """True where the answer is that the videos do not say: by the option chosen, or without one."""
     if answer["choice"] is None:
         return bool(answer["abstained"])
-    return bool(NOT_SAID.search(question.options[ord(answer["choice"]) - ord("A")]))
+    return not_said([question.options[ord(answer["choice"]) - ord("A")]]) is not None
 
 
 def meets(place: Place, row: Mapping[str, Any], slack: float = 0.0) -> bool:

@@ -22,11 +22,10 @@ from typing import Any
 from ...store.errors import EngineFailed, one_line
 from ..types import Draft, Message, Reply, Task, Usage
 from . import prompts
-from .chooser import weighed
-from .citing import supporting
+from .extractive import NOTHING
 from .models import Chat, LanguageModel, TooMuch
 from .models.replies import letter_mass, read_reply, said_so_far, whole_text
-from .support import NOTHING, not_said
+from .options import not_said, says_nothing, supporting, weighed
 
 LEAST_MASS = 0.05
 """Share of the first token's probability that the letters must have together, else the model does not reply so."""
@@ -148,7 +147,7 @@ def _shortened(task: Task, most: int) -> Task:
     return replace(
         task,
         evidence=tuple(e for e in task.evidence if e.id in kept),
-        passages=tuple(p for p in task.passages if kept.issuperset(p.ids)),
+        parts=tuple(p for p in task.parts if p[0] in kept),
         pictures=tuple(p for p in task.pictures if p[0] not in left_out),
     )
 
@@ -195,6 +194,8 @@ def _written(talk: _Talk, task: Task) -> Draft:
         reply = talk.ask(messages, schema, task.tell)
         draft, problem = read_reply(reply.text, task.options, ids, reply.cut)
         if draft and draft.choice is not None and draft.choice == none:
+            draft, problem = replace(draft, abstained=True, citations=()), ""
+        if draft and not task.options and says_nothing(draft.text):
             draft, problem = replace(draft, abstained=True, citations=()), ""
         if draft and not problem:
             return draft

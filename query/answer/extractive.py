@@ -1,29 +1,36 @@
-"""Answers without a language model: quotes the best evidence, chooses the option that the evidence bears out."""
+"""Answers without a language model: quotes the rows that answer, tells the whole or a stretch of time in order,
+chooses the option that the evidence bears out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
 from ...store.engines import EngineOptions
 from ...store.records import Evidence, clock
-from ..text.words import words
-from ..types import Draft, Task
-from ..understand.cues import NUMBER
-from .chooser import fitted, weighed
-from .ordering import ordered
-from .support import NAMES, NOTHING, features
+from ..text.things import FITS
+from ..types import Draft, Part, Task
+from .options import weighed
 
-_UNCOUNTED = 0.5
-"""How sure a row without a number is left to answer how many, as a share."""
+NOTHING = "The videos do not say."
+NOT_CLEAR = "Nothing in these videos clearly says so."
+NEAREST = 3
+"""Rows that are named where none answers."""
+_FOLLOWS = (
+    "This seems to go on from something that was said before. Each question is answered by itself: ask it in full."
+)
 
 
 class ExtractiveOptions(EngineOptions):
-    """``sure``: how likely a row must answer a question without options to be quoted, 0..1; ``quotes``: how many."""
+    """``sure``: how likely the rows must answer a question to be quoted, 0..1; ``quotes``: how many at the most;
+    ``apart``: how much less than the best one's score another quote's may be.
+    """
 
     sure: float = Field(0.5, ge=0, le=1)
-    quotes: int = Field(2, ge=1, le=10)
+    quotes: int = Field(3, ge=1, le=10)
+    apart: float = Field(1.5, ge=0)
 
 
 class Extractive:
@@ -43,40 +50,46 @@ class Extractive:
         self.options = options
 
     def answer(self, task: Task) -> Draft:
-        return ordered(task) or self._choose(task) if task.options else self._quote(task)
+        if task.options:
+            return self._choose(task)
+        if task.told:
+            return Draft(text=task.told, abstained=True, confidence=1 - task.sure)
+        if task.kind in ("whole", "stretch", "every", "compare") and task.parts:
+            return _in_order(task)
+        if task.kind == "followup":
+            return Draft(text=_FOLLOWS, abstained=True, confidence=1 - task.sure)
+        return self._quote(task)
 
     def _quote(self, task: Task) -> Draft:
-        by_id = {e.id: e for e in task.evidence}
-        found = features(task)
-        scored, counts = [], NUMBER.search(task.question)
-        told = found.values[0][:, [NAMES.index(n) for n in ("covered", "subject", "dense")]].tolist()
-        for passage, (about, subject, dense) in zip(found.passages, told, strict=True):
-            sure = fitted().answers(about, subject, dense)
-            if task.visual and passage.kind in ("frame", "detection"):
-                sure = max(sure, self.options.sure)
-            if counts and not any(w.isdigit() for w in words(passage.answer)):
-                sure *= _UNCOUNTED
-            scored.append((sure, -passage.rank, passage))
-        scored.sort(key=lambda s: s[:2], reverse=True)
-        best = scored[0][0] if scored else 0.0
-        if best < self.options.sure:
-            return Draft(text=NOTHING, abstained=True, confidence=1 - best)
-        cited = list(
-            dict.fromkeys(i for sure, _, p in scored if sure >= max(self.options.sure, 0.8 * best) for i in p.ids)
-        )[: self.options.quotes]
-        return Draft(text=" ".join(_quoted(by_id[i]) for i in cited), citations=tuple(cited), confidence=best)
+        """The best rows, where they are likely enough to answer; pictures only of what is seen."""
+        ranked = sorted(task.evidence, key=lambda e: e.rank)
+        seen = (
+            [e for e in ranked if e.kind in ("frame", "detection") and e.score >= FITS] if task.kind == "seen" else []
+        )
+        rows = [e for e in ranked if e.kind in ("speech", "text") and e.score > 0]
+        if task.sure < self.options.sure and not seen:
+            return Draft(text=NOT_CLEAR, abstained=True, confidence=1 - task.sure)
+        best = [e for e in rows if e.score >= rows[0].score - self.options.apart]
+        if seen:
+            best = seen[:2] if task.sure < self.options.sure else [*best[:1], *seen[:1]]
+        cited = best[: self.options.quotes]
+        if not cited:
+            return Draft(text=NOT_CLEAR, abstained=True, confidence=1 - task.sure)
+        return Draft(
+            text="\n".join(quoted(e) for e in cited), citations=tuple(e.id for e in cited), confidence=task.sure
+        )
 
     def _choose(self, task: Task) -> Draft:
         by_id = {e.id: e for e in task.evidence}
         told = weighed(task)
         best = int(told.shares.argmax())
         sure, scores = float(told.shares[best]), tuple(round(float(s), 4) for s in told.shares)
-        if not told.ids or best == told.silent:
+        if not any(told.ids) or best == told.silent:
             text = task.options[told.silent] if told.silent is not None else NOTHING
             return Draft(text=text, choice=told.silent, abstained=True, confidence=sure, scores=scores)
         ids = told.ids[best]
         return Draft(
-            text=f"{task.options[best]}. {_quoted(by_id[ids[-1]])}",
+            text=f"{task.options[best]}. {quoted(by_id[ids[-1]])}",
             choice=best,
             citations=ids,
             confidence=sure,
@@ -84,7 +97,47 @@ class Extractive:
         )
 
 
-def _quoted(row: Evidence) -> str:
+def _in_order(task: Task) -> Draft:
+    """Everything that is asked for, video by video in time order, with a line for each part."""
+    lines, video = list[str](), None
+    for id, part in task.parts:
+        if part.row.video != video:
+            own = [p for _, p in task.parts if p.row.video == part.row.video]
+            lines.append(_heading(task, own))
+            video = part.row.video
+        lines.append(f"{clock(part.start)} {_titled(part)}“{_one_line(part.row.text)}” [{id}]")
+    ids = tuple(id for id, _ in task.parts)
+    return Draft(text="\n".join(lines), citations=ids, confidence=task.sure)
+
+
+def _heading(task: Task, own: Sequence[Part]) -> str:
+    name = own[0].row.name
+    if task.kind == "every":
+        return f"{name}: {len(own)} {'mention' if len(own) == 1 else 'mentions'}"
+    if task.kind == "stretch":
+        return f"{name}, {clock(own[0].start)} to {clock(own[-1].end)}:"
+    return f"{name}:"
+
+
+def _titled(part: Part) -> str:
+    own = _one_line(part.row.text)
+    title = _one_line(part.title)
+    speaker = f"{part.row.speaker}: " if part.row.speaker else ""
+    return f"{title}: {speaker}" if title and title.casefold() not in own.casefold() else speaker
+
+
+def nearest(evidence: Iterable[Evidence]) -> tuple[str, ...]:
+    """Ids of the rows of speech and screen text that lie nearest to the question, best first."""
+    rows = sorted((e for e in evidence if e.kind in ("speech", "text")), key=lambda e: e.rank)
+    return tuple(e.id for e in rows[:NEAREST])
+
+
+def quoted(row: Evidence) -> str:
+    """A row in quotation marks, with who or what says it, where, and its id."""
     what = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}[row.kind]
-    text = " ".join(row.text.split())
-    return f"“{text}” ({what}, {row.name} {clock(row.start)}) [{row.id}]"
+    by = f" by {row.speaker}" if row.speaker else ""
+    return f"“{_one_line(row.text)}” ({what}{by}, {row.name} {clock(row.start)}) [{row.id}]"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,113 +1,32 @@
-"""Everything that may answer a question: rows found, rows two hops away, pictures joined to them in time."""
+"""Rows of a set as candidates for evidence: those found, what is said beside them, and what is told in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.vectors import Vectors
-from ..text.likeness import holders
-from ..text.words import sought, terms
-from ..types import LINES, Candidate, Found, Joined, Request
-from ..understand.times import in_time
-from . import hops
-from .outline import Outline, outline
-from .retrieve import Hit, RetrieveOptions, may_be_used, reranked, retrieve, spread
-from .rows import RowKind, RowSet
+from ...store.records import Chapter
+from ..text.words import stop_word
+from ..types import LINES, Candidate, Found, Part
+from .retrieve import Hit, beside
+from .rows import RowSet, Scores
 
-FIRST = 4
-"""Rows found that come before any others."""
-PAUSE = 2.0
-"""Seconds of silence that part what is said from what was said before."""
+LEAST_WORDS = 5
+"""Terms of a row from which on it can tell what a part is about."""
+TOLD, ROWS_OF_A_CHAPTER = 12, 3
+"""Rows that a question about the whole is told with where chapters are few, and the most of one chapter."""
+SIDES, ROWS_OF_A_SIDE = 4, 3
+"""Videos that are compared, and rows that are told of each."""
 
 
-def found_rows(
-    rows: RowSet,
-    question: str,
-    request: Request,
-    queries: dict[RowKind, Vectors],
-    choices: Sequence[str],
-    options: RetrieveOptions,
-    hop: hops.HopOptions,
-    again: Callable[[Sequence[str]], NDArray[np.float32] | None] | None = None,
-) -> Found:
-    """Speech and text rows of a question, and chains of two.
-
-    ``again``: scores of texts by which rows are ranked once more, or None where it has none.
-    """
-    asked = sought(question)
-    also = [(t, 1.0 if request.order else 0.5) for c in choices if (t := terms(c))] if options.by_options else []
-    deep = options.model_copy(update={"top_k": max(options.top_k, options.reranked)}) if again else options
-    hits = retrieve(rows, queries, asked, deep, request.anchor, also, _favoured(rows, request))
-    if again:
-        hits = reranked(hits, again([rows.rows[h.at].text for h in hits]), options)
-    slides = _Slides()
-    for hit in hits:
-        slides.add(hit.at, _candidate(rows, hit))
-    out = Found()
-    usable = may_be_used(rows, options)
-    whole = spread(np.flatnonzero(usable).tolist()) if request.scope == "whole" else []
-    parts = outline(rows, usable, options.chapters) if whole else Outline()
-    even = [at for at in whole if len(rows.terms[at]) > 3][: max(0, options.summary - len(parts.heads))]
-    named = [at for _, at, _ in holders(choices, rows.spelt) if usable[at]] if request.order else []
-    pairs = (  # what a question names needs no row to tell what is meant
-        hops.chains(rows, [h.at for h in hits], asked, request.names, hop, usable) if request.described else []
-    )
-    chained = [p for c in pairs for p in (c.first, c.second)]
-    for at in (at for at in [*named, *parts.heads, *parts.more, *even, *chained] if at not in slides.place):
-        slides.add(at, _candidate(rows, Hit(at, 0.0, 0.0, 0.0)))
-    out.joined = [Joined(first=slides.of(c.first), second=slides.of(c.second), link="chain") for c in pairs]
-    linked = [c for p, j in zip(pairs, out.joined, strict=True) if not p.heard for c in (j.first, j.second)]
-    if not named:
-        linked[2:2] = slides.rows[:2]  # what was found first comes right after the best chain
-        linked += [c for p, j in zip(pairs, out.joined, strict=True) if p.heard for c in (j.first, j.second)]
-    front = dict.fromkeys([*map(slides.of, named), *linked])
-    ahead = list(front)[: max(FIRST, len(named))]
-    heads = dict.fromkeys(map(slides.of, parts.heads))
-    if heads:
-        ahead += [c for c in slides.rows[:FIRST] if c not in ahead]
-        ahead += [c for c in heads if c not in ahead]
-    out.named = len({slides.of(at) for at in named})
-    out.rows = [*ahead, *(c for c in slides.rows if c not in ahead)]
-    out.chapters = len({slides.of(at) for at in (*parts.heads, *parts.more)})
-    out.beside = _beside(rows, slides, out.rows, options.neighbours, usable)
-    return out
-
-
-def _beside(
-    rows: RowSet, slides: _Slides, ranked: Sequence[Candidate], most: int, usable: NDArray[np.bool_]
-) -> dict[Candidate, list[Candidate]]:
-    """The sentences right before and after the first ``most`` spoken rows."""
-    places = {slides.rows[i]: at for at, i in slides.place.items()}
-    out, made = dict[Candidate, list[Candidate]](), dict[int, Candidate]()
-    for c in [c for c in ranked if c.kind == "speech"][:most]:
-        at = places[c]
-        for n in (at - 1, at + 1):
-            if 0 <= n < len(rows.rows) and usable[n] and _next_to(rows, at, n):
-                if n not in made:
-                    made[n] = slides.of(n) if n in slides.place else _candidate(rows, Hit(n, 0.0, 0.0, 0.0))
-                out.setdefault(c, []).append(made[n])
-    return out
-
-
-def _next_to(rows: RowSet, one: int, other: int) -> bool:
-    """Whether two rows are spoken one right after the other."""
-    first, then = (rows.rows[at] for at in sorted((one, other)))
-    return then.kind == first.kind == "speech" and then.shard == first.shard and then.start - first.end <= PAUSE
-
-
-def _favoured(rows: RowSet, request: Request) -> NDArray[np.bool_] | None:
-    """The rows at the times that the question names; None where it names none."""
-    if not any(t.kind in ("beginning", "end", "at") for t in request.time) or not rows.rows:
-        return None
-    return np.array([in_time(request, rows.shards[r.shard], r.start, r.end) for r in rows.rows])
-
-
-def _candidate(rows: RowSet, hit: Hit) -> Candidate:
-    row = rows.rows[hit.at]
+def candidate(rows: RowSet, at: int, score: float = 0.0, near: float = 0.0) -> Candidate:
+    """The row at a place of the set."""
+    row = rows.rows[at]
     shard = rows.shards[row.shard]
     return Candidate(
         kind=row.kind,
@@ -116,36 +35,128 @@ def _candidate(rows: RowSet, hit: Hit) -> Candidate:
         start=row.start,
         end=row.end,
         text=row.text,
-        score=hit.score,
+        score=score,
+        dense=near,
         doubts=row.doubts,
-        dense=hit.dense,
         speaker=row.speaker,
     )
 
 
-class _Slides:
-    """Candidates in the order they come; text rows of one video that share their time become one."""
+def plain_hits(places: Sequence[int]) -> list[Hit]:
+    """Rows that were not ranked."""
+    return [Hit(at=at, score=0.0, near=0.0) for at in places]
 
-    def __init__(self) -> None:
-        self.rows: list[Candidate] = []
-        self.place: dict[int, int] = {}
-        """Where the row at a place of the row set went."""
 
-    def add(self, at: int, candidate: Candidate) -> None:
-        same = next((i for i, c in enumerate(self.rows) if _same_slide(c, candidate)), None)
+def found_rows(rows: RowSet, hits: Sequence[Hit], sure: float, neighbours: int, usable: NDArray[np.bool_]) -> Found:
+    """The rows found as candidates, the first ``neighbours`` spoken ones with what is said right before and after."""
+    out, places = Found(sure=sure), list[int]()
+    for hit in hits:
+        one = candidate(rows, hit.at, hit.score, hit.near)
+        same = next((i for i, c in enumerate(out.rows) if _same_slide(c, one)), None)
         if same is None:
-            self.place[at] = len(self.rows)
-            self.rows.append(candidate)
+            out.rows.append(one)
+            places.append(hit.at)
         else:
-            self.place[at] = same
-            self.rows[same] = replace(self.rows[same], text=self.rows[same].text + LINES + candidate.text)
-
-    def of(self, at: int) -> Candidate:
-        return self.rows[self.place[at]]
+            out.rows[same] = replace(out.rows[same], text=out.rows[same].text + LINES + one.text)
+    known = dict(zip(places, out.rows, strict=True))
+    spoken = [(c, at) for at, c in known.items() if c.kind == "speech"]
+    for c, at in spoken[:neighbours]:
+        for n in (at - 1, at + 1):
+            if 0 <= n < len(rows.rows) and usable[n] and beside(rows, at, n):
+                out.beside.setdefault(c, []).append(known.setdefault(n, candidate(rows, n)))
+    return out
 
 
 def _same_slide(a: Candidate, b: Candidate) -> bool:
+    """Whether two rows of screen text share their time: lines of one slide."""
     if a.kind != "text" or b.kind != "text" or a.video != b.video:
         return False
     shared = min(a.end, b.end) - max(a.start, b.start)
     return shared > 0.8 * max(a.end - a.start, b.end - b.start, 1e-6)
+
+
+def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
+    """The chapters of all videos in order, each with its most telling rows; of too many videos one part each."""
+    found = list[Part]()
+    count = sum(max(1, len(s.chapters)) for s in rows.shards)
+    each = max(1, min(ROWS_OF_A_CHAPTER, TOLD // count))
+    for i, shard in enumerate(rows.shards):
+        own = np.flatnonzero(usable & rows.in_shard(i))
+        titles = _titles(shard.chapters, rows.language_in(i))
+        cuts = [(c.start, c.end, t) for c, t in zip(shard.chapters, titles, strict=True)] or [
+            (0.0, shard.manifest.duration, "")
+        ]
+        if len(rows.shards) * 3 > most or len(cuts) * len(rows.shards) > most:
+            cuts = [(0.0, shard.manifest.duration, "")]
+        starts = np.array([rows.rows[at].start for at in own])
+        for start, end, title in cuts:
+            inside = own[(starts >= start - 0.01) & (starts < end)] if len(own) else own
+            for n, at in enumerate(telling(rows, inside, each)):
+                row = candidate(rows, at)
+                found.append(Part(start=row.start if n else start, end=end, title="" if n else title, row=row))
+    return found[:most]
+
+
+def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:
+    """What is said and shown in a stretch of time, in order: every row, or where they are more than ``most`` the most
+    telling one of each of so many equal groups.
+    """
+    places = np.flatnonzero(inside)
+    places = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
+    groups = [np.array([at]) for at in places] if len(places) <= most else np.array_split(places, most)
+    chosen = [at for group in groups for at in telling(rows, group)]
+    return [Part(start=rows.rows[at].start, end=rows.rows[at].end, title="", row=candidate(rows, at)) for at in chosen]
+
+
+def mentions(rows: RowSet, found: Sequence[int]) -> list[Part]:
+    """Every row of ``found``, video by video in time order."""
+    order = sorted(found, key=lambda at: (rows.rows[at].shard, rows.rows[at].start))
+    return [Part(start=rows.rows[at].start, end=rows.rows[at].end, title="", row=candidate(rows, at)) for at in order]
+
+
+def sides(rows: RowSet, scores: Scores | None, usable: NDArray[np.bool_]) -> list[Part]:
+    """Of each of some videos the rows with the best ``scores`` ``(n_rows,)``, or without these those that tell most of
+    its chapters, in time order; of more than :data:`SIDES` videos those with the best rows.
+    """
+    videos = [np.flatnonzero(usable & rows.in_shard(i)) for i in range(len(rows.shards))]
+    videos = [v for v in videos if len(v)]
+    if scores is None:
+        return chapters(rows, usable, SIDES * ROWS_OF_A_SIDE)
+    best = sorted(videos, key=lambda own: -float(scores[own].max()))[:SIDES]
+    chosen = [at for own in best for at in own[np.argsort(-scores[own], kind="stable")[:ROWS_OF_A_SIDE]].tolist()]
+    return mentions(rows, chosen)
+
+
+def telling(rows: RowSet, places: NDArray[np.int64], most: int = 1) -> list[int]:
+    """Of some rows those that tell most of them, in order: like the others (near their mean) and with many of the words
+    that tell these rows from all (term frequency times inverse document frequency).  Short ones only where all are.
+    """
+    vectors, known = rows.vectors
+    own = [at for at in places.tolist() if len(rows.terms[at]) >= LEAST_WORDS and known[at]]
+    if not own:
+        own = sorted(places.tolist(), key=lambda at: -len(rows.terms[at]))[:most]
+        return sorted(own, key=lambda at: rows.rows[at].start)
+    used = Counter(t for at in own for t in rows.held[at])
+    sizes = np.array([len(rows.terms[at]) for at in own], np.float32)
+    central = vectors[own] @ (vectors[own] * sizes[:, None]).sum(0)
+    worth = [sum(used[t] * rows.rarity(t) for t in rows.held[at]) / (3 + len(rows.terms[at])) ** 0.5 for at in own]
+    order = np.argsort(-(_standard(central) + _standard(np.array(worth))), kind="stable").tolist()
+    return sorted((own[i] for i in order[:most]), key=lambda at: rows.rows[at].start)
+
+
+def _standard(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Values in standard deviations from their mean."""
+    out: NDArray[np.float64] = (values - values.mean()) / (values.std() + 1e-9)
+    return out
+
+
+def _titles(chapters: Sequence[Chapter], language: str | None) -> list[str]:
+    """A heading on screen, else the words that tell a chapter from the others."""
+    spread = Counter(t for c in chapters for t in c.terms)
+    often = {t for t, n in spread.items() if n > max(2, len(chapters) / 10)}
+    return [
+        c.title
+        if c.title_from == "screen"
+        else ", ".join([t for t in c.terms if len(t) > 1 and t not in often and not stop_word(t, language)][:4])
+        for c in chapters
+    ]

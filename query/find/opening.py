@@ -6,18 +6,21 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from mimetypes import guess_type
 from threading import Lock
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from ...store.archive import Archive
 from ...store.encoders import EncoderSpec
-from ...store.errors import NoSuchVideo, NotIndexed, SpaceMismatch, UsageError, one_line
+from ...store.errors import ArchiveDamaged, NoSuchVideo, NotIndexed, SpaceMismatch, UsageError, one_line
 from ...store.index import Kind, versions
 from ...store.shard import Shard
 from ...store.shell import path_word
 from ...store.vectors import Vectors
-from ..text.words import sought, terms
-from .encoding import Encoded
+from ..text.words import terms, words
+from .finding import Sought
 from .rows import RowSet
 from .search import Searcher
 from .view import View
@@ -25,6 +28,8 @@ from .view import View
 _MOST_ROWS = 40_000
 """Rows that are kept open beside those that are asked about: 60 MB of vectors."""
 _MOST_OPEN = 16
+_SAMPLED = 8
+"""Videos whose rows tell what any text of the archive is like."""
 _FILE = re.compile(r"[^\s\"“”'(),;?]+\.[A-Za-z0-9]{2,5}\b")
 
 P = TypeVar("P")
@@ -32,11 +37,15 @@ P = TypeVar("P")
 
 @dataclass(slots=True)
 class Opened(Generic[P]):
-    """Some videos, opened for questions: their rows, and what the pictures in them are looked at with."""
+    """Some videos, opened for questions: their rows, what the pictures in them are looked at with, the terms of their
+    file names, and what is damaged and left out.
+    """
 
     shards: list[Shard]
     rows: RowSet
     visual: P
+    titles: list[frozenset[str]]
+    damaged: list[str]
 
 
 class Opener(Generic[P]):
@@ -55,19 +64,23 @@ class Opener(Generic[P]):
         self.archive, self.searcher = archive, searcher
         self._texts, self._pictures = texts, pictures
         self._opened: OrderedDict[tuple[tuple[str, int], ...], Opened[P]] = OrderedDict()
+        self._sample: tuple[tuple[tuple[str, int], ...], Vectors] | None = None
         self._lock = Lock()
 
-    def about(self, question: str, videos: Sequence[str] | None) -> tuple[str, list[str] | None]:
-        """The question without the file names in it, and the ids of the videos that it is about; None for all.
+    def about(self, question: str, videos: Sequence[str] | None) -> tuple[str, list[str] | None, str]:
+        """The question without the file names in it, the ids of the videos that it is about (None for all), and the
+        name of one that is not there, or nothing.
 
         Raises :class:`~vidrag.store.errors.UsageError` for unknown ``videos``.
         """
         ids = None if videos is None else list(dict.fromkeys(self.archive.find(v) for v in videos))
-        named = {}
+        named, missing = dict[str, str](), ""
         for name in _FILE.findall(question):
             try:
                 found = self.archive.find(name)
             except UsageError:
+                if (guess_type(name)[0] or "").startswith(("video/", "audio/")):
+                    missing = name
                 continue
             if ids is None or found in ids:
                 named[name] = found
@@ -75,28 +88,32 @@ class Opener(Generic[P]):
             question = re.sub(
                 rf"\b(?:in|of|from|at)\s+{re.escape(name)}\b[,:]?\s*|{re.escape(name)}", "", question, flags=re.I
             )
-        return question.strip(" ,:") or "?", list(dict.fromkeys(named.values())) if named else ids
+        missing = "" if named else missing
+        return question.strip(" ,:") or "?", list(dict.fromkeys(named.values())) if named else ids, missing
 
-    def indexed(self) -> View | None:
-        """The archive as a search sees it, where it is searched for the videos that are worth opening."""
-        if self.searcher is None or not versions(self.archive):
-            return None
-        view = self.searcher.view()
-        return view if view.index is not None else None
-
-    def likely(
-        self, view: View | None, question: str, choices: Sequence[str], encoded: Encoded, notes: list[str]
+    def opened(
+        self,
+        ids: Sequence[str] | None,
+        sought: Sought,
+        captions: Vectors,
+        notes: list[str],
+        view: View | None = None,
     ) -> Opened[P]:
-        """The videos that hold the best rows for a question and its options; all where nothing is found.
-
-        ``view``: what :meth:`indexed` gave.
+        """The videos ``ids``; without them all of the archive, or of a large one with an index those that hold the best
+        rows for a question and its options.  ``captions``: vectors of what pictures are looked for by; ``view``: the
+        archive as the searcher saw it, where it has looked already.
         """
-        vectors: dict[Kind, Vectors] = {"speech": encoded.queries["speech"], "text": encoded.queries["text"]}
-        if len(encoded.captions):
-            vectors["frames"] = encoded.captions[0]
-        options = [t for c in choices if (t := terms(c))]
+        if ids is not None or self.searcher is None or (view is None and not versions(self.archive)):
+            return self.open(ids, notes)
+        view = view or self.searcher.view()
+        if view.index is None:
+            return self.open(None, notes)
+        vectors: dict[Kind, Vectors] = {"speech": sought.vectors[0], "text": sought.vectors[0]}
+        if len(captions):
+            vectors["frames"] = captions[0]
+        options = [t for c in sought.options if (t := terms(c))]
         try:
-            found = self.searcher.candidates(vectors, sought(question), options, view) if self.searcher else None
+            found = self.searcher.candidates(vectors, terms(sought.question), options, view)
         except SpaceMismatch as e:
             notes.append(f"every video was opened: {one_line(e, 200)}")
             found = None
@@ -129,17 +146,79 @@ class Opener(Generic[P]):
         if not shards:
             where = self.archive.location
             raise NoSuchVideo(f"{where}: no videos yet; 'vidrag ingest {path_word(where)} VIDEO' adds some")
-        return self._kept(shards)
+        opened = self._kept(shards, whole=ids is not None and not found)
+        notes += [f"left out, damaged: {d[:200]}" for d in opened.damaged]
+        return opened
 
-    def _kept(self, shards: list[Shard]) -> Opened[P]:
+    def _kept(self, shards: list[Shard], whole: bool) -> Opened[P]:
+        """``whole``: none of the videos may be left out."""
         key = tuple((s.video, s.manifest.version) for s in shards)
         with self._lock:
             opened = self._opened.get(key)
             if opened is None:
-                opened = self._opened[key] = Opened(shards, RowSet(shards, self._texts), self._pictures(shards))
+                damaged = dict[str, str]() if whole else self._damaged(shards)
+                good = [s for s in shards if s.video not in damaged]
+                opened = self._opened[key] = Opened(
+                    good,
+                    RowSet(good, self._texts),
+                    self._pictures(good),
+                    [_title(s.name) for s in good],
+                    list(damaged.values()),
+                )
                 while len(self._opened) > 1 and (
                     len(self._opened) > _MOST_OPEN or sum(len(o.rows.rows) for o in self._opened.values()) > _MOST_ROWS
                 ):
                     self._opened.popitem(last=False)
             self._opened.move_to_end(key)
             return opened
+
+    def _damaged(self, shards: Sequence[Shard]) -> dict[str, str]:
+        """What is wrong with the videos whose rows or vectors cannot be read, by id; nothing where none could be."""
+        found = dict[str, str]()
+        for shard in shards:
+            try:
+                for kind, rows in (("speech", shard.speech), ("text", shard.text)):
+                    if rows:
+                        shard.vectors(kind, self._texts)
+            except ArchiveDamaged as e:
+                found[shard.video] = one_line(e)
+        return found if len(found) < len(shards) else {}
+
+    def sample(self, opened: Opened[P]) -> Vectors:
+        """Vectors of some rows of the archive, ``(n, dim)``: what any text is like here.  Those of the videos opened
+        where they are many; else of up to :data:`_SAMPLED` videos, read once for each state of the archive.
+        """
+        if len(opened.shards) >= _SAMPLED:
+            return opened.rows.sample
+        numbers = self.archive.newest_numbers()
+        key = tuple(sorted(numbers.items()))
+        with self._lock:
+            if self._sample is None or self._sample[0] != key:
+                ids = sorted(numbers)[:: max(1, -(-len(numbers) // _SAMPLED))]
+                shards = list(self.archive.shards([], [], ids))
+                parts = [rows for s in shards if len(rows := _some_rows(s, self._texts))]
+                self._sample = key, np.concatenate(parts) if parts else opened.rows.sample
+            return self._sample[1]
+
+
+def titled(question: str, titles: Sequence[frozenset[str]]) -> tuple[list[int], str]:
+    """The places of the ``titles`` all of whose terms a question holds, and the question without these words."""
+    asked = {t: w for w in words(question) for t in terms(w)}
+    found = [i for i, title in enumerate(titles) if title and title <= asked.keys()]
+    used = {asked[t] for i in found for t in titles[i]}
+    rest = re.sub("|".join(rf"\b{re.escape(w)}\b" for w in used), "", question, flags=re.I) if used else question
+    return found, " ".join(rest.split())
+
+
+def _title(name: str) -> frozenset[str]:
+    return frozenset(t for t in terms(re.sub(r"\.\w{2,5}$|[_\W]+", " ", name)) if t.isalpha())
+
+
+def _some_rows(shard: Shard, spec: EncoderSpec) -> Vectors:
+    """Vectors of at most fifty rows of a video; none where they cannot be read or are another encoder's."""
+    try:
+        file = shard.vectors("speech", spec) or shard.vectors("text", spec)
+        found = file.vectors() if file is not None else np.zeros((0, spec.dim), np.float32)
+    except (ArchiveDamaged, SpaceMismatch):
+        return np.zeros((0, spec.dim), np.float32)
+    return found[:: max(1, -(-len(found) // 50))]

@@ -1,31 +1,47 @@
-"""What a search found, as a person sees it: text, its neighbours, the frame on screen then."""
+"""What a search found, as a person sees it: text, its neighbours, the frame on screen then.
+
+Rows are ranked as for a question, frames by how well they fit.  Below a line nothing is listed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...store.backend import storage_errors
 from ...store.encoders import ImageTextEncoder, TextEncoder
-from ...store.errors import ArchiveDamaged, NoSuchVideo, UsageError, one_line
+from ...store.errors import ArchiveDamaged, UsageError, one_line
 from ...store.index import KINDS, Kind
 from ...store.records import Frame
 from ...store.shard import Shard
-from ...store.shell import path_word
-from ..text.words import sought
-from .search import Hit, Searcher
-from .view import View
+from ..text.things import FITS, fit
+from ..text.words import terms
+from ..types import Grounds, Request
+from .finding import Finder
+from .opening import Opened, Opener
+from .retrieve import RetrieveOptions, Scored, fewness, likely, may_be_used, score, words_held
+from .rows import RowSet
+from .scope import Scope
+from .search import Searcher
 
 LONGEST = 10_000
+LINE = 0.2
+"""How likely a row must answer the text, taken as a question, to be listed."""
+_NAMED = 0.6
+"""Share of the words of the text that a frame's label must hold to be listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Listed:
     """One row: ``before`` and ``after`` are the texts of its neighbours of the same kind (empty: none), ``frame`` the
-    stored frame on screen when it begins (None: none); ``dense`` and ``lexical`` are inner product and BM25 score
-    (None: not among the best); ``speaker``: who says it, where that is known.
+    stored frame on screen when it begins (None: none); ``near``: how near it lies, in the units of its kind;
+    ``speaker``: who says it, where that is known.
     """
 
     rank: int
@@ -38,8 +54,7 @@ class Found:
     before: str
     after: str
     score: float
-    dense: float | None
-    lexical: float | None
+    near: float
     doubts: tuple[str, ...]
     frame: int | None
     path: str
@@ -51,27 +66,136 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """``rows``: those of speech and text that were searched; ``indexed``: how many of them the index holds."""
+    """``rows``: those of speech and text of all ``videos``; ``indexed``: how many of them the index holds; ``more``:
+    there are others on the next page.
+    """
 
-    found: tuple[Found, ...]
+    found: tuple[Listed, ...]
     videos: int
     rows: int
     indexed: int
+    more: bool
     notes: tuple[str, ...]
 
 
-def search(
-    searcher: Searcher,
-    text: str,
-    kinds: Sequence[Kind],
-    top: int,
-    texts: TextEncoder,
-    pictures: ImageTextEncoder | None,
-) -> Results:
-    """The ``top`` rows of ``kinds`` in the whole archive that fit ``text`` best; frames need ``pictures``.
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    shard: int
+    kind: Kind
+    row: int
+    score: float
+    near: float
 
-    Raises :class:`~vidrag.store.errors.UsageError` for an empty or overlong text or an unknown kind.
-    """
+
+class Lister:
+    """Lists moments of one archive, any number of times.  ``pictures``: needed where frames are searched."""
+
+    def __init__(
+        self, searcher: Searcher, texts: TextEncoder, pictures: ImageTextEncoder | None, options: RetrieveOptions
+    ) -> None:
+        self.searcher, self.pictures, self.options = searcher, pictures, options
+        self.finder = Finder(texts, options)
+        self.opener = Opener(searcher.archive, texts.spec, lambda _: None, searcher)
+
+    def search(
+        self, text: str, kinds: Sequence[Kind] = KINDS, top: int = 10, page: int = 1, scope: Scope | None = None
+    ) -> Results:
+        """The ``page``-th ``top`` rows of ``kinds`` that fit ``text`` best.
+
+        Raises :class:`~vidrag.store.errors.UsageError` for an empty or overlong text, an unknown kind, and a scope that
+        holds nothing.
+        """
+        text = _checked(text, kinds)
+        scope, notes = scope or Scope(), list[str]()
+        _, ids, _ = self.opener.about("", scope.videos)
+        sought, view = self.finder.encode(text, Request(), ()), self.searcher.view()
+        opened = self.opener.opened(ids, sought, self._pictured(text, kinds), notes, view)
+        kept = scope.rows(opened.rows) if opened.rows.rows else np.zeros(0, bool)
+        hits = list[_Hit]()
+        if spoken := [k for k in kinds if k != "frames"]:
+            found = score(
+                opened.rows, text, sought.vectors[0], self.finder.scale, self.opener.sample(opened), self.options
+            )
+            hits += self._rows(opened.rows, text, found, kept, spoken)
+        damaged = dict[str, str]()
+        if "frames" in kinds and self.pictures is not None:
+            hits += self._frames(opened, text, scope, damaged)
+        hits.sort(key=lambda h: -h.score)
+        skipped = (page - 1) * top
+        rows = list(islice(self._told(opened.shards, hits, damaged), skipped, skipped + top + 1))
+        cover = view.cover
+        notes += [*view.notes, *(f"left out, damaged: {d[:200]}" for d in damaged.values())]
+        return Results(
+            found=tuple(rows[:top]),
+            videos=len(cover.numbers),
+            rows=cover.rows,
+            indexed=sum(b.rows for b in cover.live if b.first >= 0),
+            more=len(rows) > top,
+            notes=tuple(dict.fromkeys(notes)),
+        )
+
+    def _pictured(self, text: str, kinds: Sequence[Kind]) -> NDArray[np.float32]:
+        if "frames" not in kinds or self.pictures is None:
+            return np.zeros((0, 1), np.float32)
+        return self.pictures.queries([f"a photo of {text}"])
+
+    def _rows(
+        self, rows: RowSet, text: str, found: Scored, kept: NDArray[np.bool_], kinds: Sequence[Kind]
+    ) -> Iterator[_Hit]:
+        """Rows that are likely to answer the text, or hold all of its words."""
+        usable = kept & may_be_used(rows, self.options)
+        few = fewness(int(usable.sum()))
+        for at in np.argsort(-found.score, kind="stable").tolist():
+            row = rows.rows[at]
+            if not usable[at] or row.kind not in kinds:
+                continue
+            near = float(found.near[at])
+            held = words_held(rows, text, found, at, around=False)
+            if found.exact[at] or held == 1 or likely(Grounds(near=near, held=held, few=few)) >= LINE:
+                yield _Hit(row.shard, row.kind, row.row, float(found.score[at]), near)
+
+    def _frames(self, opened: Opened[None], text: str, scope: Scope, damaged: dict[str, str]) -> Iterator[_Hit]:
+        """Frames that fit the text, or whose label holds its words; of frames close together the best alone."""
+        assert self.pictures is not None
+        query, wanted = self._pictured(text, ("frames",)), set(terms(text))
+        places, scores = list[tuple[int, int]](), list[NDArray[np.float32]]()
+        for i, shard in enumerate(opened.shards):
+            try:
+                file = shard.vectors("frames", self.pictures.spec)
+            except ArchiveDamaged as e:
+                damaged[shard.video] = one_line(e)
+                continue
+            if file is not None and file.rows == len(shard.frames):
+                places += [(i, row) for row in range(file.rows)]
+                scores.append(fit(self.pictures, query, file.vectors())[0])
+        near = np.concatenate(scores) if scores else np.zeros(0, np.float32)
+        kept, shown = scope.shards(opened.shards), dict[int, list[Frame]]()
+        for at in np.argsort(-near, kind="stable").tolist():
+            i, row = places[at]
+            shard = opened.shards[i]
+            frame, label = shard.frames[row], shard.labels[row].caption if row < len(shard.labels) else ""
+            named = len(wanted & set(terms(label))) >= _NAMED * len(wanted)
+            others, apart = shown.setdefault(i, []), self.searcher.options.apart_s
+            if not kept[i] or not scope.holds(frame.start, frame.end) or not (named or near[at] >= FITS):
+                continue
+            if all(frame.start >= f.end + apart or f.start >= frame.end + apart for f in others):
+                others.append(frame)
+                yield _Hit(i, "frames", row, float(near[at]), float(near[at]))
+
+    def _told(self, shards: Sequence[Shard], hits: Sequence[_Hit], damaged: dict[str, str]) -> Iterator[Listed]:
+        """The hits that can be read, each with what stands beside it."""
+        rank = 0
+        for hit in hits:
+            shard = shards[hit.shard]
+            try:
+                rank += 1
+                yield _listed(shard, hit, rank)
+            except ArchiveDamaged as e:
+                rank -= 1
+                damaged[shard.video] = one_line(e)
+
+
+def _checked(text: str, kinds: Sequence[Kind]) -> str:
     text = text.encode("utf-8", "replace").decode()
     if not any(c.isalnum() for c in text):
         raise UsageError('the text is empty; say what to look for, for example "blue staircase"')
@@ -79,49 +203,12 @@ def search(
         raise UsageError(f"the text has {len(text)} characters, {LONGEST} are allowed; shorten it")
     if bad := [k for k in kinds if k not in KINDS]:
         raise UsageError(f"no kind of row is called '{bad[0]}'; known are speech, text and frame")
-    vectors = {}
-    if spoken := [k for k in kinds if k != "frames"]:
-        vectors = dict.fromkeys(spoken, texts.queries([text])[0])
-    if "frames" in kinds and pictures is not None:
-        vectors["frames"] = pictures.queries([text])[0]
-    view, hits = searcher.rank(vectors, sought(text) if spoken else (), 2 * top, kinds)
-    if not view.cover.numbers:
-        where = searcher.archive.location
-        raise NoSuchVideo(f"{where}: no videos yet; 'vidrag ingest {path_word(where)} VIDEO' adds some")
-    found = tuple(_told(view, hits, top, searcher.options.apart_s))
-    indexed = sum(b.rows for b in view.cover.live if b.first >= 0)
-    return Results(found, len(view.cover.numbers), view.cover.rows, indexed, tuple(view.notes))
+    return text
 
 
-def _told(view: View, hits: Iterable[Hit], top: int, apart_s: float) -> Iterator[Found]:
-    """The best hits that can be read; of frames close together only the best."""
-    rank, shown = 0, dict[str, list[Found]]()
-    for hit in hits:
-        if rank == top:
-            return
-        shard = view.shard(hit.place.video)
-        try:
-            one = _row(shard, hit, rank + 1) if shard else None
-        except ArchiveDamaged as e:
-            view.damaged[hit.place.video] = one_line(e)
-            continue
-        if one is None:
-            continue
-        near = shown.setdefault(one.video, [])
-        if one.kind == "frame":
-            if any(one.start < n.end + apart_s and n.start < one.end + apart_s for n in near):
-                continue
-            near.append(one)
-        rank += 1
-        yield one
-
-
-def _row(shard: Shard, hit: Hit, rank: int) -> Found | None:
-    """A hit with what its video holds; None where the video has been replaced since."""
-    kind, row = hit.place.kind, hit.place.row
+def _listed(shard: Shard, hit: _Hit, rank: int) -> Listed:
+    kind, row = hit.kind, hit.row
     times: Sequence[Any] = shard.frames if kind == "frames" else shard.text if kind == "text" else shard.speech
-    if not 0 <= row < len(times):
-        return None
     texts = [r.caption.removeprefix("a photo of ") for r in shard.labels] if kind == "frames" else None
 
     def text(at: int) -> str:
@@ -132,7 +219,7 @@ def _row(shard: Shard, hit: Hit, rank: int) -> Found | None:
         return texts[at] if at < len(texts) else ""
 
     start = times[row].start
-    return Found(
+    return Listed(
         rank=rank,
         kind="frame" if kind == "frames" else kind,
         video=shard.video,
@@ -143,8 +230,7 @@ def _row(shard: Shard, hit: Hit, rank: int) -> Found | None:
         before=text(row - 1),
         after=text(row + 1),
         score=hit.score,
-        dense=hit.dense,
-        lexical=hit.lexical,
+        near=hit.near,
         doubts=tuple(times[row].flags) if kind == "speech" else (),
         frame=row if kind == "frames" else _on_screen(shard.frames, start),
         path=shard.manifest.source.paths[0],
@@ -158,7 +244,7 @@ def _on_screen(frames: Sequence[Frame], time: float) -> int | None:
     return shown[-1] if shown else 0 if frames else None
 
 
-def thumbnails(searcher: Searcher, found: Sequence[Found], folder: Path) -> Mapping[int, str]:
+def thumbnails(searcher: Searcher, found: Sequence[Listed], folder: Path) -> Mapping[int, str]:
     """Writes the stored picture of each row to ``folder``, which is made; paths by rank.  No video is decoded."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; name a folder for the thumbnails")

@@ -1,9 +1,15 @@
-"""Finds speech and screen text: dense with the published threshold, BM25, and both fused by rank."""
+"""Finds the rows that may answer a question, and tells how likely they do.
+
+A row's score is the sum of how near it and its window lie to the question and of how well they hold its words:
+``near(row) + near(window) + lexical * (bm25(row) + bm25(window))``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,50 +18,74 @@ from pydantic import Field
 
 from ...store.engines import Options
 from ...store.vectors import Vectors, normalised
-from .rows import RowKind, RowSet
+from ..text.words import exact_phrases, language_of, terms
+from ..types import Grounds
+from .background import Background
+from .rows import PAUSE, RowKind, RowSet, Scores
+
+SURE = (3.4, 5.5, 0.8, -10.6)
+"""The curve of :attr:`Retrieved.sure`: weights of :class:`.Grounds`, and what is added.  The first two are fitted by
+logistic regression with weights that may not be negative; docs/results.md has the figures with each set left out.
+"""
+OTHER_LANGUAGE = 0.8
+"""What counts for the share of the question's words where question and rows are in different languages."""
+MANY = 100
+"""Rows from which on their number does not matter to silence."""
+EXACT = 8.0
+"""Score of a name or phrase that the row holds as the question has it: more than any vector gives."""
+SHORT = 4.0
+"""What a row of hardly any words loses: short texts lie near to every question."""
+_SURE_OF_EXACT = 0.95
+_REPLY, _SAYS_SOMETHING = 4, 3
+"""Rows after a question among which its reply is looked for, and terms of one that says something."""
+_ASKS = re.compile(r"[?？؟][\"'”’)\]]*\s*$")
 
 
 class RetrieveOptions(Options):
-    """``method``: ``dense`` (Video-RAG's: everything above ``threshold``), ``bm25``, or ``hybrid`` (reciprocal rank
-    fusion of both).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the nearest below the threshold
-    follow, so that a short video is not silent.  ``rrf_k``: flatness of the fusion.  ``prefer``: weight of rows of the
-    kind and at the times that the question names.  ``by_options``: look for the options as well, as votes beside the
-    question.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).
-    ``reranked``: rows that a re-ranker reads, where the profile has one.  ``chapters``: how many chapters a question
-    about the whole gets rows of; ``summary``: the fewest rows that it gets so, the others being spread evenly over the
-    videos.  ``neighbours``: so many of the spoken rows found come with what is said right before and after them.
-    ``all`` takes every row, evenly spread, without retrieval.
+    """``method``: ``hybrid`` (above), ``dense`` (Video-RAG's: everything whose inner product exceeds ``threshold``),
+    ``bm25``, or ``all`` (every row, evenly spread).  ``top_k``: the most rows.  ``at_least``: where fewer pass, the
+    nearest below the threshold follow.  ``lexical``: weight of BM25 beside the vectors.  ``by_options``: look for the
+    options as well.  ``doubtful``: take in speech that ingest flagged (invented, misheard, no speech).  ``reranked``:
+    rows that a re-ranker reads, where the profile has one.  ``chapters``: the most chapters that a question about the
+    whole is answered with.  ``neighbours``: so many of the spoken rows found come with what is said right before and
+    after them.
     """
 
     method: Literal["hybrid", "dense", "bm25", "all"] = "hybrid"
     threshold: float = Field(0.3, ge=-1, le=1)
     top_k: int = Field(12, ge=1, le=1000)
     at_least: int = Field(6, ge=0, le=1000)
-    rrf_k: int = Field(60, ge=1)
-    prefer: float = Field(1.25, ge=1, le=10)
+    lexical: float = Field(0.13, ge=0, le=100)
     by_options: bool = True
     doubtful: bool = False
     reranked: int = Field(50, ge=1, le=1000)
     chapters: int = Field(40, ge=0, le=1000)
-    summary: int = Field(8, ge=0, le=1000)
     neighbours: int = Field(3, ge=0, le=100)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A row found: its place in the row set, its fused score, and the scores that led to it."""
+    """A row found: its place in the row set, its score, and how near it lies in units of :class:`.Background`."""
 
     at: int
     score: float
-    dense: float
-    lexical: float
+    near: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """Rows best first; ``sure``: how likely one of the first answers the question, 0..1, and on what ``grounds``."""
+
+    hits: list[Hit]
+    sure: float
+    grounds: Grounds = field(default_factory=Grounds)
 
 
 def query_vectors(question: Vectors, asr: Vectors | None, entities: Sequence[Vectors]) -> dict[RowKind, Vectors]:
     """The query vector of each kind, ``(dim,)``, as in Video-RAG (arXiv 2411.13093).
 
-    Speech: the normalised mean of the question and the speech request, where it is not the question's own words;
-    screen text: that of the question and each entity.
+    Speech: the normalised mean of the question and the speech request; screen text: that of the question and each
+    entity.
     """
     spoken = [question] if asr is None else [question, asr]
     return {"speech": _mean(spoken), "text": _mean([question, *entities])}
@@ -70,64 +100,157 @@ def may_be_used(rows: RowSet, options: RetrieveOptions) -> NDArray[np.bool_]:
     return np.ones(len(rows.rows), bool) if options.doubtful else rows.trusted
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Every row's ``score``, ``(n_rows,)``, and how near it and its best window lie, counted from the background in its
+    spreads; ``words``: the terms looked for; ``exact``: rows that hold a name or phrase as it is written.
+    """
+
+    score: Scores
+    near: Scores
+    around: Scores
+    words: tuple[str, ...]
+    exact: NDArray[np.bool_]
+
+
+def score(
+    rows: RowSet, question: str, vector: Vectors, scale: Background, others: Vectors, options: RetrieveOptions
+) -> Scored:
+    """Scores every row for ``question`` with the vector ``(dim,)``.  ``others``: see :meth:`.Background.level`."""
+    words = rows.spelled(terms(question, rows.language))
+    near, around = rows.dense(vector)
+    held, held_around = rows.lexical(words)
+    level = scale.level(vector, others, rows.language)
+    near, around = scale.nearness(near, level), scale.nearness(around, level)
+    near = near - SHORT * np.exp(-rows.lengths / 2) - _lead_of_text(rows, near)
+    around = around - _lead_of_text(rows, around)
+    exact = np.zeros(len(rows.rows), bool)
+    for phrase in exact_phrases(question):
+        exact |= np.array([phrase in text for text in rows.compacted], bool)
+    total = options.lexical * (held + held_around) + EXACT * exact
+    if options.method != "bm25":
+        total = total + near + around
+    return Scored(score=total, near=near, around=around, words=tuple(words), exact=exact)
+
+
+def _lead_of_text(rows: RowSet, near: Scores) -> Scores:
+    """How much nearer screen text lies than speech whatever is asked, for rows of text, ``(n_rows,)``; 0 for others.
+
+    Titles are near to every question.
+    """
+    text = rows.of("text")
+    spoken = rows.of("speech")
+    out = np.zeros(len(near))
+    if len(text) and len(spoken):
+        out[text] = max(0.0, near[text].mean() - near[spoken].mean()) * len(text) / (len(text) + 10)
+    return out
+
+
 def retrieve(
     rows: RowSet,
-    queries: dict[RowKind, Vectors],
-    words: Sequence[str],
+    question: str,
+    found: Scored,
+    with_options: Sequence[Scored],
     options: RetrieveOptions,
-    anchor: RowKind | None = None,
-    also: Sequence[tuple[Sequence[str], float]] = (),
-    favoured: NDArray[np.bool_] | None = None,
-) -> list[Hit]:
-    """The rows that matter most, best first; repetitions of a text come after all others.
+    within: NDArray[np.bool_],
+    again: Callable[[Sequence[str]], NDArray[np.float32] | None] | None = None,
+) -> Retrieved:
+    """The best rows for a question, and how likely they answer it; repetitions of a text come after all others.
 
-    ``anchor``: rows of this kind, and those ``favoured`` (bool ``(len(rows),)``), get the weight ``options.prefer``.
-    ``also``: more terms to look for, each with the weight of its vote.
+    ``with_options``: scores of the question with each of its options, of which the best counts; ``within``: the rows
+    that may be used, bool ``(n_rows,)``; ``again``: scores of texts by a re-ranker, or None where it fails; its order
+    counts twice beside the own one (reciprocal ranks; Cormack et al., 2009).
     """
+    if not within.any():
+        return Retrieved(hits=[], sure=0.0)
+    total = np.max([found.score, *(s.score for s in with_options)], axis=0)
+    most = max(options.top_k, options.reranked) if again else options.top_k
+    best = _various(rows, _ordered(total, found.near, within, 4 * most), most)
+    grounds, exact = _grounds(rows, question, found, within, best), bool(found.exact[best[:3]].any())
+    if again:
+        best = _reranked(best, again([rows.rows[at].text for at in best]))[: options.top_k]
+    best = list(dict.fromkeys(at for hit in best for at in _answer_first(rows, hit, within)))[: options.top_k]
+    hits = [Hit(at=at, score=float(total[at]), near=float(found.near[at])) for at in best]
+    return Retrieved(hits=hits, sure=_SURE_OF_EXACT if exact else likely(grounds), grounds=grounds)
+
+
+def _ordered(total: Scores, near: Scores, within: NDArray[np.bool_], most: int) -> list[int]:
+    """The places of the best ``most`` rows, best first; nearer ones before others of the same score."""
+    places = np.flatnonzero(within)
+    if len(places) > most:
+        places = places[np.argpartition(-total[places], most - 1)[:most]]
+    order: list[int] = places[np.lexsort((-near[places], -total[places]))].tolist()
+    return order
+
+
+def likely(grounds: Grounds, curve: tuple[float, float, float, float] = SURE) -> float:
+    """How likely rows answer a question, 0..1."""
+    by_near, by_words, by_few, offset = curve
+    return 1 / (1 + math.exp(-(by_near * grounds.near + by_words * grounds.held + by_few * grounds.few + offset)))
+
+
+def _grounds(rows: RowSet, question: str, found: Scored, within: NDArray[np.bool_], best: Sequence[int]) -> Grounds:
+    near = float(found.near[within].max(initial=0.0))
+    held = max((words_held(rows, question, found, at) for at in best[:5]), default=0.0)
+    return Grounds(near=near, held=held, few=fewness(int(within.sum())))
+
+
+def words_held(rows: RowSet, question: str, found: Scored, at: int, around: bool = True) -> float:
+    """The share of the question's words that a row holds, or what stands ``around`` it; a constant where it is in
+    another language than the rows.
+    """
+    asked = language_of(question)
+    if asked and rows.language and asked != rows.language:
+        return OTHER_LANGUAGE
+    return rows.covered(found.words, at, around)
+
+
+def fewness(count: int) -> float:
+    """What speaks for an answer among few rows: the best of many lies near to any question by chance."""
+    return math.log(MANY / min(max(count, 1), MANY))
+
+
+def _answer_first(rows: RowSet, at: int, usable: NDArray[np.bool_]) -> list[int]:
+    """A row, after the next sentence that says something where it only asks."""
+    if not _ASKS.search(rows.rows[at].text):
+        return [at]
+    for after in range(at + 1, min(at + 1 + _REPLY, len(rows.rows))):
+        if not usable[after] or not beside(rows, after - 1, after):
+            break
+        if len(rows.terms[after]) >= _SAYS_SOMETHING and not _ASKS.search(rows.rows[after].text):
+            return [after, at]
+    return [at]
+
+
+def beside(rows: RowSet, one: int, other: int) -> bool:
+    """Whether two rows are spoken one right after the other."""
+    first, then = (rows.rows[at] for at in sorted((one, other)))
+    return then.kind == first.kind == "speech" and then.shard == first.shard and then.start - first.end <= PAUSE / 10
+
+
+def published(
+    rows: RowSet, queries: dict[RowKind, Vectors], options: RetrieveOptions, within: NDArray[np.bool_] | None = None
+) -> list[Hit]:
+    """All rows whose inner product with the query of their kind exceeds ``options.threshold``, nearest first."""
+    usable = may_be_used(rows, options) if within is None else within & may_be_used(rows, options)
     if not rows.rows:
         return []
-    usable = may_be_used(rows, options)
-    dense = np.where(usable, rows.dense(queries), -1.0)
-    if options.method == "all":
-        return [Hit(at, 0.0, float(dense[at]), 0.0) for at in spread(np.flatnonzero(usable).tolist())]
-    lexical = np.where(usable, rows.lexical(words), 0.0)
-    rankings: list[tuple[NDArray[np.int64], float]] = []
-    if options.method in ("hybrid", "dense"):
-        rankings.append((_ranking(dense, options.threshold), 1.0))
-    if options.method in ("hybrid", "bm25"):
-        rankings.append((_ranking(lexical, 0.0), 1.0))
-        for terms, weight in also:
-            rankings.append((_ranking(np.where(usable, rows.lexical(terms), 0.0), 0.0)[:5], weight))
-    boost = np.ones(len(rows.rows), np.float32)
-    if anchor:
-        boost[rows.of(anchor)] *= options.prefer
-    if favoured is not None:
-        boost[favoured] *= options.prefer
-    fused, voted = np.zeros(len(rows.rows)), np.zeros(len(rows.rows), bool)
-    for ranking, weight in rankings:
-        fused[ranking] += weight * boost[ranking].astype(np.float64) / (options.rrf_k + 1 + np.arange(len(ranking)))
-        voted[ranking] = True
-    places = np.flatnonzero(voted)
-    order = places[np.lexsort((-dense[places], -fused[places]))].tolist()
-    if len(order) < options.at_least:
-        near = [at for at in np.argsort(-dense, kind="stable").tolist() if usable[at] and not voted[at]]
-        order += near[: options.at_least - len(order)]
-    best = _various(rows, order, options.top_k)
-    return [Hit(at, float(fused[at]), float(dense[at]), float(lexical[at])) for at in best]
+    near = np.full(len(rows.rows), -1.0)
+    for kind in queries:
+        near[rows.of(kind)] = rows.dense(queries[kind])[0][rows.of(kind)]
+    order = [at for at in np.argsort(-near, kind="stable").tolist() if usable[at]]
+    passing = sum(near[at] > options.threshold for at in order)
+    most = min(options.top_k, max(int(passing), options.at_least))
+    return [Hit(at=at, score=float(near[at]), near=float(near[at])) for at in order[:most]]
 
 
-def reranked(hits: Sequence[Hit], scores: NDArray[np.float32] | None, options: RetrieveOptions) -> list[Hit]:
-    """The best ``options.top_k`` of hits by their own order and that of a re-ranker's ``scores`` ``(len(hits),)``.
-
-    Both are fused by rank, the re-ranker's counting twice: what options vote for is not lost to a model that does not
-    see them.  Without scores the first ones.
-    """
-    if scores is None or not hits:
-        return list(hits[: options.top_k])
-    place = np.empty(len(hits), np.int64)
-    place[np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")] = np.arange(len(hits))
-    fused = 1 / (options.rrf_k + 1 + np.arange(len(hits))) + 2 / (options.rrf_k + 1 + place)
-    return [hits[i] for i in np.argsort(-fused, kind="stable")[: options.top_k]]
+def _reranked(best: Sequence[int], scores: NDArray[np.float32] | None) -> list[int]:
+    if scores is None:
+        return list(best)
+    place = np.empty(len(best), np.int64)
+    place[np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")] = np.arange(len(best))
+    fused = 1 / (61 + np.arange(len(best))) + 2 / (61 + place)
+    return [best[i] for i in np.argsort(-fused, kind="stable").tolist()]
 
 
 def spread(places: Sequence[int]) -> list[int]:
@@ -148,9 +271,3 @@ def _various(rows: RowSet, order: Sequence[int], most: int) -> list[int]:
         (again if told in seen else fresh).append(at)
         seen.add(told)
     return [*fresh, *again][:most]
-
-
-def _ranking(scores: NDArray[np.floating], above: float) -> NDArray[np.int64]:
-    passing = np.flatnonzero(scores > above)
-    best: NDArray[np.int64] = passing[np.argsort(-scores[passing], kind="stable")]
-    return best

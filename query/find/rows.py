@@ -1,8 +1,11 @@
-"""The speech and text rows of some videos as one searchable set, opened once and used for many questions."""
+"""The speech and text rows of some videos as one searchable set, opened once and used for many questions.
+
+Rows are ranked by themselves and by the windows of about sixty words that they stand in.  A window's vector is the
+mean of its rows' vectors by their words, so nothing but rows is ever embedded.
+"""
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -14,20 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...store.encoders import EncoderSpec
+from ...store.postings import bm25_scores, idf
 from ...store.records import spoken_text
 from ...store.shard import Shard
-from ...store.vectors import Vectors
-from ..text.likeness import Spelt, spelt
-from ..text.words import terms
+from ...store.vectors import Vectors, normalised
+from ..text.words import compact, language_of, terms
 
 RowKind = Literal["speech", "text"]
 KINDS: tuple[RowKind, ...] = ("speech", "text")
+WINDOW = 60
+"""Words of a window; each begins in the middle of the one before."""
+PAUSE = 30.0
+"""Seconds without a row that end a window."""
+Scores = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One stored row: ``shard`` is its place among the set's shards, ``row`` its number within the shard's kind;
-    ``doubts`` are the reasons to distrust it; ``speaker``: who says it, where that is known.
+    ``doubts`` are the reasons to distrust it; ``speaker`` and ``language``: where they are known.
     """
 
     shard: int
@@ -38,11 +46,28 @@ class Row:
     text: str
     doubts: tuple[str, ...] = ()
     speaker: str | None = None
+    language: str | None = None
 
     @property
     def searched(self) -> str:
         """The text that is searched: speech with its speaker before it."""
         return spoken_text(self.text, self.speaker)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """``first`` and ``last`` ``(n_windows,)``: the rows ``[first, last)`` of each; ``of`` ``(n_rows, k)``: the windows
+    that a row stands in, repeated to fill the line.
+    """
+
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    of: NDArray[np.int64]
+
+    def best(self, scores: Scores) -> Scores:
+        """For each row the best of its windows' ``scores`` ``(n_windows,)``."""
+        found: Scores = scores[self.of].max(1)
+        return found
 
 
 class RowSet:
@@ -53,68 +78,65 @@ class RowSet:
         self.rows: list[Row] = []
         for i, shard in enumerate(self.shards):
             self.rows += [
-                Row(i, "speech", r, s.start, s.end, s.text, s.flags, s.speaker) for r, s in enumerate(shard.speech)
+                Row(
+                    shard=i, kind="speech", row=r, start=s.start, end=s.end, text=s.text, doubts=s.flags,
+                    speaker=s.speaker, language=s.language,
+                )
+                for r, s in enumerate(shard.speech)
+            ]  # fmt: skip
+            self.rows += [
+                Row(shard=i, kind="text", row=r, start=t.start, end=t.end, text=t.text)
+                for r, t in enumerate(shard.text)
             ]
-            self.rows += [Row(i, "text", r, t.start, t.end, t.text) for r, t in enumerate(shard.text)]
-
-    @cached_property
-    def _places(self) -> dict[tuple[int, RowKind], NDArray[np.int64]]:
-        """For each shard and kind the places of its rows in ``rows``."""
-        found: dict[tuple[int, RowKind], list[int]] = {}
-        for at, row in enumerate(self.rows):
-            found.setdefault((row.shard, row.kind), []).append(at)
-        return {k: np.array(v, np.int64) for k, v in found.items()}
 
     @cached_property
     def trusted(self) -> NDArray[np.bool_]:
         """Which rows nothing speaks against, bool ``(len(rows),)``."""
         return np.array([not r.doubts for r in self.rows], bool)
 
+    def in_shard(self, shard: int) -> NDArray[np.bool_]:
+        """Which rows are of one video, bool ``(len(rows),)``."""
+        own: NDArray[np.bool_] = self._shard == shard
+        return own
+
+    @cached_property
+    def _shard(self) -> NDArray[np.int64]:
+        return np.array([r.shard for r in self.rows], np.int64)
+
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """Start and end of each row in seconds, ``(len(rows), 2)``."""
+        return np.array([(r.start, r.end) for r in self.rows], float).reshape(-1, 2)
+
     def of(self, kind: RowKind) -> NDArray[np.int64]:
         """The places of the rows of a kind."""
-        found = [places for (_, k), places in self._places.items() if k == kind]
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+        return self._places[kind]
 
-    def dense(self, queries: dict[RowKind, Vectors]) -> NDArray[np.float32]:
-        """Inner product of each row with the query vector ``(dim,)`` of its kind, float32 ``(len(rows),)``.
+    @cached_property
+    def _places(self) -> dict[RowKind, NDArray[np.int64]]:
+        return {k: np.flatnonzero([r.kind == k for r in self.rows]) for k in KINDS}
 
-        Rows without a vector (their stage failed, say) get -1.  Raises
-        :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
+    @cached_property
+    def vectors(self) -> tuple[Vectors, NDArray[np.bool_]]:
+        """The vector of each row, ``(len(rows), dim)``, and which rows have one: those whose stage failed have none.
+
+        Raises :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
         """
-        out = np.full(len(self.rows), -1.0, np.float32)
-        for kind, (places, vectors) in self._vectors.items():
-            out[places] = np.einsum("ij,j->i", vectors, queries[kind])  # a thread of BLAS would cost more than it saves
-        return out
-
-    @cached_property
-    def _vectors(self) -> dict[RowKind, tuple[NDArray[np.int64], Vectors]]:
-        """For each kind the places of the rows that have a vector, and these, ``(n, dim)``."""
-        found: dict[RowKind, list[tuple[NDArray[np.int64], Vectors]]] = {}
-        for (i, kind), places in self._places.items():
-            file = self.shards[i].vectors(kind, self.spec)
-            if file is not None and file.rows == len(places):
-                found.setdefault(kind, []).append((places, file.vectors()))
-        return {k: (np.concatenate([p for p, _ in v]), np.concatenate([x for _, x in v])) for k, v in found.items()}
-
-    @cached_property
-    def _lexical(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]:
-        """The rows that hold each term, ascending, and what it adds to the score of each."""
-        import bm25s
-
-        logging.getLogger("bm25s").setLevel(logging.WARNING)
-        index = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
-        index.index([t or ["\0"] for t in self.terms], show_progress=False, leave_progress=False)
-        rows, scores, firsts = (index.scores[k] for k in ("indices", "data", "indptr"))
-        return {
-            t: (rows[firsts[i] : firsts[i + 1]], scores[firsts[i] : firsts[i + 1]])
-            for t, i in index.vocab_dict.items()
-            if t
-        }
+        out = np.zeros((len(self.rows), self.spec.dim), np.float32)
+        known = np.zeros(len(self.rows), bool)
+        at = 0
+        for shard in self.shards:
+            for kind, count in (("speech", len(shard.speech)), ("text", len(shard.text))):
+                file = shard.vectors(kind, self.spec)
+                if count and file is not None and file.rows == count:
+                    out[at : at + count], known[at : at + count] = file.vectors(), True
+                at += count
+        return out, known
 
     @cached_property
     def terms(self) -> list[list[str]]:
         """The terms of each row."""
-        return [terms(r.searched) for r in self.rows]
+        return [terms(r.searched, self.language) for r in self.rows]
 
     @cached_property
     def held(self) -> list[frozenset[str]]:
@@ -122,29 +144,156 @@ class RowSet:
         return [frozenset(t) for t in self.terms]
 
     @cached_property
-    def spelt(self) -> list[Spelt]:
-        """Each row as names and phrases are compared with it."""
-        return [spelt(r.searched) for r in self.rows]
-
-    def lexical(self, query: Sequence[str]) -> NDArray[np.float32]:
-        """BM25 of each row for the terms of a query (Robertson & Zaragoza, 2009), float32 ``(len(rows),)``."""
-        known = [self._lexical[t] for t in dict.fromkeys(query) if t in self.frequency] if self.rows else []
-        if not known:
-            return np.zeros(len(self.rows), np.float32)
-        rows, scores = (np.concatenate(side) for side in zip(*known, strict=True))
-        return np.bincount(rows, scores, len(self.rows)).astype(np.float32)
+    def compacted(self) -> list[str]:
+        """Each row as names and numbers are compared, see :func:`~..text.words.compact`."""
+        return [compact(r.searched) for r in self.rows]
 
     @cached_property
-    def frequency(self) -> Counter[str]:
-        """In how many rows each term stands."""
-        return Counter(t for row in self.held for t in row)
+    def language(self) -> str | None:
+        """The language of most rows whose own words tell it."""
+        return _most_spoken(self.rows)
+
+    def language_in(self, shard: int) -> str | None:
+        """The same of the rows of one video."""
+        return _most_spoken([r for r in self.rows if r.shard == shard])
 
     @cached_property
-    def _rarity(self) -> dict[str, float]:
-        n = len(self.rows) + 1
-        return {t: math.log(1 + n / (1 + count)) / math.log(1 + n / 2) for t, count in self.frequency.items()}
+    def windows(self) -> Windows:
+        """Windows of :data:`WINDOW` words over rows of one video and kind that follow each other."""
+        words = self._words
+        first, last = list[int](), list[int]()
+        of: list[list[int]] = [[] for _ in self.rows]
+        for begin, end in self._runs():
+            at = begin
+            while at < end:
+                stop = int(np.searchsorted(words, words[at] + WINDOW, "left"))
+                stop = min(max(stop, at + 1), end)
+                for row in range(at, stop):
+                    of[row].append(len(first))
+                first.append(at)
+                last.append(stop)
+                if stop == end:
+                    break
+                half = int(np.searchsorted(words, words[at] + WINDOW / 2, "left"))
+                at = min(max(half, at + 1), stop)
+        most = max(map(len, of), default=1)
+        lines = [w + w[-1:] * (most - len(w)) for w in of]
+        return Windows(np.array(first, np.int64), np.array(last, np.int64), np.array(lines, np.int64).reshape(-1, most))
+
+    @cached_property
+    def lengths(self) -> NDArray[np.float64]:
+        """Words of each row, about: stop words are no terms."""
+        return np.diff(self._words)
+
+    @cached_property
+    def _words(self) -> NDArray[np.float64]:
+        """Words before each row, ``(len(rows) + 1,)``; two characters of a script without spaces count as one."""
+        return np.concatenate([[0.0], np.cumsum([max(1, len(t)) * 1.6 for t in self.terms])])  # stop words are no terms
+
+    def _runs(self) -> list[tuple[int, int]]:
+        """Stretches of rows of one video and kind: speech without a long pause, text that is on screen together."""
+        cuts = [0]
+        for at in range(1, len(self.rows)):
+            a, b = self.rows[at - 1], self.rows[at]
+            if (a.shard, a.kind) != (b.shard, b.kind) or b.start - a.end > (PAUSE if b.kind == "speech" else -0.1):
+                cuts.append(at)
+        return list(zip(cuts, [*cuts[1:], len(self.rows)], strict=True)) if self.rows else []
+
+    @cached_property
+    def window_vectors(self) -> Vectors:
+        """The vector of each window, ``(n_windows, dim)``."""
+        weight = np.diff(self._words)[:, None].astype(np.float32)
+        sums = np.concatenate([np.zeros((1, self.spec.dim), np.float32), np.cumsum(self.vectors[0] * weight, axis=0)])
+        return normalised(sums[self.windows.last] - sums[self.windows.first])
+
+    def dense(self, query: Vectors) -> tuple[Scores, Scores]:
+        """Inner products of ``query`` ``(dim,)`` with each row and with the best window of each row; -1 for rows
+        without a vector.
+        """
+        vectors, known = self.vectors
+        near = np.einsum("ij,j->i", vectors, query)  # a thread of BLAS would cost more than it saves
+        around = self.windows.best(np.einsum("ij,j->i", self.window_vectors, query))
+        return np.where(known, near, -1.0).astype(float), np.where(known, around, -1.0).astype(float)
+
+    @cached_property
+    def _postings(self) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """The rows that hold each term, ascending, and how often."""
+        found: dict[str, tuple[list[int], list[int]]] = {}
+        for at, row in enumerate(self.terms):
+            for term, count in Counter(row).items():
+                places, counts = found.setdefault(term, ([], []))
+                places.append(at)
+                counts.append(count)
+        return {t: (np.array(p, np.int64), np.array(c, float)) for t, (p, c) in found.items()}
+
+    def lexical(self, query: Sequence[str]) -> tuple[Scores, Scores]:
+        """BM25 (Robertson & Zaragoza, 2009) of each row and of the best window of each row for the terms ``query``."""
+        w, (lengths, window_lengths) = self.windows, self._term_counts
+        rows, windows = np.zeros(len(self.rows)), np.zeros(len(w.first))
+        for term in dict.fromkeys(query):
+            if term not in self._postings:
+                continue
+            places, counts = self._postings[term]
+            rows[places] += bm25_scores(counts, lengths[places], len(places), len(self.rows), lengths.sum())
+            summed = np.concatenate([[0.0], np.cumsum(np.bincount(places, counts, len(self.rows)))])
+            held = summed[w.last] - summed[w.first]
+            hits = np.flatnonzero(held)
+            windows[hits] += bm25_scores(
+                held[hits], window_lengths[hits], len(hits), len(windows), window_lengths.sum()
+            )
+        return rows, (w.best(windows) if len(windows) else rows)
+
+    @cached_property
+    def _term_counts(self) -> tuple[Scores, Scores]:
+        """How many terms each row and each window has, at least one."""
+        lengths = np.array([max(1, len(t)) for t in self.terms], float)
+        total = np.concatenate([[0.0], np.cumsum(lengths)])
+        return lengths, total[self.windows.last] - total[self.windows.first]
+
+    def spelled(self, wanted: Sequence[str]) -> list[str]:
+        """Terms as the rows spell them: one that no row holds becomes the one that is a slip of the pen away."""
+        return [t if t in self._postings or len(t) < 4 else self._slip(t) or t for t in wanted]
+
+    def _slip(self, term: str) -> str | None:
+        from rapidfuzz.distance import OSA
+
+        most = 1 if len(term) < 8 else 2
+        near = {k: OSA.distance(term, k, score_cutoff=most) for k in self._by_letter.get(term[0], ())}
+        best = min(near, key=lambda k: (near[k], -len(self._postings[k][0])), default=None)
+        return best if best is not None and near[best] <= most else None
+
+    @cached_property
+    def _by_letter(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for term in self._postings:
+            if len(term) > 3 and term.isalpha():
+                found.setdefault(term[0], []).append(term)
+        return found
 
     def rarity(self, term: str) -> float:
-        """How much a term tells: 1 for one that stands in one row, more for one in none, less for common ones."""
-        n = len(self.rows) + 1
-        return self._rarity.get(term) or (math.log(1 + n) / math.log(1 + n / 2) if n > 1 else 1.0)
+        """How much a term tells: its inverse document frequency among the rows."""
+        found = self._postings.get(term)
+        return idf(0 if found is None else len(found[0]), len(self.rows))
+
+    def covered(self, wanted: Sequence[str], at: int, around: bool = False) -> float:
+        """The share of the terms ``wanted`` that a row holds, ``around``: one of its windows does; by rarity, 0..1."""
+        weight = {t: self.rarity(t) for t in wanted}
+        held = [self.held[at]]
+        if around:
+            first, last = self.windows.first, self.windows.last
+            held = [frozenset().union(*self.held[first[w] : last[w]]) for w in set(self.windows.of[at].tolist())]
+        total = sum(weight.values())
+        return max(sum(w for t, w in weight.items() if t in h) for h in held) / total if total else 0.0
+
+    @cached_property
+    def sample(self) -> Vectors:
+        """Vectors of at most 400 rows, evenly taken, ``(n, dim)``."""
+        vectors, known = self.vectors
+        places = np.flatnonzero(known & self.trusted)
+        return vectors[places[:: max(1, math.ceil(len(places) / 400))]]
+
+
+def _most_spoken(rows: Sequence[Row]) -> str | None:
+    spoken = Counter(language_of(r.text) for r in rows[:: max(1, len(rows) // 200)])
+    del spoken[None]
+    return spoken.most_common(1)[0][0] if spoken else None

@@ -19,23 +19,22 @@ class KeyframeOptions(Options):
     transform sampling of sharpened scores), ``uniform``, or ``paper`` (Video-RAG's threshold rule).  ``count``: the
     most key frames.  ``votes``: how much a frame gains that is on screen with a row found by words, as a share of the
     spread of scores.  ``sharpness``: the power to which ``bolt`` raises scores.  ``counted``: the most frames in which
-    things are counted over time, 0 for none; ``alike``: many things alike are counted in key frames, whatever they are.
-    ``colours``: pictures are held against the colours that options name.  ``threshold`` and ``beta``: of ``paper``.
+    things are counted over time, 0 for none.
+    ``threshold`` and ``beta``: of ``paper``.
     ``shot_s``: frames without a cut between them stand for one, so many seconds long at most; 0 takes each frame by
-    itself.
+    itself.  ``scene_graph``: how what is detected in them is told, in our sentences or in the published form.
     """
 
     method: Literal["topk", "aks", "bolt", "uniform", "paper"] = "topk"
     count: int = Field(8, ge=1, le=256)
     counted: int = Field(48, ge=0, le=1000)
-    alike: bool = True
-    colours: bool = True
     votes: float = Field(1.0, ge=0, le=10)
     apart_s: float = Field(2.0, ge=0)
     sharpness: float = Field(3.0, ge=0, le=20)
     threshold: float = Field(0.3, ge=0, le=100)
     beta: float = Field(3.0, gt=0, le=100)
     shot_s: float = Field(10.0, ge=0)
+    scene_graph: Literal["sentences", "published"] = "sentences"
 
 
 def choose(frames: Sequence[Frame], scores: NDArray[np.float32], options: KeyframeOptions) -> list[int]:

@@ -1,6 +1,6 @@
 """Detections of one frame as sentences: what is there, how many, where, and how things lie to each other.
 
-The three kinds are Video-RAG's (arXiv 2411.13093); the wording is ours.
+The three kinds are Video-RAG's (arXiv 2411.13093); :func:`published` has its wording, :func:`sentences` ours.
 """
 
 from __future__ import annotations
@@ -72,3 +72,37 @@ def _relation(a: Box, b: Box) -> str:
     if abs(dx) >= abs(dy):
         return "left of" if dx > 0 else "right of"
     return "above" if dy > 0 else "below"
+
+
+def published(detections: Sequence[Detection], kinds: Sequence[Relation], width: int, height: int) -> list[str]:
+    """Sentences on where things are (pixels), how they lie to each other, and how many of each there are, in the
+    published form: boxes that overlap at all do, others lie along the axis on which their centres are further apart.
+    """
+    out = []
+    if "location" in kinds:
+        for number, d in enumerate(detections, 1):
+            left, top, right, bottom = _pixels(d.box, width, height)
+            out.append(
+                f"Object {number} is a {d.label} at [{left}, {top}], {right - left} wide and {bottom - top} high."
+            )
+    if "relation" in kinds:
+        for i, a in enumerate(detections, 1):
+            for j, b in enumerate(detections[i:], i + 1):
+                out.append(f"Object {i} ({a.label}) {_lies(a.box, b.box)} object {j} ({b.label}).")
+    if "number" in kinds:
+        counts = Counter(d.label for d in detections)
+        out.append("; ".join(f"{label}: {count}" for label, count in counts.items()))
+    return out
+
+
+def _pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    return round(box[0] * width), round(box[1] * height), round(box[2] * width), round(box[3] * height)
+
+
+def _lies(a: Box, b: Box) -> str:
+    if min(a[2], b[2]) > max(a[0], b[0]) and min(a[3], b[3]) > max(a[1], b[1]):
+        return "overlaps"
+    across, along = (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
+    if abs(across) >= abs(along):
+        return "is left of" if across < 0 else "is right of"
+    return "is above" if along < 0 else "is below"

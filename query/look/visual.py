@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from ...store.encoders import ImageTextEncoder
 from ...store.nouns import plural
-from ...store.pictures import decode_jpeg
 from ...store.records import Frame
 from ...store.shard import Shard
 from ...store.vectors import Vectors
+from ..text.things import fit
 from ..types import Candidate, Relation
 from . import keyframes, scene_graph
-from .colours import tint
 from .detections import DetectionCache
 
 _SLACK = 0.3
@@ -55,12 +54,11 @@ def shots(shard: Shard, longest: float) -> list[Shot]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What pictures are held against.  ``options``: their vectors, float32 ``(n, dim)``, or none; ``colours``: those
-    that each option names, or nothing where none names any; ``counted``: things of which the detector tells how many.
+    """What pictures are held against.  ``options``: their vectors, float32 ``(n, dim)``, or none; ``counted``: things
+    of which the detector tells how many.
     """
 
     options: Vectors
-    colours: tuple[tuple[str, ...], ...] = ()
     counted: tuple[str, ...] = ()
 
 
@@ -85,7 +83,7 @@ class VisualIndex:
         """
         if not len(queries) and options.method != "uniform":
             return []
-        scores = {s.video: self._scores(s, queries) for s in self.shards.values()}
+        scores = {s.video: self._scores(s, queries, options.method == "paper") for s in self.shards.values()}
         for s in self.shards.values() if votes else ():
             own = scores[s.video]
             if own is not None and votes and s.video in votes:
@@ -103,14 +101,15 @@ class VisualIndex:
         chosen = [per_shot[i] for i in keyframes.choose(stand_ins, values, options)]
         return sorted(chosen, key=lambda c: not favoured(c[0])) if favoured else chosen
 
-    def _scores(self, shard: Shard, queries: Vectors) -> NDArray[np.float32] | None:
-        """The best of the queries for each frame, float32 ``(n_frames,)``."""
+    def _scores(self, shard: Shard, queries: Vectors, plain: bool) -> NDArray[np.float32] | None:
+        """How well each frame fits the best of the queries, float32 ``(n_frames,)``; inner products for ``paper``."""
         file = shard.vectors("frames", self.encoder.spec)
         if file is None or file.rows != len(shard.frames):
             return None
         if not len(queries):  # uniform, and the question is not about what is seen
             return np.zeros(file.rows, np.float32)
-        best: NDArray[np.float32] = file.scores(queries).max(0)
+        found = file.scores(queries) if plain else fit(self.encoder, queries, file.vectors())
+        best: NDArray[np.float32] = found.max(0)
         return best
 
     def at(self, video: str, time: float) -> tuple[Shot, int] | None:
@@ -153,7 +152,6 @@ class VisualIndex:
         text = "; ".join(told) or unnamed
         file = shot.shard.vectors("frames", self.encoder.spec)
         near = wanted.options @ file.vector(row) if file is not None and len(wanted.options) else ()
-        tints = tint(decode_jpeg(shot.shard.jpeg(row)), wanted.colours) if wanted.colours else ()
         return Candidate(
             kind="frame",
             video=shot.shard.video,
@@ -164,7 +162,6 @@ class VisualIndex:
             score=score,
             frame=row,
             affinity=tuple(float(x) for x in near),
-            tints=tints,
         )
 
     def detected(
@@ -175,12 +172,19 @@ class VisualIndex:
         entities: Sequence[str],
         kinds: Sequence[Relation],
         detector: DetectionCache,
+        published: bool = False,
     ) -> Candidate | None:
-        """What the detector finds of ``entities`` in the shot's best frame; None where it finds nothing."""
-        told = scene_graph.sentences(detector.detect(shot.shard, row, entities), kinds)
-        if not told:
+        """What the detector finds of ``entities`` in the shot's best frame, told in the ``published`` form or in ours;
+        None where it finds nothing.
+        """
+        found, frame = detector.detect(shot.shard, row, entities), shot.shard.frames[row]
+        told = (
+            scene_graph.published(found, kinds, frame.width, frame.height)
+            if published
+            else scene_graph.sentences(found, kinds)
+        )
+        if not found or not told:
             return None
-        frame = shot.shard.frames[row]
         text = ". ".join(told)
         return Candidate(
             kind="detection",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 OTHER_WORDS = {
     "person": "people man men woman women boy boys girl girls child children kid kids human humans player players lady "
     "ladies guy guys baby babies pedestrian pedestrians worker workers someone somebody passenger passengers",
@@ -42,9 +40,3 @@ OTHER_WORDS = {
     "knife": "knives",
     "skis": "ski",
 }
-_PERSON = re.compile(r"\b(?:person|people)\b")
-
-
-def also_called(caption: str) -> str:
-    """A caption that has a person in it with the other words for one: a question may speak of a woman."""
-    return f"{caption} {OTHER_WORDS['person']}" if _PERSON.search(caption) else caption

@@ -1,74 +1,156 @@
-"""Words as retrieval compares them: lower case, stems, no stop words, numbers as digits."""
+"""Words of any language as retrieval compares them: case folded, number words as digits, stems by the text's language.
+
+Scripts without spaces are split into pairs of characters (Nie & Ren, "Chinese information retrieval: using characters
+or words?", 1999); letters and digits that are written together are taken apart, so that "EIP8058" is "EIP-8058".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+import re
+import unicodedata
+from collections import Counter
+from functools import cache, lru_cache
 from typing import Any
 
-from ...store.words import STOP, plain, split
-
-ABOUT = frozenset(
-    "video clip film movie footage recording speaker narrator presenter say says said mention mentions mentioned "
-    "talk talks talked tell tells told show shows shown showing see seen appear appears appeared visible screen "
-    "picture pictures photo photos image images frame frames scene shot slide slides titled title called question "
-    "printed written according exactly really happen happens happened kind type".split()
-)
-"""Words about the video itself: they say where to look, not what for."""
-PASSED = STOP - {"may"}
-"""Words that carry no meaning; May is a month."""
 _KEPT = 20_000
-"""Texts whose words are kept: rows come back for question after question, one question is looked at from all sides."""
+"""Texts whose words are kept: rows come back for question after question."""
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f"
+_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W\d_{_UNSPACED}]+|\d+")
+_HYPHENS = re.compile(r"[a-z\u00df-\u024f]+(?:-[a-z\u00df-\u024f]+)+")
+"""Words with hyphens, which are written as one word as well."""
+_SCRIPTS = (
+    ("ja", re.compile(r"[\u3040-\u30ff]")),
+    ("zh", re.compile(r"[\u3400-\u9fff]")),
+    ("ko", re.compile(r"[\uac00-\ud7af]")),
+    ("th", re.compile(r"[\u0e00-\u0e7f]")),
+    ("ru", re.compile(r"[\u0400-\u04ff]")),
+    ("ar", re.compile(r"[\u0600-\u06ff]")),
+    ("el", re.compile(r"[\u0370-\u03ff]")),
+    ("he", re.compile(r"[\u0590-\u05ff]")),
+    ("hi", re.compile(r"[\u0900-\u097f]")),
+)
+_STEMMERS = {
+    "ar": "arabic", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish", "fr": "french",
+    "hi": "hindi", "it": "italian", "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ru": "russian",
+    "sv": "swedish", "tr": "turkish",
+}  # fmt: skip
+_COUNTING = frozenset(("en", "fr", "es", "pt", "de", "nl", "it"))
+"""Languages whose number words become digits."""
+_IDENTIFIER = re.compile(
+    r"https?://\S+|\b[\w.+-]+@[\w-]+\.[\w.]+\b|\b(?:\w+\.)+(?:com|org|net|edu|gov|io|de|uk|eu|dev)\b(?:/\S*)?"
+    r"|\b(?=\w*[A-Za-z])\w*\d[\w]*(?:[-./:]\w+)*\b|\b[A-Z]{2,}[- ]?\d[\w-]*\b|\b\d[\d ().-]{4,}\d\b|\b\d{4,}\b"
+)
+_QUOTED = re.compile(r"[\"“«„「『]([^\"“”«»„「」『』]{2,200})[\"”»“」』]")
 
 
 @lru_cache(maxsize=1)
-def _stemmer() -> Any:
-    import Stemmer
+def _stop_words() -> dict[str, frozenset[str]]:
+    """The Snowball project's lists, by language."""
+    from bm25s import stopwords as s
 
-    return Stemmer.Stemmer("english")
+    lists = {
+        "en": s.STOPWORDS_EN_PLUS, "de": s.STOPWORDS_GERMAN, "nl": s.STOPWORDS_DUTCH, "fr": s.STOPWORDS_FRENCH,
+        "es": s.STOPWORDS_SPANISH, "pt": s.STOPWORDS_PORTUGUESE, "it": s.STOPWORDS_ITALIAN, "ru": s.STOPWORDS_RUSSIAN,
+        "sv": s.STOPWORDS_SWEDISH, "no": s.STOPWORDS_NORWEGIAN, "da": s.STOPWORDS_DANISH, "tr": s.STOPWORDS_TURKISH,
+    }  # fmt: skip
+    return {language: frozenset(words) for language, words in lists.items()}
 
 
-def digits(text: str) -> str:
-    """English number words as digits: ``seventy two`` becomes ``72``."""
-    from text_to_num import alpha2digit
-
-    found: str = alpha2digit(text, "en")
+@lru_cache(maxsize=1)
+def _languages_of_stop_words() -> dict[str, list[str]]:
+    """The languages in which a word is a stop word."""
+    found: dict[str, list[str]] = {}
+    for language, stop in _stop_words().items():
+        for word in stop:
+            found.setdefault(word, []).append(language)
     return found
 
 
-def words(text: str) -> list[str]:
-    """Words in order, lower case; scripts without spaces are split into characters."""
-    return list(_words(text))
+@cache
+def _stemmer(language: str) -> Any:
+    import Stemmer
+
+    return Stemmer.Stemmer(_STEMMERS[language])
 
 
 @lru_cache(maxsize=_KEPT)
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(split(digits(plain(text))))
+def language_of(text: str) -> str | None:
+    """The code of the language that ``text`` is written in: by its script, else by its stop words; None where these do
+    not tell.
+    """
+    for language, script in _SCRIPTS:
+        if len(script.findall(text)) * 3 > sum(c.isalpha() for c in text):
+            return language
+    languages = _languages_of_stop_words()
+    votes = Counter(code for word in _RUN.findall(_folded(text)) for code in languages.get(word, ()))
+    ranked = votes.most_common(2)
+    if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
+        return None
+    return ranked[0][0]
 
 
-def terms(text: str) -> list[str]:
-    """Stems of the words that carry meaning; of all words where none does."""
-    return list(_terms(text))
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def words(text: str, language: str | None = None) -> list[str]:
+    """Words in order, case folded, numbers as digits; pairs of characters for scripts without spaces."""
+    return list(_words(text, language or language_of(text)))
 
 
 @lru_cache(maxsize=_KEPT)
-def _terms(text: str) -> tuple[str, ...]:
-    found = _words(text)
-    return tuple(stems([w for w in found if w not in PASSED] or found))
+def _words(text: str, language: str | None) -> tuple[str, ...]:
+    text = _folded(text)
+    if (language or "en") in _COUNTING:
+        from text_to_num import alpha2digit
+
+        text = alpha2digit(text, language or "en", 0)
+    found = list[str]()
+    for run in _RUN.findall(text):
+        if re.match(rf"[{_UNSPACED}]", run) and len(run) > 1:
+            found += [run[i : i + 2] for i in range(len(run) - 1)]
+        else:
+            found.append(run)
+    joined = (m[0].replace("-", "") for m in _HYPHENS.finditer(text))
+    return (*found, *joined)
 
 
-def stems(found: Sequence[str]) -> list[str]:
-    """The stem of each word (Snowball English)."""
-    out: list[str] = _stemmer().stemWords(list(found))
-    return out
+def terms(text: str, language: str | None = None) -> list[str]:
+    """Stems of the words that carry meaning; of all words where none does.
+
+    ``language``: taken where the text itself does not tell (see :func:`language_of`); else English.
+    """
+    return list(_terms(text, language_of(text) or language))
 
 
-def sought(question: str) -> list[str]:
-    """The terms of a question that a row which answers it would hold: no words about the video itself."""
-    found = _terms(question)
-    return [t for t in found if t not in _about()] or list(found)
+@lru_cache(maxsize=_KEPT)
+def _terms(text: str, language: str | None) -> tuple[str, ...]:
+    found = _words(text, language)
+    stop = _stop_words().get(language or "en", frozenset())
+    kept = [w for w in found if w not in stop] or list(found)
+    if (language or "en") in _STEMMERS:
+        kept = _stemmer(language or "en").stemWords(kept)
+    return tuple(_unmarked(w) for w in kept)
 
 
-@lru_cache(maxsize=1)
-def _about() -> frozenset[str]:
-    return frozenset(str(t) for t in _stemmer().stemWords(sorted(ABOUT)))
+def stop_word(word: str, language: str | None) -> bool:
+    """Whether a word carries no meaning in a language (None: English)."""
+    return word in _stop_words().get(language or "en", frozenset())
+
+
+def _unmarked(word: str) -> str:
+    """A Latin word without accents."""
+    if word.isascii() or not "a" <= word[0] <= "\u024f":
+        return word
+    return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+
+
+def compact(text: str) -> str:
+    """``text`` as names and numbers are compared: letters and digits alone, case folded."""
+    return "".join(c for c in _folded(text) if c.isalnum())
+
+
+def exact_phrases(question: str) -> list[str]:
+    """What a row must hold as it is written: quoted phrases, addresses, serial numbers, codes; compact, each once."""
+    found = [*_QUOTED.findall(question), *_IDENTIFIER.findall(question)]
+    return [p for p in dict.fromkeys(compact(f) for f in found) if len(p) > 1]

@@ -20,15 +20,18 @@ from ...store.engines import Options
 from ...store.errors import VidragError, one_line
 from ..types import MOST_THINGS, Message, Relation, Reply, Request, Scope, TimeHint, When
 from . import cues
+from .times import named_stretch
 
 
 class DecoupleOptions(Options):
     """``engine``: ``rules``, or ``llm`` to ask the chat engine where it is a language model (rules otherwise).
     ``pictures``: a sentence with ``{}`` in it, with which frames are looked for by the things asked for alone; None
-    looks for captions too.
+    looks for captions too.  ``options``: the options stand in the question that is decoupled and searched for, as
+    published.
     """
 
     engine: Literal["rules", "llm"] = "rules"
+    options: bool = False
     pictures: str | None = Field(None, pattern=r"^[^{}]*\{\}[^{}]*$", max_length=200)
 
     def worded(self, request: Request) -> Request:
@@ -80,7 +83,9 @@ _HELD = re.compile(
     r"\b(?:on|with|in|of|by|at|near|behind|hold\w*|carry\w*|wear\w*|read\w*)(?: (?:the|a|an|his|her))? $", re.I
 )
 _WHY = re.compile(r"\b(why|reason\w*|purpose|theme|mean(?:s|ing)?|because|opinion|believe\w*|think\w*)\b", re.I)
-_DETERMINER = re.compile(r"^(the|a|an|this|that|these|those|his|her|their|its|any|some|two|three|four|five|old|many)$")
+_DETERMINER = re.compile(
+    r"^(what|which|the|a|an|this|that|these|those|his|her|their|its|any|some|two|three|four|five|old|many)$"
+)
 _ABSTRACT = frozenset(
     "video videos clip film movie speaker narrator question answer time times moment beginning start end part name "
     "names number numbers word words sentence topic reason purpose way kind type sort colour color day days year "
@@ -124,12 +129,8 @@ def by_rules(question: str) -> Request:
         type=tuple(kinds) if things else (),
         captions=captions[: MOST_THINGS + 1],
         time=cues.times(text),
-        scope=cues.scope(text),
         negations=cues.negations(text),
-        order=cues.order(text),
-        subjects=cues.subjects(text),
-        names=cues.names(text),
-        described=cues.described(text),
+        stretch=named_stretch(text),
         visual=seen,
         anchor=_anchor(text),
     )
@@ -213,7 +214,8 @@ def prompt(question: str) -> list[Message]:
 def by_model(question: str, model: Model) -> tuple[Request, str | None]:
     """The request as a language model sees it, and a note where it failed and the rules stepped in.
 
-    What rules read off the very words of a question (clock times, the order of options, quoted names) stays theirs.
+    Where the model wants nothing of a kind, nothing is looked for; the event that a question names stays what the rules
+    read off its words.
     """
     ruled = by_rules(question)
     try:
@@ -223,18 +225,18 @@ def by_model(question: str, model: Model) -> tuple[Request, str | None]:
         return ruled, f"the model's request was not usable ({type(e).__name__}); rules were used"
     except VidragError as e:
         return ruled, f"the model did not decouple the question ({one_line(e, 120)}); rules were used"
-    things = _clean(told.det) or ruled.det
+    things = _clean(told.det)
     hints = [TimeHint(kind=t.kind, text=(t.text or "").strip() or None) for t in told.time]
     events = {"after", "before", "next", "previous", "during"}
     hints = [h for h in hints if h.kind != "at" and (h.text or h.kind not in events)]
     return replace(
         ruled,
-        asr=told.asr or ruled.asr,
+        asr=told.asr or None,
         det=things,
         captions=_clean(told.captions) or tuple(f"a photo of {t}" for t in things),
         type=tuple(dict.fromkeys(told.type)) if things else (),
         time=ruled.time or tuple(dict.fromkeys(hints)),
-        scope=told.scope if ruled.scope == "moment" else ruled.scope,
+        scope=told.scope,
         negations=_clean(told.negations) or ruled.negations,
     ), None
 

@@ -1,23 +1,121 @@
-"""The times that a question names."""
+"""The stretch of time that a question names, in the languages whose words for it are listed here."""
 
 from __future__ import annotations
 
-from ...store.shard import Shard
-from ..types import Request
+import re
 
-EDGE = 0.15
-"""Share of a video that counts as its beginning or its end; at least ten seconds."""
+from ..text.words import language_of
+from ..types import Stretch
+
+AROUND = 15.0
+"""Seconds before and after a moment that a question names."""
+_CLOCK = r"(?:(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d))"
+_CLOCKS = re.compile(rf"(?<![\d:.]){_CLOCK}(?![\d:]|\.\d)")
+_TO = r"\s*(?:-|–|—|to|and|until|till|through|bis|und|à|et|a|y|hasta|e|до|и|到|至|和|から)\s*"
+_BETWEEN = re.compile(
+    r"(?:\b(?:between|from|zwischen|von|entre|de|desde|tra|fra|между|с|от)\s+|从|在)?(?:\d{1,2}:)?\d{1,3}:[0-5]\d" + _TO
+    + r"(?:\d{1,2}:)?\d{1,3}:[0-5]\d(?:\s*(?:之间|まで|间))?", re.I,
+)  # fmt: skip
+_AFTER = re.compile(
+    r"\b(?:after|since|from|nach|ab|seit|después de(?: las)?|desde|après|depuis|dopo|depois d[eao]s?|после|с)\s*$", re.I
+)
+_BEFORE = re.compile(
+    r"\b(?:before|until|till|up to|vor|bis|antes de(?: las)?|hasta|avant|jusqu'à|prima d[ie]|até|до)\s*$", re.I
+)
+_FIRST = r"first|initial|erste[nrs]?|primer[oa]?s?|premi[eè]re?s?|prim[aieo]|primeir[oa]s?|перв\w+|前|最初の?"
+_LAST = r"last|final|letzte[nrs]?|últim[oa]s?|derni[eè]re?s?|ultim[aieo]|последн\w+|最后的?|最後の?"
+_UNITS = {
+    1.0: r"secs?|seconds?|sekunden?|segundos?|secondes?|second[io]|секунд\w*|秒钟?|秒間?",
+    60.0: r"mins?|minutes?|minuten?|minutos?|minut[io]|минут\w*|分钟?|分間?",
+    3600.0: r"hours?|stunden?|horas?|heures?|or[ae]|час\w*|个?小时|時間",
+}
+_ENDS = re.compile(
+    rf"(?:\b(?:in|during|within|während|en|durante|pendant|dans|nei?|negli|nos|в|за)\s+)?"
+    rf"(?:\b(?:the|die|der|den|los|las|les?|la|i|gli|os|as)\s+)?(?<![a-zß-ɏа-я])"
+    rf"(?:(?P<before>\d+)\s*)?(?:(?P<first>{_FIRST})|(?P<last>{_LAST}))\s*"
+    rf"(?P<n>\d+(?:[.,]\d+)?)?\s*(?:(?P<s>{_UNITS[1.0]})|(?P<m>{_UNITS[60.0]})|(?P<h>{_UNITS[3600.0]}))(?![a-zß-ɏа-я])",
+    re.I,
+)
+_MINUTE = re.compile(
+    r"\b(?:at|in|around|bei|in der|en el|à la|al|na)?\s*\b(?:minute|min|minuto|минут[аеу])\s+(?P<a>\d{1,4})\b"
+    r"|\b(?:at|around|after|bei|nach)\s+(?P<b>\d{1,4})\s*(?P<unit>s(?:ec(?:onds?)?)?|min(?:utes?)?|seconds?)\b"
+    r"|第\s*(?P<c>\d{1,4})\s*分钟?", re.I,
+)  # fmt: skip
+_UNIT = re.compile(r"minut|min\b|mins\b|sec|sek|seg|stund|hour|hora|heure|\bor[ae]\b|секунд|минут|час|[秒分时時]", re.I)
+_HAN = "〇一二三四五六七八九"
+_HAN_NUMBER = re.compile(f"[{_HAN}]?十[{_HAN}]?|[{_HAN}]+")
 
 
-def in_time(request: Request, shard: Shard, start: float, end: float) -> bool:
-    """Whether ``[start, end)`` meets one of the times that the question names by themselves."""
-    whole = shard.manifest.duration
-    edge = max(10.0, EDGE * whole)
-    for hint in request.time:
-        if hint.kind == "beginning" and start < edge:
-            return True
-        if hint.kind == "end" and end > whole - edge:
-            return True
-        if hint.kind == "at" and hint.seconds is not None and start - 3 <= hint.seconds < end + 3:
-            return True
-    return False
+def named_stretch(question: str) -> Stretch | None:
+    """The time that a question names: between two clock times, after or before one, around one, "the first ten
+    minutes", "the last hour", "minute 12"; None where it names none.
+    """
+    text = _with_digits(question)
+    clocks = list(_CLOCKS.finditer(text))
+    if span := _BETWEEN.search(text):
+        ends = sorted(_seconds(m) for m in _CLOCKS.finditer(span[0]))
+        return _stretch(text, span.span(), ends[0], ends[-1])
+    if clocks:
+        return _around(text, clocks[0])
+    if edge := _ENDS.search(text):
+        unit = next(u for u, group in ((1.0, "s"), (60.0, "m"), (3600.0, "h")) if edge[group])
+        count = edge["n"] or edge["before"] or ("1" if unit > 1 else "30")  # "in the last seconds"
+        length = float(count.replace(",", ".")) * unit
+        return _stretch(text, edge.span(), 0.0, length) if edge["first"] else _stretch(text, edge.span(), -length, None)
+    if minute := _MINUTE.search(text):
+        if number := minute["a"] or minute["c"]:
+            return _stretch(text, minute.span(), 60.0 * int(number), 60.0 * int(number) + 60)
+        at = int(minute["b"]) * (1.0 if minute["unit"].lower().startswith("s") else 60.0)
+        return _stretch(text, minute.span(), at - AROUND, at + AROUND, instant=True)
+    return None
+
+
+def _stretch(text: str, span: tuple[int, int], start: float, end: float | None, instant: bool = False) -> Stretch:
+    first, last = span
+    rest = f"{text[:first]} {text[last:]}"
+    begin = max(0.0, start) if instant else start
+    return Stretch(start=begin, end=end, words=text[first:last].strip(), rest=" ".join(rest.split()), instant=instant)
+
+
+def _with_digits(question: str) -> str:
+    """The question with number words as digits ("first ten minutes")."""
+    from text_to_num import alpha2digit
+
+    if not _UNIT.search(question):
+        return question
+    language = language_of(question)
+    if language in ("zh", "ja"):
+        return _HAN_NUMBER.sub(_han, question)
+    if language not in ("de", "en", "es", "fr", "it", "nl", "pt", None):
+        return question
+    return str(alpha2digit(question, language or "en", 2))  # "first" and "second" stay words
+
+
+def _han(number: re.Match[str]) -> str:
+    """A number up to 99 in Chinese characters as digits."""
+    tens, ten, ones = number[0].partition("十")
+    if not ten:
+        return "".join(str(_HAN.index(c)) for c in tens)
+    return str((_HAN.index(tens) if tens else 1) * 10 + (_HAN.index(ones) if ones else 0))
+
+
+def _around(text: str, clock: re.Match[str]) -> Stretch:
+    at, before = _seconds(clock), text[: clock.start()]
+    for pattern, start, end in ((_AFTER, at, None), (_BEFORE, 0.0, at)):
+        if word := pattern.search(before):
+            return _stretch(text, (word.start(), clock.end()), start, end)
+    lead = re.search(r"\b(?:at|around|about|bei|um|gegen|a las?|à|alle|às|в|около)\s*$", before, re.I)
+    span = lead.start() if lead else clock.start(), clock.end()
+    return _stretch(text, span, at - AROUND, at + AROUND, instant=True)
+
+
+def _seconds(clock: re.Match[str]) -> float:
+    return int(clock[1] or 0) * 3600.0 + int(clock[2]) * 60 + int(clock[3])
+
+
+def in_stretch(stretch: Stretch | None, duration: float, start: float, end: float) -> bool:
+    """Whether ``[start, end)`` of a video of ``duration`` seconds meets the stretch; False where there is none."""
+    if stretch is None:
+        return False
+    first, last = stretch.within(duration)
+    return start < last and end > first

@@ -1,0 +1,69 @@
+"""How near any text lies to a question: the scale on which nearness is told, the same for every encoder and language.
+
+Cosines of one encoder lie between 0 and .6, those of another between .7 and .9; texts in some languages lie closer
+together than in others, and each question has a level of its own.  So nearness is counted from the mean over rows that
+have nothing to do with the question, as a share of the way from there to the same text.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.encoders import TextEncoder
+from ...store.vectors import Vectors
+from ..text.known_vectors import remembered
+
+Scores = NDArray[np.float64]
+PRIOR = 50
+"""So many rows of an archive count as much as the everyday sentences."""
+UNIT = 0.12
+"""The share of the way that is one unit: about one standard deviation of unrelated English sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Everyday sentences as an encoder sees them: ``vectors`` ``(n, dim)`` by language."""
+
+    vectors: dict[str, Vectors]
+
+    def level(self, query: Vectors, rows: Vectors, language: str | None) -> float:
+        """The mean inner product of ``query`` ``(dim,)`` with unrelated text: with ``rows`` ``(n, dim)``, any of the
+        archive, and with the sentences in ``language`` (all of them where there are none), which weigh :data:`PRIOR`
+        rows.
+        """
+        own = self.vectors.get(language or "")
+        sentences = own if own is not None else np.concatenate(list(self.vectors.values()))
+        total = float((rows @ query).sum()) if len(rows) else 0.0
+        return (total + PRIOR * float((sentences @ query).mean())) / (len(rows) + PRIOR)
+
+    @staticmethod
+    def nearness(cosines: Scores, level: float) -> Scores:
+        """How far texts lie from the ``level`` of a question towards it, in units of :data:`UNIT`."""
+        return (cosines - level) / (UNIT * max(1 - level, 1e-6))
+
+
+@lru_cache(maxsize=1)
+def _sentences() -> tuple[str, dict[str, list[str]]]:
+    text = (resources.files(__package__) / "background.toml").read_text("utf-8")
+    return text, tomllib.loads(text)
+
+
+_made: dict[str, Background] = {}
+
+
+def background(encoder: TextEncoder) -> Background:
+    """Made once for each encoder, and kept in the cache of this machine."""
+    found = _made.get(encoder.spec.space)
+    if found is None:
+        text, sentences = _sentences()
+        vectors = remembered(encoder.spec.space, text, lambda: encoder.documents([*chain(*sentences.values())]))
+        cuts = np.cumsum([len(s) for s in sentences.values()])[:-1]
+        found = _made[encoder.spec.space] = Background(dict(zip(sentences, np.split(vectors, cuts), strict=True)))
+    return found

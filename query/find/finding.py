@@ -1,0 +1,158 @@
+"""From a question to the rows that may answer it: the best for a fact, all in order for the whole or a stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.encoders import TextEncoder
+from ...store.vectors import Vectors
+from ..text.words import exact_phrases, terms
+from ..types import Found, Request
+from ..understand.kinds import common_terms
+from ..understand.times import in_stretch
+from . import gather
+from .background import background
+from .retrieve import (
+    Retrieved,
+    RetrieveOptions,
+    Scored,
+    may_be_used,
+    published,
+    query_vectors,
+    retrieve,
+    score,
+    spread,
+)
+from .rows import RowKind, RowSet
+
+MENTIONED = 0.65
+"""Share of the words asked for, by rarity, that a row must hold to mention it."""
+IN_ORDER = 12
+"""Rows that a stretch of time is told with."""
+_BARE = 2
+"""Words of a question about a stretch of time, besides those that name it, up to which all of it is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """A question encoded.  ``vectors`` ``(1 + n_options, dim)``: of the question, and of it with each option;
+    ``queries``: the published query of each kind of row, where the profile asks for it.
+    """
+
+    question: str
+    options: tuple[str, ...]
+    vectors: Vectors
+    queries: dict[RowKind, Vectors] | None = None
+
+
+class Finder:
+    """Finds rows with one encoder."""
+
+    def __init__(self, encoder: TextEncoder, options: RetrieveOptions) -> None:
+        self.encoder, self.options = encoder, options
+        self.scale = background(encoder)
+
+    def encode(self, question: str, request: Request, options: Sequence[str]) -> Sought:
+        """One batch of the encoder."""
+        own = self.options.method == "dense"
+        with_options = [f"{question} {o}" for o in options] if self.options.by_options else []
+        more = [*([request.asr] if request.asr else []), *request.det] if own else []
+        vectors = self.encoder.queries([question, *with_options, *more])
+        cut = 1 + len(with_options)
+        queries = None
+        if own:
+            spoken = vectors[cut] if request.asr else None
+            queries = query_vectors(vectors[0], spoken, list(vectors[cut + bool(request.asr) :]))
+        return Sought(question=question, options=tuple(options), vectors=vectors[:cut], queries=queries)
+
+    def find(
+        self,
+        rows: RowSet,
+        sought: Sought,
+        request: Request,
+        others: Vectors,
+        again: Callable[[Sequence[str]], NDArray[np.float32] | None] | None,
+    ) -> Found:
+        """Rows for a question.  ``others``: see :meth:`.Background.level`; ``again``: see :func:`.retrieve`."""
+        usable = may_be_used(rows, self.options)
+        if not rows.rows or not usable.any():
+            return Found()
+        if self.options.method == "all":
+            order = spread(np.flatnonzero(usable).tolist())
+            return gather.found_rows(rows, gather.plain_hits(order), 1.0, 0, usable)
+        if sought.queries is not None:
+            return gather.found_rows(rows, published(rows, sought.queries, self.options), 1.0, 0, usable)
+        question = sought.question
+        within = self._within(rows, request) & usable
+        if request.stretch is not None:
+            question = request.stretch.rest
+        found = score(rows, question, sought.vectors[0], self.scale, others, self.options)
+        with_options = [
+            score(rows, f"{question} {o}", v, self.scale, others, self.options)
+            for o, v in zip(sought.options, sought.vectors[1:], strict=False)
+        ]
+        best = retrieve(rows, question, found, with_options, self.options, within, again)
+        out = gather.found_rows(rows, best.hits, best.sure, self.options.neighbours, usable)
+        out.grounds = best.grounds
+        out.option_near = tuple(float((s.near + s.around)[within].max(initial=0.0)) / 2 for s in with_options)
+        if not sought.options:
+            self._tell(rows, request, question, found, best, within, out)
+        return out
+
+    def _within(self, rows: RowSet, request: Request) -> NDArray[np.bool_]:
+        """The rows of the stretch of time that the question names; all where it names none."""
+        if request.stretch is None:
+            return np.ones(len(rows.rows), bool)
+        ends = [s.manifest.duration for s in rows.shards]
+        return np.array([in_stretch(request.stretch, ends[r.shard], r.start, r.end) for r in rows.rows], bool)
+
+    def _tell(
+        self,
+        rows: RowSet,
+        request: Request,
+        question: str,
+        found: Scored,
+        best: Retrieved,
+        within: NDArray[np.bool_],
+        out: Found,
+    ) -> None:
+        """Fills the parts of what is told in order."""
+        if request.stretch is not None:
+            bare = len([t for t in terms(question) if t not in common_terms("whole")]) <= _BARE
+            if bare or request.kind == "whole" or best.sure < 0.5:
+                out.parts = gather.stretch(rows, within, IN_ORDER)
+                out.kind = "stretch"
+        elif request.kind == "whole":
+            out.parts = gather.chapters(rows, within, self.options.chapters)
+            out.kind = "whole"
+        elif request.kind == "every":
+            out.parts = gather.mentions(rows, self._mentioned(rows, question, found, best, within))
+            out.kind = "every"
+        elif request.kind == "compare" and len(rows.shards) > 1:
+            asked = [t for t in terms(question, rows.language) if t not in common_terms("compare")]
+            named = any(rows.covered([t], hit.at) for t in asked for hit in best.hits)
+            out.parts = gather.sides(rows, found.score if named else None, within)
+            out.kind = "compare"
+        if out.parts:
+            out.sure = 1.0
+
+    def _mentioned(
+        self, rows: RowSet, question: str, found: Scored, best: Retrieved, within: NDArray[np.bool_]
+    ) -> list[int]:
+        """Places of all rows that hold what the question asks every mention of; where none holds its words, of those
+        that lie as near to it as the best one.
+        """
+        wanted = [t for t in terms(question, rows.language) if t not in common_terms("every")]
+        usable = np.flatnonzero(within).tolist()
+        if exact_phrases(question):
+            return [at for at in usable if found.exact[at]]
+        if held := [at for at in usable if wanted and rows.covered(wanted, at) >= MENTIONED]:
+            return held
+        if best.sure < 0.5:
+            return []
+        top = max(found.near[usable])
+        return [at for at in usable if found.near[at] >= top - 1.0]
