@@ -88,7 +88,9 @@ def publish(
             file, stored_name = stored(kind, "a" * 16, path, len(rows))
             before = cells[stage].files if stage in cells else ()
             encoder = FAKE.spec.as_json() if own else None
-            cells[stage] = Cell(stage, "a" * 16, "ok", (*before, file), encoder=encoder)
+            end = float(getattr(rows[-1], "end", np.nan))
+            extent = end if np.isfinite(end) else None
+            cells[stage] = Cell(stage, "a" * 16, "ok", (*before, file), encoder=encoder, extent=extent)
             staged[stored_name] = path
 
         def vectors_of(texts: Sequence[str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from vidrag.query.find.view import View
 from vidrag.query.text.words import terms
 from vidrag.store import index, index_build, vectors
 from vidrag.store.archive import Archive
-from vidrag.store.encoders import EncoderSpec
+from vidrag.store.encoders import EncoderSpec, TextEncoder
 from vidrag.store.manifest import Source
 from vidrag.store.records import Cell, Frame, Segment, TextTrack
 from vidrag.store.schema import TableWriter
@@ -42,12 +42,19 @@ def put(
     spec: EncoderSpec = SPEC,
     doubtful: Sequence[int] = (),
     version: str = "1",
+    encoder: TextEncoder | None = None,
+    segments: Sequence[Segment] = (),
 ) -> str:
-    """Publishes rows with vectors at random as the newest version of the video ``name``; returns its id."""
+    """Publishes rows as the newest version of the video ``name``; returns its id.
+
+    Their vectors are random ones of ``spec``; those of texts are what an ``encoder`` makes, where one is given.
+    ``segments``: what is said, where times or speakers matter.
+    """
     of = source_of(name)
     video, fingerprint = of.sha256[:16], version * 16
     rows = {
-        "speech": [
+        "speech": list(segments)
+        or [
             Segment(2.0 * i, 2.0 * i + 1.5, t, flags=("low_logprob",) if i in doubtful else ())
             for i, t in enumerate(said)
         ],
@@ -63,12 +70,15 @@ def put(
                 continue
             with TableWriter(folder / kind, kind, video) as writer:
                 writer.write(records)
-            vectors.write(folder / f"{kind}.faiss", rows_of_norm_1(len(records), spec.dim, 1000 * seed + at))
+            made, own_spec = rows_of_norm_1(len(records), spec.dim, 1000 * seed + at), spec
+            if encoder and kind != "frames":
+                made, own_spec = encoder.documents([r.text for r in records]), encoder.spec  # type: ignore[attr-defined]
+            vectors.write(folder / f"{kind}.faiss", made)
             file, own = stored(kind, fingerprint, folder / kind, len(records))
             found, other = stored(f"{kind}.faiss", fingerprint, folder / f"{kind}.faiss", len(records))
             staged |= {own: folder / kind, other: folder / f"{kind}.faiss"}
-            cells[kind] = Cell(kind, fingerprint, "ok", (file,), extent=9.0)
-            cells[stage] = Cell(stage, fingerprint, "ok", (found,), encoder=spec.as_json())
+            cells[kind] = Cell(kind, fingerprint, "ok", (file,), extent=max(9.0, records[-1].end))  # type: ignore[attr-defined]
+            cells[stage] = Cell(stage, fingerprint, "ok", (found,), encoder=own_spec.as_json())
         archive.publish(of, cells, staged)
     return video
 

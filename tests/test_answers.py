@@ -93,7 +93,7 @@ def test_a_batch_is_kept_with_all_that_it_was(archive: Archive, world: World) ->
     assert first["evidence"] and {e["id"] for e in first["evidence"]} >= set(first["citations"])
     told = asking.told(first)
     assert told["id"] == "a" and told["answer"] == first["answer"] and told["fingerprints"]["detector"]
-    assert {t["step"] for t in first["timings"]} >= {"encode", "retrieve", "answer"}
+    assert {t["step"] for t in first["timings"]} >= {"encode", "find", "answer"}
     assert json.loads(first["request"]).keys() >= {"asr", "det"}
     assert asking.told(rows[3]) == {
         "id": "bad", "question": "", "error": {"type": "UsageError", "message": "line 4: not valid JSON"}
@@ -150,7 +150,7 @@ def test_replies_of_a_model_are_asked_for_once(archive: Archive, world: World, s
     asked = len(server.requests)
     assert asked == first.counts.calls > 4 and first.counts.cached == 0
     assert counted(again(archive, first.run)) == (4, 2, 2)
-    second = again(archive, first.run, "retrieve.rrf_k=61")
+    second = again(archive, first.run, "search.rrf_k=61")
     assert len(server.requests) == asked
     assert second.counts.calls == second.counts.cached == asked
     more = again(archive, first.run, "chat.rotations=3")

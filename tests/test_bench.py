@@ -69,7 +69,7 @@ def test_warm_and_concurrent(make: Any, tmp_path: Path) -> None:
     asked = made_up.questions(8)
     warm = query.warm(make(archive), asked)
     assert warm["questions"] == 8 and warm["texts_encoded"]["min"] >= 1
-    assert {"encode", "retrieve", "total"} <= warm["steps_ms"].keys()
+    assert {"encode", "find", "total"} <= warm["steps_ms"].keys()
     side = query.concurrent(make(archive), asked, 8, 3)
     assert (side["asked"], side["errors"]) == (24, 0)
 

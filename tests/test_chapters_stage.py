@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chapter_tools import TOPICS, publish, slides, talk
 from media_files import Local, with_tone
 from vidrag.ingest.asr import Transcript
+from vidrag.ingest.chapters import ChapterOptions
 from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import Outcome, ingest_video
 from vidrag.ingest.stages import STAGES, fingerprints
+from vidrag.jobs.cli import archive_commands
+from vidrag.jobs.export import to_jsonl
 from vidrag.jobs.known import Known
 from vidrag.jobs.plan import sources
 from vidrag.store import tries
@@ -124,3 +129,21 @@ def test_what_was_skipped_without_a_failure_is_looked_at_again(clip: Path, archi
         assert known.kept(item) is None
         known.add(item, found)
         assert known.kept(item) is not None
+
+
+def test_show_and_export_tell_them(archive: Archive, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    topics = list(TOPICS)
+    shard = publish(archive, talk(topics), slides(topics, 60), chapters=ChapterOptions())
+    archive_commands.show(archive.location, "talk.mp4")
+    shown = capsys.readouterr().out.split("\nChapters\n")[1].split("\n\n")[0].splitlines()
+    assert [x.split("  (")[0] for x in shown] == [
+        f"  {i:02d}:00-{f'{i + 1:02d}:00'}  All about {t}" for i, t in enumerate(topics)
+    ]
+    archive_commands.show(archive.location, "talk.mp4", as_json=True)
+    told = json.loads(capsys.readouterr().out)["chapters"]
+    assert [c["title"] for c in told] == [c.title for c in shard.chapters]
+    to_jsonl(archive, [shard.video], str(tmp_path / "rows"))
+    rows = [json.loads(x) for x in (tmp_path / "rows" / "talk.jsonl").read_text().splitlines()]
+    chapters = [r for r in rows if r["kind"] == "chapter"]
+    assert [(c["start"], c["title"]) for c in chapters] == [(c.start, c.title) for c in shard.chapters]
+    assert chapters[0]["moments"][0]["kind"] == "text"

@@ -21,6 +21,7 @@ ASK_KEYS = [
     "confidence",
     "scores",
     "citations",
+    "nearest",
     "evidence",
     "request",
     "notes",
@@ -193,7 +194,7 @@ def test_ask_json_has_the_documented_keys(world: World) -> None:
     )
     found = json.loads(ran.stdout)
     assert list(found) == ASK_KEYS
-    assert list(found["request"]) == ["asr", "det", "type", "captions", "scope", "negations", "order", "time"]
+    assert list(found["request"]) == ["kind", "asr", "det", "type", "captions", "scope", "negations", "time"]
     assert found["evidence"]
     assert {tuple(e) for e in found["evidence"]} == {tuple(EVIDENCE_KEYS)}
     assert {e["kind"] for e in found["evidence"]} <= {"speech", "text", "detection", "frame"}

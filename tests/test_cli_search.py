@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chapter_tools import FAKE
+from index_tools import put
 from vidrag.store.archive import Archive
+from vidrag.store.records import Segment
 from world import World, clip
 
 HIT = [
-    "rank", "kind", "video", "name", "start", "end", "text", "before", "after", "score", "dense", "lexical", "doubts",
-    "frame", "path", "speaker", "thumbnail",
+    "rank", "kind", "video", "name", "start", "end", "text", "before", "after", "score", "near", "doubts", "frame",
+    "path", "speaker", "thumbnail",
 ]  # fmt: skip
 
 
@@ -24,7 +27,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     clip(world.root / "in" / "blue.mp4", 500, "blue")
     ran = world.run("ingest", "archive", "in", "--no-ray")
     assert ran.returncode == 0, ran.stderr
+    talks = Archive.create(world.root / "talks")
+    for name, said in TALKS.items():
+        put(talks, name, segments=said, encoder=FAKE)
     return world
+
+
+TALKS = {
+    "board 2024-03-05.mp4": [
+        Segment(0, 4, "The museum is in the hall.", language="en", speaker="Anna Smith"),
+        Segment(60, 64, "The museum is on the roof.", language="en", speaker="Bob Lee"),
+        Segment(4000, 4004, "Das Museum ist im Keller.", language="de", speaker="Anna Smith"),
+    ],
+    "tour_20240506.mp4": [Segment(30, 34, "The museum is by the door.", language="en")],
+    "no day.mp4": [Segment(0, 4, "The museum is under the stairs.", language="en")],
+}
 
 
 @pytest.fixture
@@ -109,6 +126,55 @@ def test_a_damaged_video_stays_outside(world: World) -> None:
     assert {h["name"] for h in found["hits"]} == {"blue.mp4"} and "left out, damaged" in found["notes"][0]
 
 
+HALL, ROOF, CELLAR = (s.text for s in TALKS["board 2024-03-05.mp4"])
+DOOR, STAIRS = (TALKS[name][0].text for name in ("tour_20240506.mp4", "no day.mp4"))
+FILTERS: dict[str, tuple[list[str], set[str]]] = {
+    "none": ([], {HALL, ROOF, CELLAR, DOOR, STAIRS}),
+    "one video": (["--video", "no day.mp4"], {STAIRS}),
+    "two videos": (["-V", "no day.mp4", "-V", "tour_20240506.mp4"], {STAIRS, DOOR}),
+    "from": (["--from", "1:01"], {ROOF, CELLAR}),
+    "from an hour on": (["--from", "1:02:30"], {CELLAR}),
+    "to": (["--to", "30"], {HALL, STAIRS}),
+    "from and to": (["--from", "20", "--to", "40.5"], {DOOR}),
+    "a language": (["--language", "de"], {CELLAR}),
+    "a language in capitals": (["--language", "EN"], {HALL, ROOF, DOOR, STAIRS}),
+    "a speaker": (["--speaker", "Anna Smith"], {HALL, CELLAR}),
+    "a part of a name": (["--speaker", "lee"], {ROOF}),
+    "a speaker in a language": (["--speaker", "Anna", "--language", "en"], {HALL}),
+    "since a day": (["--since", "2024-03-06"], {DOOR}),
+    "since the day": (["--since", "2024-05-06"], {DOOR}),
+    "until a day": (["--until", "2024-03-05"], {HALL, ROOF, CELLAR}),
+    "between two days": (["--since", "2024-03-01", "--until", "2024-12-31"], {HALL, ROOF, CELLAR, DOOR}),
+}
+
+
+@pytest.mark.parametrize("chosen", FILTERS)
+def test_a_search_is_narrowed(chosen: str, made: World) -> None:
+    """The day of recording is in the names; a video without one is left out where a day is asked for."""
+    arguments, wanted = FILTERS[chosen]
+    found = told(made, "search", "talks", "museum", "--kind", "speech", *arguments)
+    assert {h["text"] for h in found["hits"]} == wanted
+
+
+def test_pages(made: World) -> None:
+    """Each goes on where the one before ended, and says whether there is another."""
+    pages = [told(made, "search", "talks", "museum", "-k", "speech", "--top", "2", "--page", str(n)) for n in (1, 2, 3)]
+    assert [[h["rank"] for h in p["hits"]] for p in pages] == [[1, 2], [3, 4], [5]]
+    assert [(p["page"], p["more"]) for p in pages] == [(1, True), (2, True), (3, False)]
+    assert len({h["text"] for p in pages for h in p["hits"]}) == 5
+    first = made.run("search", "talks", "museum", "-k", "speech", "--top", "2").stdout
+    assert first.splitlines()[-1] == "more: --page 2"
+    last = made.run("search", "talks", "museum", "-k", "speech", "--top", "2", "--page", "4")
+    assert (last.returncode, last.stdout) == (0, "page 4: nothing more matches\n")
+
+
+def test_nothing_matches(made: World) -> None:
+    """No row is listed only because it is the nearest."""
+    assert told(made, "search", "talks", "zebra crossing")["hits"] == []
+    ran = made.run("search", "talks", "zebra crossing")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "nothing matches\n", "")
+
+
 MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no archive": (["search", "nowhere", "x"], 2, "nowhere: no such archive"),
     "no archive to index": (["index", "nowhere"], 2, "nowhere: no such archive"),
@@ -120,6 +186,27 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "pictures to a file": (["search", "archive", "beep", "--thumbnails", "fake.toml"], 2, "is a file"),
     "an unknown option": (["search", "archive", "x", "-s", "search.nope=1"], 2, "unknown option 'nope'"),
     "no videos": (["search", "none", "x"], 2, "no videos yet"),
+    "page none": (["search", "archive", "x", "--page", "0"], 2, "--page 0"),
+    "times reversed": (["search", "talks", "x", "--from", "90", "--to", "1:00"], 2, "the end is not after the start"),
+    "no time": (["search", "talks", "x", "--from", "soon"], 2, "--from soon: give seconds or a clock time"),
+    "a time below zero": (["search", "talks", "x", "--to=-5"], 2, "--to -5: give seconds or a clock time"),
+    "beyond the end": (["search", "talks", "x", "--from", "3:00:00"], 2, "lies beyond the end"),
+    "an unknown speaker": (["search", "talks", "x", "--speaker", "Eve"], 2, "'Eve'; known are Anna Smith, Bob Lee"),
+    "an unknown language": (["search", "talks", "x", "--language", "fr"], 2, "'fr'; known are de, en"),
+    "nothing of these days": (
+        ["search", "talks", "x", "--since", "2030-01-01"],
+        2,
+        "no video was recorded on these days; they are from 2024-03-05 to 2024-05-06",
+    ),
+    "no day is known": (["search", "archive", "x", "--until", "2030-01-01"], 2, "no day of recording is known"),
+    "a day that is none": (["search", "talks", "x", "--since", "yesterday"], 2, "--since yesterday: give a day as"),
+    "a day that there is not": (["search", "talks", "x", "--until", "2024-02-30"], 2, "give a day as YYYY-MM-DD"),
+    "days reversed": (
+        ["search", "talks", "x", "--since", "2024-05-01", "--until", "2024-04-30"],
+        2,
+        "the last day is before the first",
+    ),
+    "no such video": (["search", "talks", "x", "--video", "nope"], 2, "no video 'nope'"),
     "no such profile": (["index", "archive", "--profile", "nope"], 2, "no profile 'nope'"),
 }
 

@@ -285,7 +285,7 @@ def test_an_archive_of_the_default_profile_of_before(archive: Archive) -> None:
         vidrag("search", archive.location, "Wo sind die Schließfächer?", "-k", "speech", "--json").stdout
     )
     order = [h["text"][:8] for h in found["hits"]]
-    assert order[0] == "Die Schl" and order.index("The lock") < order.index("Lunch is")
+    assert order[0] == "Die Schl" and "Lunch is" not in order
     kept = vidrag("ask", archive.location, "lockers?", "--set", "text_encoder.engine=minilm")
     assert kept.returncode == 2 and "--set text_encoder.engine=minilm" in kept.stderr
 

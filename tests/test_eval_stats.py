@@ -1,7 +1,9 @@
-"""Intervals, paired tests, the guesser that sees no video, and the scores of single questions."""
+"""Intervals, paired tests, the guesser that sees no video, the scores of single questions, and the curve of silence."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 from vidrag.jobs.evaluate import score, stats
 from vidrag.jobs.evaluate.controls import FormGuesser
 from vidrag.jobs.evaluate.dataset import Place, Question
-from vidrag.jobs.evaluate.fit import Example, _as_often
+from vidrag.jobs.evaluate.fit import Example, fit, report, silence
+from vidrag.query.find.retrieve import SURE, likely
+from vidrag.query.types import Grounds
 from vidrag.store.records import Span
 
 
@@ -180,13 +184,104 @@ def test_an_error_is_a_wrong_answer_without_evidence() -> None:
     assert (found["right"], found["any_at_5"], found["start_error_s"]) == (0.0, 0.0, None)
 
 
-def test_nothing_is_said_as_often_as_it_is_so() -> None:
-    """Of four questions with that option two are not answered: the best rows of two others must score higher."""
-    none = np.zeros((1, 3), np.float32)
+def asked(near: float, held: float, answerable: bool, of: str = "a", way: str = "", few: float = 0.0) -> Example:
+    way = way or ("named" if answerable else "elsewhere")
+    grounds = Grounds(near=near, held=held, few=few)
+    return Example(set=of, way=way, grounds=grounds, answerable=answerable)  # type: ignore[arg-type]
 
-    def example(best: float, right: int, silence: bool = True) -> Example:
-        return Example(np.array([[[best]], [[0.0]]], np.float32), right, silence, none, right >= 0)
 
-    data = [example(3, 0), example(0.5, -1), example(1, -1), example(2, 0), example(9, 0, silence=False)]
-    assert _as_often(data, np.ones(1), 7.0) == 1.5
-    assert _as_often(data[:1], np.ones(1), 7.0) == _as_often([], np.ones(1), 7.0) == 7.0
+def changed(data: list[Example], **by: Callable[[Grounds], float]) -> list[Example]:
+    """The same questions on other grounds."""
+    return [replace(e, grounds=replace(e.grounds, **{k: f(e.grounds) for k, f in by.items()})) for e in data]
+
+
+def questions_of(seed: int, n: int = 100, of: str = "a") -> list[Example]:
+    """As many whose rows lie near and hold their words as others whose rows do neither."""
+    rng = np.random.default_rng(seed)
+    right = [asked(rng.normal(3.5, 0.5), rng.uniform(0.6, 1), True, of) for _ in range(n)]
+    return right + [asked(rng.normal(1.5, 0.5), rng.uniform(0, 0.4), False, of) for _ in range(n)]
+
+
+def test_the_curve_tells_what_is_answered_from_what_is_not() -> None:
+    near, held, few, offset = curve = fit(questions_of(0))
+    assert few == SURE[2] and near > 0 and held > 0 and offset < 0
+    told = silence(curve, questions_of(1))
+    assert told["named"] <= 0.02 and told["elsewhere, right"] >= 0.98
+
+
+def test_nearness_and_words_never_speak_against_an_answer() -> None:
+    """Whatever the data say: what would have a negative weight has none."""
+    turned = changed(questions_of(0), near=lambda g: -g.near)
+    near, held, *_ = fit(turned)
+    assert near == 0 and held > 0
+    turned = changed(questions_of(0), held=lambda g: -g.held)
+    near, held, *_ = fit(turned)
+    assert near > 0 and held == 0
+    near, held, _, offset = fit(changed(questions_of(0), near=lambda g: -g.near, held=lambda g: -g.held))
+    assert near == held == 0 and offset == pytest.approx(0, abs=1e-6)
+
+
+def test_what_does_not_differ_has_no_weight() -> None:
+    near, held, *_ = fit(changed(questions_of(0), held=lambda g: 0.5))
+    assert near > 0 and held == 0
+
+
+def test_every_set_and_side_weighs_the_same() -> None:
+    """A set that is asked ten times as often, or has ten times as many answers, moves the curve hardly any further."""
+    few, many = overlapping(2, "a", 0.0), overlapping(3, "b", 2.0)
+    plain = fit([*few, *many])
+    assert fit([*few, *many * 10]) == pytest.approx(plain, rel=0.03)
+    assert fit(many) != pytest.approx(plain, rel=0.1)
+    answers = [g for g in few if g.answerable]
+    assert fit([*few, *answers * 9]) == pytest.approx(fit(few), rel=0.03)
+
+
+def overlapping(seed: int, of: str, higher: float) -> list[Example]:
+    """Questions that no curve tells apart: all that it can do is to lie in the middle."""
+    rng = np.random.default_rng(seed)
+    return [
+        asked(rng.normal(2 + higher + right, 1), rng.normal(0.4 + 0.2 * right, 0.3), bool(right), of)
+        for right in (0, 1)
+        for _ in range(200)
+    ]
+
+
+def test_silence_is_told_by_way() -> None:
+    """Where it is wrong, by how the question was asked, and where it is right."""
+    data = [
+        asked(1, 0, True),
+        asked(3, 0, True),
+        asked(1, 0, True, way="all"),
+        asked(1, 0, False),
+        asked(3, 0, False),
+        asked(1, 0, False, way="all"),
+    ]
+    assert silence((1.0, 0.0, 0.0, -2.0), data) == {
+        "named": 0.5, "all": 1.0, "elsewhere, right": 0.5, "left out, right": 1.0
+    }  # fmt: skip
+
+
+def test_every_set_is_told_with_the_curve_of_the_others() -> None:
+    sets = {name: questions_of(seed, 30, name) for seed, name in enumerate("abc")}
+    told = report(sets)
+    assert [(r["set"], r["curve"]) for r in told] == [
+        *((name, curve) for name in "abc" for curve in ("shipped", "without it")), ("all", "of all")
+    ]  # fmt: skip
+    assert told[1]["values"] == pytest.approx(fit([*sets["b"], *sets["c"]]), abs=1e-3)
+    assert all(r["values"] == SURE for r in told if r["curve"] == "shipped")
+    assert [r["curve"] for r in report({"a": sets["a"]})] == ["shipped", "of all"]
+
+
+def test_few_rows_speak_for_an_answer_as_the_shipped_curve_says() -> None:
+    """What they tell is not fitted, but taken off what is."""
+    told = silence((1.0, 0.0, 2.0, -2.0), [asked(1, 0, True, few=0.4), asked(1, 0, True, few=0.6)])
+    assert told == {"named": 0.5}
+    plain, few = fit(overlapping(2, "a", 0.0)), fit(changed(overlapping(2, "a", 0.0), few=lambda g: 2.0))
+    assert few[:3] == pytest.approx(plain[:3], rel=0.01)
+    assert few[3] == pytest.approx(plain[3] - 2 * SURE[2], rel=0.01)
+
+
+def test_the_shipped_curve_needs_both() -> None:
+    """Rows that are near and hold the words answer; of those that have neither none does, however few they are."""
+    assert min(SURE[:3]) > 0
+    assert likely(Grounds()) < likely(Grounds(few=5)) < 0.01 < 0.5 < likely(Grounds(near=3, held=1))

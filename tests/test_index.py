@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from chapter_tools import FAKE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_tools import JPEG, ask, build, put, same, searcher, sentences, source_of
 from store_tools import SPEC, rows_of_norm_1
-from vidrag.query.find.results import search, thumbnails
+from vidrag.query.find import results
+from vidrag.query.find.results import Lister, thumbnails
+from vidrag.query.find.retrieve import RetrieveOptions
 from vidrag.query.find.rows import RowSet
 from vidrag.query.text.words import terms
 from vidrag.store import coverage, index
 from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec
+from vidrag.store.encoders.e5 import E5, E5Options
 from vidrag.store.errors import NoSuchVideo, SpaceMismatch, UsageError
 from vidrag.store.postings import Postings, StoredLists, Writer, bm25, length
 
@@ -63,7 +68,9 @@ def test_bm25_is_that_of_bm25s(archive: Archive) -> None:
     ids.append(put(archive, "d.mp4", sentences(9, 7), sentences(2, 8), seed=9))
     rows = RowSet([archive.shard(v) for v in ids], SPEC)
     for words in (["locker"], ["blue", "rocket", "cake"], ["nothing"], [t for w in rows.rows for t in terms(w.text)]):
-        truth = {(ids[r.shard], r.kind, r.row): s for r, s in zip(rows.rows, rows.lexical(words), strict=True) if s > 0}
+        truth = {
+            (ids[r.shard], r.kind, r.row): s for r, s in zip(rows.rows, rows.lexical(words)[0], strict=True) if s > 0
+        }
         by = searcher(archive)
         found = {tuple(p): s for s, p in by.lexical(by.view(), words, 1000, ["speech", "text"])}
         assert found.keys() == truth.keys()
@@ -268,31 +275,71 @@ def test_lists_grow_in_steps_as_in_one(tmp_path: Path) -> None:
     assert (bm25(a.get(rows[0][0]), 200, total) > 0).all()
 
 
+class Pictures:
+    """An encoder to which all texts are vectors at random, as stored frames are."""
+
+    spec = SPEC
+
+    def queries(self, texts: list[str]) -> np.ndarray:
+        return rows_of_norm_1(len(texts), seed=5)
+
+
+def lister(archive: Archive, **more: Any) -> Lister:
+    """One that finds rows by the words of the fake encoder, and any frame at random."""
+    found = searcher(archive, spec=FAKE.spec, **more)
+    found.specs["frames"] = SPEC
+    return Lister(found, FAKE, Pictures(), RetrieveOptions())  # type: ignore[arg-type]
+
+
 def test_what_is_told(archive: Archive, tmp_path: Path) -> None:
-    """Texts, neighbours, the frame on screen then; of frames close together only the best."""
-
-    class Encoder:
-        spec = SPEC
-
-        def queries(self, texts: list[str]) -> np.ndarray:
-            return rows_of_norm_1(len(texts), seed=5)
-
+    """Texts, neighbours, and the frame on screen then."""
     with pytest.raises(NoSuchVideo, match="no videos yet"):
-        search(searcher(archive), "cake", ["speech"], 3, Encoder(), None)  # type: ignore[arg-type]
-    video = put(archive, "a.mp4", ["one", "two locker", "three"], ["written"], 3, seed=4)
-    by, encoder = searcher(archive), Encoder()
-    told = search(by, "locker", ["speech"], 1, encoder, encoder)  # type: ignore[arg-type]
+        lister(archive).search("cake", ["speech"], 3)
+    said = ["one is the first", "two lockers are in the hall", "three is the last"]
+    video = put(archive, "a.mp4", said, ["written"], 3, seed=4, encoder=FAKE)
+    by = lister(archive)
+    told = by.search("lockers in the hall", ["speech"], 1)
     (one,) = told.found
-    assert (one.video, one.kind, one.text, one.before, one.after) == (video, "speech", "two locker", "one", "three")
-    assert (one.start, one.frame, told.videos, told.rows) == (2.0, 0, 1, 4)
+    assert (one.video, one.kind, one.text, one.before, one.after) == (video, "speech", said[1], said[0], said[2])
+    assert (one.start, one.frame, told.videos, told.rows, told.more) == (2.0, 0, 1, 4, False)
     json.dumps(one.as_json())
-    (path,) = thumbnails(by, told.found, tmp_path / "pictures").values()
+    (path,) = thumbnails(by.searcher, told.found, tmp_path / "pictures").values()
     assert Path(path).read_bytes() == JPEG + bytes([0])
-    frames = search(by, "locker", ["frames"], 9, encoder, encoder)  # type: ignore[arg-type]
-    assert [f.frame for f in frames.found] != [] and len(frames.found) == 2  # 0-20, 20-40 and 40-60 touch in pairs
     for text in ("", " ?! ", "x" * 10_001):
         with pytest.raises(UsageError):
-            search(by, text, ["speech"], 1, encoder, encoder)  # type: ignore[arg-type]
+            by.search(text, ["speech"], 1)
+    with pytest.raises(UsageError, match="'smell'"):
+        by.search("locker", ["smell"], 1)  # type: ignore[list-item]
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
-        thumbnails(by, told.found, tmp_path / "file")
+        thumbnails(by.searcher, told.found, tmp_path / "file")
+
+
+def test_of_frames_close_together_the_best_alone(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only those that fit."""
+    put(archive, "a.mp4", ["a"], frames=6, encoder=FAKE)  # 0-20, 20-40, 40-60 and so on
+    by = lister(archive)
+
+    def frames(*fits: float) -> list[int | None]:
+        monkeypatch.setattr(results, "fit", lambda *_: np.array([fits], np.float32))
+        return [f.frame for f in by.search("locker", ["frames"], 9).found]
+
+    assert frames(5, 9, 4, 3, 6, 8) == [1, 5, 3]
+    assert frames(0, 1, 9, 1, 0, 0) == [2]
+    assert frames(0, 1, 2, 2.1, 0, 0) == []
+
+
+def test_a_page_goes_on_where_the_one_before_ended(archive: Archive) -> None:
+    put(archive, "a.mp4", [f"the locker of room {i} is red" for i in range(7)], encoder=FAKE)
+    pages = [lister(archive).search("red locker", ["speech"], 3, page) for page in (1, 2, 3, 4)]
+    assert [[f.rank for f in p.found] for p in pages] == [[1, 2, 3], [4, 5, 6], [7], []]
+    assert [p.more for p in pages] == [True, True, False, False]
+    assert len({f.text for p in pages for f in p.found}) == 7
+
+
+def test_nothing_is_listed_that_does_not_match(archive: Archive) -> None:
+    e5 = E5(E5Options())
+    put(archive, "a.mp4", ["the lockers are in the hall", "bread is made of flour and water"], encoder=e5)
+    by = Lister(searcher(archive, spec=e5.spec), e5, None, RetrieveOptions())
+    assert by.search("zebra crossing", ["speech"]).found == ()
+    assert [f.text for f in by.search("lockers", ["speech"]).found] == ["the lockers are in the hall"]

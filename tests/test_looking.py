@@ -1,4 +1,4 @@
-"""Grids of pictures, colours, counts over time, and key frames."""
+"""Colours, counts over time, key frames, and how well pictures fit words."""
 
 from __future__ import annotations
 
@@ -11,47 +11,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vidrag.query.look import alike, counting, keyframes, panels
-from vidrag.query.look.colours import coloured, colours, tint
+from vidrag.query.look import counting, keyframes
+from vidrag.query.look.colours import colours
 from vidrag.query.look.detections import DetectionCache
 from vidrag.query.look.detectors import coco
 from vidrag.query.look.keyframes import KeyframeOptions
 from vidrag.query.look.looking import Looker
-from vidrag.query.look.visual import Wanted
-from vidrag.query.types import Found, Request
+from vidrag.query.look.visual import VisualIndex, Wanted
+from vidrag.query.text.things import FITS, fit
+from vidrag.query.types import Found, Request, Stretch
+from vidrag.store.encoders import EncoderSpec
+from vidrag.store.encoders.coco import NAMES
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Detection, Frame
+from vidrag.store.vectors import normalised
+from vidrag_fakes import DIM, FakeImageTextEncoder, FakeImageTextEncoderOptions
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 170, 40), (30, 40, 200)
-
-
-def grid(cells: list[tuple[int, int, int]], columns: int = 4) -> np.ndarray:
-    """Textured cells on a dark ground, with a line of text below."""
-    rng = np.random.default_rng(1)
-    rows = -(-len(cells) // columns)
-    out = np.full((rows * 100 + 60, columns * 150 + 10, 3), 22, np.uint8)
-    for i, colour in enumerate(cells):
-        y, x = (i // columns) * 100 + 10, (i % columns) * 150 + 10
-        noise = rng.integers(-10, 10, (90, 140, 3))
-        out[y : y + 90, x : x + 140] = np.clip(np.array(colour) + noise, 0, 255)
-    out[-30:-20, 20:80] = 250
-    return out
-
-
-def test_panels_are_found_and_alike_ones_grouped() -> None:
-    picture = grid([RED, GREEN, RED, RED, BLUE, RED, GREEN, RED])
-    found = panels.panels(picture)
-    assert len(found) == 8 and all(130 <= p.x1 - p.x0 <= 145 and 85 <= p.y1 - p.y0 <= 92 for p in found)
-    assert [sorted(g) for g in panels.groups(picture, found)] == [[0, 2, 3, 5, 7], [1, 6], [4]]
-
-
-@pytest.mark.parametrize("picture", [np.full((90, 160, 3), 128, np.uint8), grid([RED, GREEN]), grid([RED] * 4)[:60]])
-def test_other_pictures_have_no_panels(picture: np.ndarray) -> None:
-    assert panels.panels(picture) == []
-
-
-def test_noise_has_no_panels() -> None:
-    assert panels.panels(np.random.default_rng(0).integers(0, 255, (180, 320, 3), np.uint8)) == []
 
 
 @pytest.mark.parametrize(
@@ -61,51 +37,6 @@ def test_what_stands_in_the_middle_has_its_colour(colour: tuple[int, int, int], 
     picture = np.full((180, 320, 3), (110, 70, 40), np.uint8)
     picture[60:120, 120:200] = colour
     assert colours(picture)[0] == name
-
-
-def test_telling_colours_of_options_are_found_in_a_picture() -> None:
-    assert coloured(["a white cat", "a brown dog"]) == ()  # most pictures show those
-    wanted = coloured(["a green toy frog", "a pink pig", "old coins", "a red and green flag"])
-    assert wanted == (("green",), ("pink",), (), ("red", "green"))
-    picture = np.full((180, 320, 3), (110, 70, 40), np.uint8)
-    picture[60:120, 120:200] = GREEN
-    green, pink, none, flag = tint(picture, wanted)
-    assert green > 0.5 and pink == flag == -1 and none == 0
-
-
-def things(count: int, seed: int = 0) -> np.ndarray:
-    """Discs of about one size on a ground that is brighter on one side, with noise and black bars."""
-    rng = np.random.default_rng(seed)
-    out = np.zeros((360, 640, 3), np.float32)
-    out[:, 80:560] = np.linspace(40, 110, 480)[None, :, None]
-    for i in range(count):
-        at = (120 + 72 * (i % 6) + int(rng.integers(-6, 7)), 50 + 65 * (i // 6) + int(rng.integers(-6, 7)))
-        cv2.circle(out, at, int(rng.integers(18, 25)), [float(v) for v in rng.integers(170, 210, 3)], -1)
-    out[:, 80:560] += rng.normal(0, 4, (360, 480, 3))
-    return np.clip(out, 0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize("count", [6, 7, 18, 23, 24])
-def test_things_alike_are_counted_whatever_they_are(count: int) -> None:
-    found = alike.counted(things(count, seed=count))
-    assert len(found) == count and {d.label for d in found} == {"thing"}
-    assert all(80 / 640 < d.box[0] < d.box[2] < 560 / 640 for d in found)
-
-
-def test_other_pictures_give_no_count_of_things_alike() -> None:
-    rng = np.random.default_rng(0)
-    mixed = things(5)
-    cv2.rectangle(mixed, (150, 200), (500, 330), (230, 230, 230), -1)
-    cv2.rectangle(mixed, (380, 150), (520, 195), (230, 230, 230), -1)
-    for picture in (
-        np.full((90, 160, 3), 128, np.uint8),
-        np.zeros((8, 300, 3), np.uint8),
-        rng.integers(0, 255, (180, 320, 3), np.uint8),
-        grid([RED, GREEN, BLUE]),
-        things(3),
-        mixed,
-    ):
-        assert alike.counted(picture) == ()
 
 
 def frames(times: list[float]) -> list[Frame]:
@@ -235,7 +166,7 @@ def test_key_frames_go_to_a_detector_of_batches_together() -> None:
     shards = {v: shard(v) for v in "ab"}
     shots = [(SimpleNamespace(shard=shards[v]), row, 1.0) for v, row in (("a", 1), ("b", 5), ("a", 2))]
 
-    def detected(shot: Any, row: int, score: float, known: Any, kinds: Any, kept: DetectionCache) -> None:
+    def detected(shot: Any, row: int, score: float, known: Any, kinds: Any, kept: DetectionCache, *_: bool) -> None:
         assert len(kept.detect(shot.shard, row, known)) == 1
 
     visual: Any = SimpleNamespace(best=lambda *_: shots, shards=shards, detected=detected, seen=lambda *_: None)
@@ -244,7 +175,7 @@ def test_key_frames_go_to_a_detector_of_batches_together() -> None:
     assert detector.calls == [2, 1] and (cache.hits, cache.misses) == (3, 3) and not looker.failed
 
 
-def counted_over_time(scope: str, shots: list[tuple[int, float]]) -> list[str]:
+def counted_over_time(stretch: Stretch | None = None, keys: Sequence[int] = (1, 3, 2)) -> list[str]:
     """What is told of cups: three of them in frame 3, six seconds long, one in frame 1, three seconds long."""
     times = [Frame(a, b, 8, 8, 0.5, True) for a, b in ((0, 1), (1, 4), (4, 5), (5, 11), (11, 13))]
     cups = {1: (box(0.1),), 3: (box(0.1), box(0.4), box(0.7))}
@@ -252,18 +183,77 @@ def counted_over_time(scope: str, shots: list[tuple[int, float]]) -> list[str]:
     kept: Any = SimpleNamespace(detect_rows=lambda _, rows, names: [cups.get(r, ()) for r in rows])
     visual: Any = SimpleNamespace(shots=[SimpleNamespace(shard=shard)])
     looker = Looker(visual, kept, KeyframeOptions(counted=2))
-    keys: Any = [(SimpleNamespace(shard=shard), row, score) for row, score in shots]
-    request = Request(det=("cup",), type=("number",), scope=scope)  # type: ignore[arg-type]
-    return [c.text for c in looker._over_time(request, ["cup"], keys)]
+    shots: Any = [(SimpleNamespace(shard=shard), row, 3.0) for row in keys]
+    request = Request(det=("cup",), type=("number",), stretch=stretch)
+    return [c.text for c in looker._over_time(request, ["cup"], shots)]
 
 
-def test_counts_of_the_key_frames_come_first() -> None:
+def test_counts_are_told_from_when_to_when() -> None:
     """Frames that are not among those taken evenly are counted as well; what is shown longest is told first."""
-    told = counted_over_time("moment", [(1, 0.9), (3, 0.88), (2, 0.2)])
-    assert told[:3] == ["3 cups", "1 cup", "smallest number 0 cups, largest number 3 cups at any time; 4 in all"]
-    assert counted_over_time("moment", [(1, -0.5), (3, -0.51)])[0] == "3 cups"
-    assert counted_over_time("whole", [(1, 0.9), (3, 0.88)])[0].startswith("smallest number 0 cups")
-    assert counted_over_time("moment", []) == []  # none in the two frames taken evenly
+    told = counted_over_time()
+    assert told[0] == "smallest number 0 cups, largest number 3 cups at any time; 4 in all"
+    assert told[1:] == ["3 cups", "1 cup", "0 cups", "0 cups", "0 cups"]
+
+
+def test_counts_of_the_time_that_is_asked_for_come_first() -> None:
+    told = counted_over_time(Stretch(start=1, end=4, words="", rest=""))
+    assert told[0] == "1 cup" and told[1].startswith("smallest number 0 cups") and told[2] == "3 cups"
+
+
+def test_nothing_is_counted_where_nothing_is_seen() -> None:
+    """None in the two frames taken evenly, and there are no key frames."""
+    assert counted_over_time(keys=()) == []
+
+
+FAKE = FakeImageTextEncoder(FakeImageTextEncoderOptions())
+
+
+def test_how_well_pictures_fit_is_counted_from_everyday_things() -> None:
+    """A picture of what is asked for lies above the line, others below; and a picture that fits any words does not."""
+    texts = ["a photo of herons", "a photo of purple anvils", "a photo of gravel"]
+    found = fit(FAKE, FAKE.queries(texts), FAKE.queries(texts))
+    assert found.shape == (3, 3) and (np.diag(found) >= FITS).all()
+    assert (found[~np.eye(3, dtype=bool)] < FITS).all()
+    anything = normalised(FAKE.queries([f"a photo of {n}" for n in NAMES]).mean(0, keepdims=True))
+    assert fit(FAKE, FAKE.queries(["a photo of a dog"]), anything)[0, 0] < FITS
+
+
+def test_fit_does_not_change_with_the_scale_of_an_encoder() -> None:
+    """Vectors that all share a direction have cosines near one, and fit as well as without."""
+    shared = SimpleNamespace(spec=EncoderSpec("shared", "5" * 16, DIM + 1), queries=lambda t: lifted(FAKE.queries(t)))
+
+    def lifted(rows: np.ndarray) -> np.ndarray:
+        return normalised(np.hstack([rows, np.full((len(rows), 1), 3, np.float32)]))
+
+    query, pictures = FAKE.queries(["a photo of a heron"]), FAKE.queries(["a heron", "gravel", "a dog and a cat"])
+    plain, other = fit(FAKE, query, pictures), fit(shared, lifted(query), lifted(pictures))  # type: ignore[arg-type]
+    assert (lifted(query) @ lifted(pictures).T).min() > 0.85
+    assert np.allclose(plain, other, atol=1e-3)
+
+
+class Held:
+    """Stored vectors of frames."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._rows, self.rows = rows, len(rows)
+
+    def vectors(self) -> np.ndarray:
+        return self._rows
+
+    def scores(self, queries: np.ndarray) -> np.ndarray:
+        return queries @ self._rows.T
+
+
+@pytest.mark.parametrize("method, fitted", [("topk", True), ("aks", True), ("bolt", True), ("paper", False)])
+def test_frames_are_scored_by_how_well_they_fit(method: str, fitted: bool) -> None:
+    """Only the published rule takes the inner products themselves."""
+    captions = [f"a photo of {what}" for what in ("gravel", "sand", "herons", "clouds")]
+    rows, query = FAKE.queries(captions), FAKE.queries(["herons"])
+    shard: Any = SimpleNamespace(video="a", frames=frames([0, 20, 40, 60]), vectors=lambda *_: Held(rows))
+    options = KeyframeOptions(method=method, count=4)  # type: ignore[arg-type]
+    found = {row: score for _, row, score in VisualIndex([shard], FAKE).best(query, options)}
+    best = (fit(FAKE, query, rows) if fitted else query @ rows.T)[0]
+    assert found[2] == max(found.values()) and found == pytest.approx({row: float(best[row]) for row in found})
 
 
 def test_a_wide_picture_is_detected_in_squares(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ QUESTION = "What did the lighthouse keeper find?"
 
 
 def told(archive: Archive, fake_profile: Path, *settings: str) -> list[str]:
-    few = ("retrieve.at_least=0", "retrieve.method=bm25", *settings)
+    few = ("retrieve.top_k=1", *settings)
     answer = build.asker(archive, profile.load(str(fake_profile), few)).ask(QUESTION)
     assert [e.start for e in answer.evidence] == sorted(e.start for e in answer.evidence)
     assert next(e for e in answer.evidence if e.rank == 1).text == SAID[2]
@@ -72,3 +72,35 @@ def test_as_far_as_the_tokens_last(tokens: int, wanted: list[int]) -> None:
     found = merge([made[2]], ["a"], lambda t: len(t.split()), options, {made[2]: [made[1], made[3]]})
     assert [c for _, c in found] == [made[i] for i in wanted]
     assert min(e.rank for e, c in found if c is not made[2]) == 2 if len(wanted) > 1 else True
+
+
+@pytest.mark.parametrize("tokens", [60, 100, 200, 5000])
+@pytest.mark.parametrize("rows", [2, 16])
+def test_a_budget_that_is_ample_is_not_counted(tokens: int, rows: int) -> None:
+    """The rows are the same as if every one had been counted."""
+    told = [
+        Candidate(
+            kind="speech",
+            video="a",
+            name="a.mp4",
+            start=float(i),
+            end=i + 1.0,
+            text="word " * (i % 3 * 9 + 1),
+            score=1.0,
+        )
+        for i in range(9)
+    ]
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return len(text.split())
+
+    found = merge(told, ["a"], count, ContextOptions(tokens=tokens, rows=rows))
+    left, wanted = tokens, []
+    for c in told:
+        if (cost := len(c.text.split()) + 24) <= left and len(wanted) < rows:
+            wanted.append(c)
+            left -= cost
+    assert [c for _, c in found] == wanted
+    assert bool(counted) == (tokens < 5000 and not (tokens == 200 and rows == 2))

@@ -17,18 +17,18 @@ COLOURS = "red blue green black white yellow".split()
 
 
 @pytest.fixture(scope="module")
-def spec() -> EncoderSpec:
-    return E5(E5Options()).spec
+def encoder() -> E5:
+    return E5(E5Options())
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory, spec: EncoderSpec) -> Archive:
+def archive(tmp_path_factory: pytest.TempPathFactory, encoder: E5) -> Archive:
     """Thirty videos of which one tells of herons, and an index over them."""
     where = Archive.create(tmp_path_factory.mktemp("large") / "archive")
     for i in range(30):
         said = [f"the locker of room {i} is painted {COLOURS[i % 6]}", f"the bus of line {i} was late"]
-        put(where, f"v{i}.mp4", said, ["Chapter one"], seed=i, spec=spec)
-    put(where, "herons.mp4", ["the harbour master counted four herons"], seed=99, spec=spec)
+        put(where, f"v{i}.mp4", said, ["Chapter one"], encoder=encoder)
+    put(where, "herons.mp4", ["the harbour master counted four herons"], encoder=encoder)
     build(where)
     return where
 
@@ -52,10 +52,12 @@ def opened(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_of_a_large_archive_only_likely_videos_are_opened(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = asker(archive)
+    assert "four herons" in ask.ask("How many herons did the harbour master count?").text  # reads a sample, too
     seen = opened(archive, monkeypatch)
-    answer = asker(archive).ask("How many herons did the harbour master count?")
-    assert "four herons" in answer.evidence[0].text or any("four herons" in e.text for e in answer.evidence)
-    assert answer.citations and len(set(seen)) <= 5
+    answer = ask.ask("How many herons were counted by the harbour master?")
+    assert answer.citations and answer.cited()[0].text == "the harbour master counted four herons"
+    assert len(set(seen)) <= 5
     assert any("of 31" in n for n in answer.notes), answer.notes
 
 
@@ -74,17 +76,21 @@ def test_the_videos_of_an_option_are_opened(archive: Archive) -> None:
 
 
 def test_videos_that_are_named_are_opened_and_no_others(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few others are read once, for what any text of the archive is like."""
     ask = asker(archive)
-    seen = opened(archive, monkeypatch)
     answer = ask.ask("What colour is the locker in v3.mp4?")
-    assert {e.video for e in answer.evidence} == {archive.find("v3.mp4")} == set(seen)
-    assert "black" in answer.evidence[0].text
+    assert {e.video for e in answer.evidence} == {archive.find("v3.mp4")}
+    assert "black" in answer.text and answer.citations
+    seen = opened(archive, monkeypatch)
+    again = ask.ask("What colour is the locker in v4.mp4?")
+    assert {e.video for e in again.evidence} == {archive.find("v4.mp4")} == set(seen)
+    assert "white" in again.text
 
 
-def test_a_damaged_likely_video_is_left_out_with_a_note(tmp_path: Path, spec: EncoderSpec) -> None:
+def test_a_damaged_likely_video_is_left_out_with_a_note(tmp_path: Path, encoder: E5) -> None:
     where = Archive.create(tmp_path / "archive")
     for i in range(6):
-        put(where, f"v{i}.mp4", [f"the harbour master counted {i} herons"], seed=i, spec=spec)
+        put(where, f"v{i}.mp4", [f"the harbour master counted {i} herons"], encoder=encoder)
     build(where)
     bad = where.find("v2.mp4")
     (manifest,) = (tmp_path / "archive" / "videos" / bad).glob("manifest*")

@@ -51,7 +51,7 @@ def test_one_value_changes_and_nothing_else() -> None:
 
 def test_any_option_that_changes_answers_changes_the_fingerprint() -> None:
     plain = profile.load().fingerprint()
-    for change in ("search.videos=5", "retrieve.rrf_k=10", "speech.language=de", "detector.threshold=0.4"):
+    for change in ("search.videos=5", "retrieve.lexical=0.2", "speech.language=de", "detector.threshold=0.4"):
         assert profile.load("embedded", [change]).fingerprint() != plain, change
     assert profile.load("embedded", ["media.stall_s=5"]).fingerprint() == plain
 

@@ -42,7 +42,7 @@ def test_key_frames_by_hand() -> None:
 
 def test_scene_graph_sentences_by_hand() -> None:
     apple, cup = Detection("apple", 0.9, (0.1, 0.2, 0.3, 0.4)), Detection("cup", 0.8, (0.6, 0.2, 0.7, 0.5))
-    told = published.scene_graph([apple, cup, apple], ["location", "relation", "number"], 100, 200)
+    told = scene_graph.published([apple, cup, apple], ["location", "relation", "number"], 100, 200)
     assert told == [
         "Object 1 is a apple at [10, 40], 20 wide and 40 high.",
         "Object 2 is a cup at [60, 40], 10 wide and 60 high.",
@@ -52,7 +52,7 @@ def test_scene_graph_sentences_by_hand() -> None:
         "Object 2 (cup) is right of object 3 (apple).",
         "apple: 2; cup: 1",
     ]
-    assert published.scene_graph([apple], [], 100, 200) == []
+    assert scene_graph.published([apple], [], 100, 200) == []
 
 
 def test_evidence_is_merged_in_time_order() -> None:
@@ -95,7 +95,7 @@ def test_our_relations_are_the_published_ones_where_boxes_lie_apart(a: tuple[flo
     first, second = (Detection(n, 0.9, box) for n, box in zip("ab", (a, b), strict=True))  # type: ignore[arg-type]
     across, along = (a[0] + a[2] - b[0] - b[2]) / 2, (a[1] + a[3] - b[1] - b[3]) / 2
     assume(abs(abs(across) - abs(along)) > 1e-6)  # as far to the side as up: rounding decides
-    told = published.scene_graph([first, second], ["relation"], 100, 100)[0]
+    told = scene_graph.published([first, second], ["relation"], 100, 100)[0]
     if "overlaps" not in told:
         (ours,) = scene_graph.sentences([first, second], ["relation"])
         assert ours.replace("the a is ", "").replace(" the b", "") in told
@@ -107,6 +107,8 @@ def test_the_paper_profile_says_what_was_published() -> None:
     ask, ingest = asked.ask, asked.ingest
     assert (ask.keyframes.method, ask.keyframes.threshold, ask.keyframes.beta) == ("paper", THRESHOLD, BETA)
     assert (ask.retrieve.method, ask.retrieve.threshold, ask.retrieve.at_least) == ("dense", THRESHOLD, 0)
+    assert (ask.retrieve.neighbours, ask.retrieve.chapters, ask.retrieve.by_options) == (0, 0, False)
+    assert ask.decouple.options and ask.keyframes.scene_graph == "published"
     assert (ingest.sampling.uniform, ingest.asr.name, ingest.asr.options["chunk_s"]) == (64, "whisper-30s", 30)
     assert (ingest.ocr.name, ingest.reading.min_confidence) == ("easyocr", 0.5)
     assert ingest.text_encoder.options["model"] == "hf:facebook/contriever"

@@ -9,26 +9,25 @@ import numpy as np
 import pytest
 from index_tools import put
 from vidrag.jobs import build, profile
-from vidrag.query.find.retrieve import Hit, RetrieveOptions, reranked
+from vidrag.query.find.retrieve import _reranked
 from vidrag.store.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
 
-HITS = [Hit(i, 1.0 - i / 10, 0.5, 0.0) for i in range(5)]
+PLACES = [10, 11, 12, 13, 14]
+"""Rows as retrieval ranks them, the best first."""
 
 
 def test_both_orders_count() -> None:
-    scores = np.array([0, 0, 0, 9, 1], np.float32)
-    assert [h.at for h in reranked(HITS, scores, RetrieveOptions(top_k=3))] == [3, 0, 4]
+    assert _reranked(PLACES, np.array([0, 0, 0, 9, 1], np.float32))[:3] == [13, 10, 14]
 
 
 def test_without_scores_the_order_stays() -> None:
-    assert [h.at for h in reranked(HITS, None, RetrieveOptions(top_k=2))] == [0, 1]
-    assert reranked([], np.zeros(0, np.float32), RetrieveOptions()) == []
+    assert _reranked(PLACES, None) == PLACES
+    assert _reranked([], np.zeros(0, np.float32)) == []
 
 
 def test_a_score_that_is_no_number_comes_last() -> None:
-    scores = np.array([np.nan, 2, 1, 0, -1], np.float32)
-    assert reranked(HITS, scores, RetrieveOptions())[0].at == 1
+    assert _reranked(PLACES, np.array([np.nan, 2, 1, 0, -1], np.float32))[0] == 11
 
 
 class Shout:
@@ -48,7 +47,7 @@ class Shout:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
     where = Archive.create(tmp_path_factory.mktemp("ranked") / "archive")
     said = [f"the museum about trains opens in room {i}" for i in range(30)]
-    put(where, "a.mp4", [*said, "a cat sleeps in the museum"], spec=E5(E5Options()).spec)
+    put(where, "a.mp4", [*said, "a cat sleeps in the museum"], encoder=E5(E5Options()))
     return where
 
 

@@ -101,7 +101,7 @@ def test_printed_lines_are_pasted(player: Path, tmp_path: Path) -> None:
         for line in told.stdout.splitlines():
             if "open: " in line:
                 seen.add(pasted(line.partition("open: ")[2], player, tmp_path)[-1])
-    told = world.run("search", "my archive", "test picture", "--kind", "frame")
+    told = world.run("search", "my archive", "red", "--kind", "frame")
     hints = [line.partition("open: ")[2] for line in told.stdout.splitlines() if "open: " in line]
     assert hints and {pasted(h, player, tmp_path)[-1] for h in hints} <= paths
     assert seen == paths

@@ -13,7 +13,6 @@ from vidrag.ingest.pipeline import Engines, ingest_video
 from vidrag.jobs import build, profile, report
 from vidrag.jobs.asking import Keys
 from vidrag.jobs.batch import Asked
-from vidrag.query.find.results import search
 from vidrag.query.find.search import TERMS_ID
 from vidrag.query.text.words import terms
 from vidrag.store import engines, index_build, maintenance
@@ -97,8 +96,8 @@ def test_in_a_whole_archive_they_are_left_out_with_a_note(world: World) -> None:
     notes: list[str] = []
     assert heard(world, "loud.toml", notes=notes) == {"honk red.mp4"}
     assert any("not indexed under profile 'loud': 1 videos" in n and "vidrag ingest" in n for n in notes)
-    searcher, texts, _ = build.searcher(Archive.open(world.root / "archive"), loaded(world, "loud.toml"), ["speech"])
-    results = search(searcher, "honk", ["speech"], 5, texts, None)
+    lister = build.lister(Archive.open(world.root / "archive"), loaded(world, "loud.toml"), ["speech"])
+    results = lister.search("honk", ["speech"], 5)
     assert {f.name for f in results.found} == {"red.mp4"}
     assert any("not indexed under profile 'loud'" in n for n in results.notes)
 
@@ -173,8 +172,8 @@ def test_an_index_of_one_profile_is_not_believed_for_another(world: World, tmp_p
     archive = Archive.open(tmp_path / "archive")
     index_build.update(archive.under(loaded(world, "fake.toml").key()), terms, TERMS_ID)
     for name, word in (("fake.toml", "beep"), ("loud.toml", "honk")):
-        searcher, texts, _ = build.searcher(archive, loaded(world, name, "search.index_rows=0"), ["speech"])
-        results = search(searcher, word, ["speech"], 5, texts, None)
+        lister = build.lister(archive, loaded(world, name, "search.index_rows=0"), ["speech"])
+        results = lister.search(word, ["speech"], 5)
         assert {f.text for f in results.found} == {word}
 
 

@@ -67,16 +67,23 @@ def test_they_are_shown(world: World) -> None:
 
 
 def test_they_are_searched_and_found(world: World) -> None:
-    """By what they say and by their names."""
-    for text in ("blue folder", "Bob Lee"):
-        told = json.loads(asked(world, "search", "archive", text, "--kind", "speech", "--json"))
+    """By what they say, and among what one of them says."""
+    for more in ((), ("--speaker", "bob")):
+        told = json.loads(asked(world, "search", "archive", "blue folder", "--kind", "speech", "--json", *more))
         assert (told["hits"][0]["speaker"], told["hits"][0]["text"]) == ("Bob Lee", "Bring the blue folder.")
+    told = json.loads(asked(world, "search", "archive", "blue folder", "--json", "--speaker", "Anna Smith"))
+    assert {h["speaker"] for h in told["hits"]} <= {"Anna Smith"}
     assert "said by Bob Lee: Bring the blue folder." in asked(world, "search", "archive", "blue folder")
     assert asked(world, "index", "archive", "--rebuild")
     told = json.loads(
-        asked(world, "search", "archive", "Bob Lee", "-k", "speech", "--json", "--set", "search.index_rows=1")
+        asked(world, "search", "archive", "blue folder", "-k", "speech", "--json", "--set", "search.index_rows=1")
     )
     assert told["hits"][0]["speaker"] == "Bob Lee" and told["indexed_rows"] >= 2
+
+
+def test_a_name_alone_finds_what_its_bearer_says(world: World) -> None:
+    told = json.loads(asked(world, "search", "archive", "Bob Lee", "--kind", "speech", "--json"))
+    assert [(h["speaker"], h["text"]) for h in told["hits"][:1]] == [("Bob Lee", "Bring the blue folder.")]
 
 
 def test_answers_say_who(world: World) -> None:
@@ -104,6 +111,7 @@ def test_printed_answers_say_who(world: World, capsys: pytest.CaptureFixture[str
             request=Request(),
         ),
         archive,
+        more=False,
     )
     assert "a.mp4 00:04-00:06  said by Bob Lee: Bring the blue folder.\n" in capsys.readouterr().out
 

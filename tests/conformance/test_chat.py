@@ -12,7 +12,6 @@ from chat_server import ChatServer, serving
 from engine_tools import loaded, names, test_gguf
 from vidrag.query.answer.answering import answerer
 from vidrag.query.answer.models import Chat, LanguageModel
-from vidrag.query.answer.passages import alone
 from vidrag.query.answer.prompts import answer_schema
 from vidrag.query.types import Draft, Message, Reply, Task, Usage
 from vidrag.store.records import Evidence
@@ -33,7 +32,7 @@ TASKS = {
         question="Where are the lockers?",
         options=OPTIONS,
         evidence=ROWS,
-        passages=alone(ROWS),
+        option_near=(0.1, 2.0, 0.3),
         weight={"locker": 3.0, "staircase": 2.0},
     ),
     "no evidence": Task(question="Where are the lockers?", evidence=()),

@@ -10,8 +10,8 @@ import pytest
 from chat_server import ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
 from vidrag.query.answer.answering import answerer
-from vidrag.query.answer.citing import supporting
 from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache, remembering
+from vidrag.query.answer.options import supporting
 from vidrag.query.types import Task
 from vidrag.store.errors import EngineFailed
 from vidrag.store.records import Evidence

@@ -1,0 +1,66 @@
+"""What kind of answer a question wants, told by the example that it is most like, in any language."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from vidrag.query.understand.kinds import Kinds, common_terms
+from vidrag.store.encoders.e5 import E5, E5Options
+
+UNSEEN: dict[str, list[str]] = {
+    "fact": [
+        "Where is the ladder kept?", "Who painted the fence?", "How tall is the lighthouse?",
+        "What does the mayor say about the flood?", "Summarise what the mayor said on the flood.",
+        "What was decided about the roof?", "Wer hat den Zaun gestrichen?", "¿Quién pintó la valla?",
+        "Qui a peint la clôture ?", "Кто покрасил забор?", "谁刷了篱笆？", "誰が塀を塗りましたか？",
+    ],
+    "whole": [
+        "What's this recording about?", "Give me a short summary of this video.",
+        "Which subjects does the lecture cover?", "Fasse den Vortrag zusammen.", "¿De qué va este vídeo?",
+        "Résume cette conférence.", "О чём эта лекция?",
+        "这个讲座讲了什么？", "この講義を要約してください。",
+    ],
+    "every": [
+        "Find all mentions of the lighthouse.", "List every mention of rust.",
+        "Finde alle Erwähnungen des Leuchtturms.",
+        "Combien de fois le phare est-il mentionné ?", "提到了多少次灯塔？",
+    ],
+    "compare": [
+        "Compare the two lectures.", "Vergleiche die beiden Aufnahmen.", "Compara las dos reuniones.",
+        "Compare les deux vidéos qui parlent du phare.", "Сравни две лекции.", "比较这两个讲座。",
+    ],
+    "followup": ["And what about Q3?", "Tell me more.", "Und was noch?", "¿Y el otro?", "А что ещё?", "还有什么？"],
+    "seen": [
+        "What colour is the hat?", "What is the woman wearing?", "How many bottles are on the table?",
+        "帽子是什么颜色的？",
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def encoder() -> E5:
+    return E5(E5Options())
+
+
+@pytest.fixture(scope="module")
+def kinds(encoder: E5) -> Kinds:
+    return Kinds(encoder)
+
+
+@pytest.mark.parametrize("kind", UNSEEN)
+def test_questions_that_are_no_examples(kind: str, kinds: Kinds, encoder: E5) -> None:
+    """Of things that no example names."""
+    found = {q: kinds.of(v) for q, v in zip(UNSEEN[kind], encoder.queries(UNSEEN[kind]), strict=True)}
+    assert {q: k for q, k in found.items() if k != kind} == {}
+
+
+def test_what_is_like_no_example_is_a_fact(kinds: Kinds, encoder: E5) -> None:
+    """Whatever it is nearest to."""
+    for text in ("herring", "¿¡ 🎬", "a long way from the old mill to the harbour", "x" * 300):
+        assert kinds.of(encoder.queries([text])[0]) == "fact"
+    assert kinds.of(np.zeros(encoder.spec.dim, np.float32)) == "fact"
+
+
+def test_words_that_say_what_is_wanted_and_not_of_what() -> None:
+    assert {"mention", "word"} & common_terms("every") and "video" in common_terms("whole")
+    assert not {"merger", "harbour"} & common_terms("every")
