@@ -5,8 +5,9 @@ Rows are ranked as for a question, frames by how well they fit.  Below a line no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ...store.errors import ArchiveDamaged, UsageError, one_line
 from ...store.index import KINDS, Kind
 from ...store.records import Frame
 from ...store.shard import Shard
+from ...store.vectors import Vectors
 from ..text.things import FITS, fit
 from ..text.words import terms
 from ..types import Grounds, Request
@@ -109,18 +111,18 @@ class Lister:
         scope, notes = scope or Scope(), list[str]()
         _, ids, _ = self.opener.about("", scope.videos)
         sought, view = self.finder.encode(text, Request(), ()), self.searcher.view()
-        opened = self.opener.opened(ids, sought, self._pictured(text, kinds), notes, view)
+        picture = self._pictured(text, kinds)
+        opened = self.opener.opened(ids, sought, picture, notes, view)
         kept = scope.rows(opened.rows) if opened.rows.rows else np.zeros(0, bool)
-        hits = list[_Hit]()
+        rankings, damaged = list[Iterator[_Hit]](), dict[str, str]()
         if spoken := [k for k in kinds if k != "frames"]:
             found = score(
                 opened.rows, text, sought.vectors[0], self.finder.scale, self.opener.sample(opened), self.options
             )
-            hits += self._rows(opened.rows, text, found, kept, spoken)
-        damaged = dict[str, str]()
-        if "frames" in kinds and self.pictures is not None:
-            hits += self._frames(opened, text, scope, damaged)
-        hits.sort(key=lambda h: -h.score)
+            rankings.append(self._rows(opened.rows, text, found, kept, spoken))
+        if len(picture):
+            rankings.append(self._frames(opened, text, picture, scope, damaged))
+        hits = merge(*rankings, key=lambda h: -h.score)
         skipped = (page - 1) * top
         rows = list(islice(self._told(opened.shards, hits, damaged), skipped, skipped + top + 1))
         cover = view.cover
@@ -134,7 +136,7 @@ class Lister:
             notes=tuple(dict.fromkeys(notes)),
         )
 
-    def _pictured(self, text: str, kinds: Sequence[Kind]) -> NDArray[np.float32]:
+    def _pictured(self, text: str, kinds: Sequence[Kind]) -> Vectors:
         if "frames" not in kinds or self.pictures is None:
             return np.zeros((0, 1), np.float32)
         return self.pictures.queries([f"a photo of {text}"])
@@ -142,7 +144,7 @@ class Lister:
     def _rows(
         self, rows: RowSet, text: str, found: Scored, kept: NDArray[np.bool_], kinds: Sequence[Kind]
     ) -> Iterator[_Hit]:
-        """Rows that are likely to answer the text, or hold all of its words."""
+        """Rows that are likely to answer the text, or hold all of its words, best first."""
         usable = kept & may_be_used(rows, self.options)
         few = fewness(int(usable.sum()))
         for at in np.argsort(-found.score, kind="stable").tolist():
@@ -154,10 +156,14 @@ class Lister:
             if found.exact[at] or held == 1 or likely(Grounds(near=near, held=held, few=few)) >= LINE:
                 yield _Hit(row.shard, row.kind, row.row, float(found.score[at]), near)
 
-    def _frames(self, opened: Opened[None], text: str, scope: Scope, damaged: dict[str, str]) -> Iterator[_Hit]:
-        """Frames that fit the text, or whose label holds its words; of frames close together the best alone."""
+    def _frames(
+        self, opened: Opened[None], text: str, query: Vectors, scope: Scope, damaged: dict[str, str]
+    ) -> Iterator[_Hit]:
+        """Frames that fit the text, ``query`` ``(1, dim)``, or whose label holds its words, best first; of frames
+        close together the best alone.
+        """
         assert self.pictures is not None
-        query, wanted = self._pictured(text, ("frames",)), set(terms(text))
+        wanted = set(terms(text))
         places, scores = list[tuple[int, int]](), list[NDArray[np.float32]]()
         for i, shard in enumerate(opened.shards):
             try:
@@ -182,17 +188,18 @@ class Lister:
                 others.append(frame)
                 yield _Hit(i, "frames", row, float(near[at]), float(near[at]))
 
-    def _told(self, shards: Sequence[Shard], hits: Sequence[_Hit], damaged: dict[str, str]) -> Iterator[Listed]:
+    def _told(self, shards: Sequence[Shard], hits: Iterable[_Hit], damaged: dict[str, str]) -> Iterator[Listed]:
         """The hits that can be read, each with what stands beside it."""
-        rank = 0
+        rank = 1
         for hit in hits:
             shard = shards[hit.shard]
             try:
-                rank += 1
-                yield _listed(shard, hit, rank)
+                listed = _listed(shard, hit, rank)
             except ArchiveDamaged as e:
-                rank -= 1
                 damaged[shard.video] = one_line(e)
+                continue
+            rank += 1
+            yield listed
 
 
 def _checked(text: str, kinds: Sequence[Kind]) -> str:
