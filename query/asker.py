@@ -37,7 +37,7 @@ from .look.looking import Looker
 from .look.showing import shown
 from .look.visual import VisualIndex, Wanted
 from .text.words import terms
-from .types import Answer, Candidate, Draft, Found, Part, Request, Task
+from .types import LIKELY, Answer, Candidate, Draft, Found, Part, Request, Task
 from .understand import cues, decouple
 from .understand.decouple import DecoupleOptions
 from .understand.kinds import Kinds, common_terms
@@ -191,7 +191,7 @@ class Asker:
             told = f"No video in this archive is called “{missing}”." if missing else told
             found = self._finder.find(opened.rows, sought, request, others, self._again(asked, steps))
         found.keep(self.options.context.kinds)
-        if not looks and request.visual and found.sure < 0.5:  # no row says it, so pictures may
+        if not looks and request.visual and found.sure < LIKELY:  # no row says it, so pictures may
             request, looks, seen = replace(request, kind="seen"), True, self._pictured(request, choices)
         if looks and not found.parts:
             with steps.step("look"):

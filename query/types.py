@@ -14,6 +14,8 @@ Scope = Literal["moment", "whole", "several"]
 QuestionKind = Literal["fact", "whole", "every", "compare", "followup", "seen"]
 AnswerKind = Literal["fact", "whole", "every", "compare", "followup", "seen", "stretch"]
 """What an answer is made like: what the question wants, or everything in the stretch of time that it names."""
+LIKELY = 0.5
+"""From here on rows are taken to answer a question."""
 MOST_THINGS = 5
 LINES = " / "
 """Between the lines of a slide, where rows that share their time become one."""
@@ -75,10 +77,6 @@ class Request:
         told = asdict(self)
         kept = {k: told[k] for k in ("kind", "asr", "det", "type", "captions", "scope", "negations")}
         return kept | {"time": [{k: v for k, v in t.items() if v is not None} for t in told["time"]]}
-
-    def hint(self, *kinds: When) -> TimeHint | None:
-        """The first time hint of one of ``kinds``."""
-        return next((t for t in self.time if t.kind in kinds), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

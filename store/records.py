@@ -13,6 +13,8 @@ from typing import Any, Literal
 Box = tuple[float, float, float, float]
 Status = Literal["ok", "none", "failed"]
 EvidenceKind = Literal["speech", "text", "detection", "frame"]
+PERCEIVED: Mapping[str, str] = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}
+"""How a row of each kind was perceived, for people and for models."""
 
 
 @dataclass(frozen=True, slots=True)

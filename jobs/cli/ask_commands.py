@@ -55,7 +55,7 @@ def ask(
 
 def _print(answer: Answer, archive: object, more: bool) -> None:
     from ...store.archive import Archive
-    from ...store.records import clock
+    from ...store.records import PERCEIVED, clock
     from ..ledger import printable
 
     assert isinstance(archive, Archive)
@@ -68,10 +68,11 @@ def _print(answer: Answer, archive: object, more: bool) -> None:
         rows += [e for e in sorted(answer.evidence, key=lambda e: e.rank) if e not in rows]
     if rows:
         print("\nEvidence:" if cited else "\nNearest:")
-    kinds = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}
     for e in rows:
         kind = (
-            kinds[e.kind] + (f" by {printable(e.speaker)}" if e.speaker else "") + (" (doubtful)" if e.doubts else "")
+            PERCEIVED[e.kind]
+            + (f" by {printable(e.speaker)}" if e.speaker else "")
+            + (" (doubtful)" if e.doubts else "")
         )
         print(f"  [{e.id}] {printable(e.name)} {clock(e.start)}-{clock(e.end)}  {kind}: {printable(e.text)}")
         path = archive.shard(e.video).manifest.source.paths[0]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ...store.archive import Archive
     from ...store.index_build import Built
 
-_SAID = {"speech": "said", "text": "on screen", "frame": "seen"}
-
 
 def register(app: typer.Typer) -> None:
     app.command("search")(search)
@@ -113,12 +111,12 @@ def _day(name: str, text: str | None) -> date | None:
 
 
 def _print(results: Results, shown: Any, page: int) -> None:
-    from ...store.records import clock
+    from ...store.records import PERCEIVED, clock
     from ..ledger import printable
     from .ask_commands import open_hint
 
     for f in results.found:
-        what = _SAID[f.kind] + (f" by {printable(f.speaker)}" if f.speaker else "")
+        what = PERCEIVED[f.kind] + (f" by {printable(f.speaker)}" if f.speaker else "")
         what += " (doubtful)" if f.doubts else ""
         print(f"{f.rank:>3}. {printable(f.name)} {clock(f.start)}-{clock(f.end)}  {what}: {printable(f.text)}")
         if f.kind != "frame":

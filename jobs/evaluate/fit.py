@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...query.asker import Asker
 from ...query.find.retrieve import SURE, likely
-from ...query.types import Grounds
+from ...query.types import LIKELY, Grounds
 from .open_answers import WAYS, Way, chosen
 from .open_sets import OpenSet
 
@@ -72,7 +72,7 @@ def silence(curve: Curve, data: Iterable[Example]) -> dict[str, float]:
     """Share that is answered with silence: where it is wrong, by way, and where it is right."""
     sides: dict[str, list[bool]] = {}
     for g in data:
-        silent = likely(g.grounds, curve) < 0.5
+        silent = likely(g.grounds, curve) < LIKELY
         side = g.way if g.answerable else "elsewhere, right" if g.way == "elsewhere" else "left out, right"
         sides.setdefault(side, []).append(silent)
     return {side: round(float(np.mean(own)), 3) for side, own in sides.items()}

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pydantic import Field
 
 from ...store.engines import EngineOptions
-from ...store.records import Evidence, clock
+from ...store.records import PERCEIVED, Evidence, clock
 from ..text.things import FITS
-from ..types import Draft, Part, Task
+from ..types import LIKELY, Draft, Part, Task
 from .options import weighed
 
 NOTHING = "The videos do not say."
@@ -28,7 +28,7 @@ class ExtractiveOptions(EngineOptions):
     ``apart``: how much less than the best one's score another quote's may be.
     """
 
-    sure: float = Field(0.5, ge=0, le=1)
+    sure: float = Field(LIKELY, ge=0, le=1)
     quotes: int = Field(3, ge=1, le=10)
     apart: float = Field(1.5, ge=0)
 
@@ -37,7 +37,7 @@ class Extractive:
     """Reads nothing but rows.  Deterministic."""
 
     Options = ExtractiveOptions
-    requires = ("rapidfuzz", "jellyfish")
+    requires = ("rapidfuzz",)
     extra = "query"
     looks = False
     frames = 0
@@ -54,7 +54,7 @@ class Extractive:
             return self._choose(task)
         if task.told:
             return Draft(text=task.told, abstained=True, confidence=1 - task.sure)
-        if task.kind in ("whole", "stretch", "every", "compare") and task.parts:
+        if task.parts:
             return _in_order(task)
         if task.kind == "followup":
             return Draft(text=_FOLLOWS, abstained=True, confidence=1 - task.sure)
@@ -134,9 +134,8 @@ def nearest(evidence: Iterable[Evidence]) -> tuple[str, ...]:
 
 def quoted(row: Evidence) -> str:
     """A row in quotation marks, with who or what says it, where, and its id."""
-    what = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}[row.kind]
     by = f" by {row.speaker}" if row.speaker else ""
-    return f"“{_one_line(row.text)}” ({what}{by}, {row.name} {clock(row.start)}) [{row.id}]"
+    return f"“{_one_line(row.text)}” ({PERCEIVED[row.kind]}{by}, {row.name} {clock(row.start)}) [{row.id}]"
 
 
 def _one_line(text: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ...store.records import Evidence, clock
+from ...store.records import PERCEIVED, Evidence, clock
 from ..types import Message, Task
 from ..understand.options import LETTERS
 
@@ -24,7 +24,7 @@ _CONTROL = re.compile(r"<(?=[|/\w｜])|\[(?=/?[A-Z]{3})")
 
 def row(evidence: Evidence) -> str:
     """One row of evidence: ``[E3] 01:02 said: "..."``, on one line."""
-    kind = {"speech": "said", "text": "on screen", "detection": "detected", "frame": "seen"}[evidence.kind]
+    kind = PERCEIVED[evidence.kind]
     kind += f" by {_quoted(evidence.speaker)}" if evidence.speaker else ""
     kind += " (doubtful)" if evidence.doubts else ""
     return f"[{evidence.id}] {clock(evidence.start)} {kind}: {_quoted(evidence.text)}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.words import exact_phrases, terms
-from ..types import Found, Request
+from ..types import LIKELY, Found, Request
 from ..understand.kinds import common_terms
 from ..understand.times import in_stretch
 from . import gather
@@ -123,7 +123,7 @@ class Finder:
         """Fills the parts of what is told in order."""
         if request.stretch is not None:
             bare = len([t for t in terms(question) if t not in common_terms("whole")]) <= _BARE
-            if bare or request.kind == "whole" or best.sure < 0.5:
+            if bare or request.kind == "whole" or best.sure < LIKELY:
                 out.parts = gather.stretch(rows, within, IN_ORDER)
                 out.kind = "stretch"
         elif request.kind == "whole":
@@ -152,7 +152,7 @@ class Finder:
             return [at for at in usable if found.exact[at]]
         if held := [at for at in usable if wanted and rows.covered(wanted, at) >= MENTIONED]:
             return held
-        if best.sure < 0.5:
+        if best.sure < LIKELY:
             return []
         top = max(found.near[usable])
         return [at for at in usable if found.near[at] >= top - 1.0]

@@ -104,8 +104,7 @@ def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:
     places = np.flatnonzero(inside)
     places = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
     groups = [np.array([at]) for at in places] if len(places) <= most else np.array_split(places, most)
-    chosen = [at for group in groups for at in telling(rows, group)]
-    return [Part(start=rows.rows[at].start, end=rows.rows[at].end, title="", row=candidate(rows, at)) for at in chosen]
+    return mentions(rows, [at for group in groups for at in telling(rows, group)])
 
 
 def mentions(rows: RowSet, found: Sequence[int]) -> list[Part]:
@@ -118,11 +117,10 @@ def sides(rows: RowSet, scores: Scores | None, usable: NDArray[np.bool_]) -> lis
     """Of each of some videos the rows with the best ``scores`` ``(n_rows,)``, or without these those that tell most of
     its chapters, in time order; of more than :data:`SIDES` videos those with the best rows.
     """
-    videos = [np.flatnonzero(usable & rows.in_shard(i)) for i in range(len(rows.shards))]
-    videos = [v for v in videos if len(v)]
     if scores is None:
         return chapters(rows, usable, SIDES * ROWS_OF_A_SIDE)
-    best = sorted(videos, key=lambda own: -float(scores[own].max()))[:SIDES]
+    videos = [np.flatnonzero(usable & rows.in_shard(i)) for i in range(len(rows.shards))]
+    best = sorted((v for v in videos if len(v)), key=lambda own: -float(scores[own].max()))[:SIDES]
     chosen = [at for own in best for at in own[np.argsort(-scores[own], kind="stable")[:ROWS_OF_A_SIDE]].tolist()]
     return mentions(rows, chosen)
 

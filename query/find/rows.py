@@ -103,11 +103,6 @@ class RowSet:
     def _shard(self) -> NDArray[np.int64]:
         return np.array([r.shard for r in self.rows], np.int64)
 
-    @cached_property
-    def times(self) -> NDArray[np.float64]:
-        """Start and end of each row in seconds, ``(len(rows), 2)``."""
-        return np.array([(r.start, r.end) for r in self.rows], float).reshape(-1, 2)
-
     def of(self, kind: RowKind) -> NDArray[np.int64]:
         """The places of the rows of a kind."""
         return self._places[kind]
@@ -155,7 +150,7 @@ class RowSet:
 
     def language_in(self, shard: int) -> str | None:
         """The same of the rows of one video."""
-        return _most_spoken([r for r in self.rows if r.shard == shard])
+        return _most_spoken([self.rows[at] for at in np.flatnonzero(self.in_shard(shard))])
 
     @cached_property
     def windows(self) -> Windows:
