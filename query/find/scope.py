@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...store.errors import UsageError
+from ...store.manifest import Manifest
 from ...store.records import clock
 from ...store.shard import Shard
 from ..text.words import language_of
@@ -44,7 +45,7 @@ class Scope:
         """Which videos were recorded on one of the days and reach the time; raises
         :class:`~vidrag.store.errors.UsageError` where none does.
         """
-        days = [recorded(s) for s in shards]
+        days = [recorded(s.manifest) for s in shards]
         kept = [
             (not self.since or (d is not None and d >= self.since))
             and (not self.until or (d is not None and d <= self.until))
@@ -92,9 +93,9 @@ def _known(what: str, wanted: str, found: NDArray[np.bool_], known: Sequence[str
         raise UsageError(f"no row has the {what} '{wanted}'; {told}")
 
 
-def recorded(shard: Shard) -> date | None:
+def recorded(manifest: Manifest) -> date | None:
     """The day on which a video was recorded: as its container says, else as its name does; None where neither does."""
-    for text in (shard.manifest.recorded or "", *shard.manifest.source.names):
+    for text in (manifest.recorded or "", *manifest.source.names):
         if day := _DAY.search(text):
             try:
                 return date(int(day[1]), int(day[2]), int(day[3]))

@@ -1,0 +1,94 @@
+"""An open archive with the engines of a profile: what the page, programs and Python users ask.
+
+Engines are loaded at the first question and shared by all that follow.  Safe to use from several threads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from threading import RLock
+from typing import Any
+
+from ..query.asker import Asker
+from ..query.find.results import Lister, Results
+from ..query.find.scope import Scope
+from ..query.types import Answer
+from ..store import engines
+from ..store.archive import Archive
+from ..store.index import KINDS, Kind
+from ..store.shard import Shard
+from . import build, profile
+from .listing import Listing
+
+
+class Library:
+    """One archive, a folder or a bucket, under one profile."""
+
+    def __init__(self, location: str, profile_name: str = "embedded", settings: Sequence[str] = ()) -> None:
+        """``profile_name``: a built-in profile or a TOML file; ``settings``: ``section.option=value`` each.
+
+        Raises :class:`~vidrag.store.errors.NotAnArchive` where there is none, and
+        :class:`~vidrag.store.errors.OptionError` for what does not fit.
+        """
+        self.profile = profile.load(profile_name, settings)
+        self.archive = Archive.open(location).under(self.profile.key())
+        self.listing = Listing(self.archive)
+        self._loaded: dict[str, Any] = {}
+        self._lock = RLock()
+
+    def ask(
+        self,
+        question: str,
+        videos: Sequence[str] | None = None,
+        options: Sequence[str] = (),
+        tell: Callable[[str], object] | None = None,
+    ) -> Answer:
+        """See :meth:`.Asker.ask`."""
+        return self.asker.ask(question, videos, options, tell)
+
+    def search(
+        self, text: str, kinds: Sequence[Kind] = KINDS, top: int = 10, page: int = 1, scope: Scope | None = None
+    ) -> Results:
+        """See :meth:`.Lister.search`."""
+        return self.lister.search(text, kinds, top, page, scope)
+
+    def shard(self, video: str) -> Shard:
+        """What is stored of a video, by id, the start of one, or file name."""
+        return self.archive.shard(self.archive.find(video))
+
+    @property
+    def name(self) -> str:
+        """The last part of where the archive is."""
+        return self.archive.location.rstrip("/").rpartition("/")[2] or self.archive.location
+
+    @property
+    def model(self) -> str:
+        """The name of the language model that writes answers; empty where answers are quotes."""
+        return "" if self.profile.chat.name == "extractive" else self.profile.chat.name
+
+    @property
+    def asker(self) -> Asker:
+        with self._lock:
+            return self._asker
+
+    @property
+    def lister(self) -> Lister:
+        with self._lock:
+            return self._lister
+
+    @cached_property
+    def _asker(self) -> Asker:
+        return build.asker(self.archive, self.profile, self._load)
+
+    @cached_property
+    def _lister(self) -> Lister:
+        return build.lister(self.archive, self.profile, KINDS, self._load)
+
+    def _load(self, kind: engines.Kind, name: str, values: Mapping[str, Any] | None = None) -> Any:
+        """Each engine once, whoever asks for it."""
+        key = json.dumps([kind, name, dict(values or {})], sort_keys=True, default=str)
+        if key not in self._loaded:
+            self._loaded[key] = engines.load(kind, name, values)
+        return self._loaded[key]

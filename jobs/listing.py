@@ -1,0 +1,133 @@
+"""What is known of the videos of an archive without opening any: pages of them, sorted and filtered.
+
+A listing is read from the manifests and kept; what has changed since is read again.  A catalogue may stand in for the
+manifests one day: only :meth:`Listing._refresh` knows where entries come from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from threading import Lock
+
+from ..query.find.scope import recorded
+from ..store.archive import Archive
+from ..store.errors import ArchiveDamaged, NotIndexed, UsageError
+from ..store.manifest import Manifest
+
+SORTS = ("name", "length", "recorded", "indexed")
+STATES = ("ok", "failed", "none")
+_FRESH_S = 2.0
+"""Seconds for which a listing is taken to be up to date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One video.  ``seconds``: its length; ``recorded``: the day, where it is known; ``indexed``: when its index last
+    changed, ISO 8601; ``counts``: stored rows of speech, text, frames and chapters; ``failed``: names of stages.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    seconds: float
+    recorded: date | None
+    indexed: str
+    counts: Mapping[str, int]
+    failed: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
+
+    @property
+    def state(self) -> str:
+        """One of :data:`STATES`: ``none`` where there is nothing to find in it."""
+        return "failed" if self.failed else "ok" if any(self.counts.values()) else "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of ``total`` entries; ``next``: where the next page begins, None at the end."""
+
+    entries: Sequence[Entry]
+    total: int
+    next: int | None
+
+
+class Listing:
+    """The videos of one archive.  Safe to use from several threads."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive, self._lock = archive, Lock()
+        self._numbers: dict[str, int] = {}
+        self._entries: dict[str, Entry] = {}
+        self._read_at = -_FRESH_S
+
+    def entries(self) -> Sequence[Entry]:
+        """All of them, by id."""
+        with self._lock:
+            if time.monotonic() - self._read_at >= _FRESH_S:
+                self._refresh()
+                self._read_at = time.monotonic()
+            return list(self._entries.values())
+
+    def page(self, words: str = "", sort: str = "name", state: str = "", start: int = 0, limit: int = 100) -> Page:
+        """Entries whose names hold all of ``words``, in the order ``sort`` (``-`` before it turns it round).
+
+        Raises :class:`~vidrag.store.errors.UsageError` for an unknown order or state.
+        """
+        key = sort.removeprefix("-")
+        if key not in SORTS:
+            raise UsageError(f"no order is called '{sort}'; known are {', '.join(SORTS)}")
+        if state and state not in STATES:
+            raise UsageError(f"no state is called '{state}'; known are {', '.join(STATES)}")
+        wanted = words.casefold().split()
+        found = [
+            e
+            for e in self.entries()
+            if (not state or e.state == state) and all(any(w in n.casefold() for n in e.names) for w in wanted)
+        ]
+        found.sort(key=lambda e: (_order(e, key), e.name.casefold(), e.id), reverse=sort.startswith("-"))
+        end = start + limit
+        return Page(found[start:end], len(found), end if end < len(found) else None)
+
+    def _refresh(self) -> None:
+        numbers = self._archive.newest_numbers()
+        changed = {v: n for v, n in numbers.items() if self._numbers.get(v) != n}
+        self._archive.fetch(changed)
+        for video in self._entries.keys() - numbers.keys():
+            del self._entries[video]
+        for video, number in changed.items():
+            self._entries.pop(video, None)
+            try:
+                manifest = self._archive.manifest(video, number)
+            except (ArchiveDamaged, NotIndexed):
+                continue
+            if manifest is not None:
+                self._entries[video] = entry(manifest)
+        self._numbers = numbers
+
+
+def entry(manifest: Manifest) -> Entry:
+    """What a manifest tells of its video."""
+    cells = [c for s in manifest.current if (c := manifest.cell(s))]
+    rows = {f.kind: f.rows for c in cells for f in c.files}
+    return Entry(
+        id=manifest.video,
+        names=manifest.source.names,
+        seconds=round(manifest.duration, 3),
+        recorded=recorded(manifest),
+        indexed=manifest.created,
+        counts={k: rows.get(k, 0) for k in ("speech", "text", "frames", "chapters")},
+        failed=tuple(c.stage for c in cells if c.status == "failed"),
+    )
+
+
+def _order(one: Entry, key: str) -> object:
+    if key == "name":
+        return one.name.casefold()
+    if key == "recorded":
+        return one.recorded or date.min
+    return one.seconds if key == "length" else one.indexed
