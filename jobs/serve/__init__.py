@@ -1,0 +1,1 @@
+"""The page and the doors for programs: HTTP, MCP and the OpenAI form."""
