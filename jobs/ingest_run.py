@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..ingest.conduct import Conduct
 from ..ingest.pipeline import Outcome
@@ -19,7 +20,7 @@ from .known import Known
 from .ledger import Ledger, new_run
 from .plan import Item
 from .profile import Profile
-from .report import SET_ASIDE, set_aside_text
+from .report import SET_ASIDE, set_aside_json, set_aside_text
 from .report import write as report_file
 from .superseding import Superseded, Superseding
 from .supply import Supply
@@ -79,6 +80,44 @@ class Progress:
             self.media_seconds += max((o.media_seconds for o in rows), default=0.0)
         for o in rows:
             self.rows[o.stage] += o.rows
+
+
+def workers_of(profile: Profile, count: int, ray: str | None, *, processes: bool) -> MakeExecutor:
+    """Makes ``count`` workers of each pool (0: as many as there is room for): ``processes`` here, else actors
+    of the Ray cluster at ``ray`` (None: a local one).
+    """
+    pools = profile.pools
+    if count:
+        pools = {n: p.model_copy(update={"workers": count}) for n, p in pools.items()}
+
+    def make(order: Order) -> pool.Executor:
+        if processes:
+            from .processes import Processes
+
+            return Processes(order, pools)
+        from .ray_ingest import RayActors
+
+        return RayActors(order, pools, ray, count * len(pools) or None)
+
+    return make
+
+
+def summary(run: str, progress: Progress, archive: str) -> dict[str, Any]:
+    """How a run went, as ``vidrag ingest --json`` tells it."""
+    return {
+        "run": run,
+        "archive": archive,
+        "videos": progress.videos,
+        "kept": progress.kept,
+        "failed": [
+            {"source": p, "stage": o.stage, "error": o.error, "message": o.message} for p, o in progress.failed.items()
+        ],
+        "superseded": [{"path": s.path, "old": s.old, "new": s.new} for s in progress.superseded],
+        "seconds": round(progress.seconds, 3),
+        "media_seconds": round(progress.media_seconds, 3),
+        "rows": dict(progress.rows),
+        "set_aside": set_aside_json(progress.set_aside),
+    }
 
 
 def ingest(

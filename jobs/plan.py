@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..ingest.listing import Unreachable, listed
 from ..ingest.sidecars import Folder, folder_of
@@ -63,6 +64,11 @@ class Plan:
     items: list[Item]
     passed_over: Mapping[str, int]
     unreachable: list[Unreachable]
+
+    def as_json(self) -> dict[str, Any]:
+        """What is no item, as ``vidrag ingest --json`` tells it."""
+        missed = [{"path": u.path, "message": u.message} for u in self.unreachable]
+        return {"passed_over": dict(self.passed_over), "unreachable": missed}
 
 
 def plan(paths: Sequence[str], exclude: Sequence[str] = ()) -> Plan:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_files import pattern
-from vidrag.jobs.cli.ask_commands import open_hint
+from vidrag.jobs.printing import open_hint
 from vidrag.store.archive import Archive
 from vidrag.store.shell import path_word, quoted
 from world import World

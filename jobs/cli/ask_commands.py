@@ -13,6 +13,7 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
     from ...query.types import Answer
+    from ...store.archive import Archive
     from ..batch_run import Ended
 
 Video = Annotated[
@@ -53,41 +54,11 @@ def ask(
     return 0
 
 
-def _print(answer: Answer, archive: object, more: bool) -> None:
-    from ...store.archive import Archive
-    from ...store.records import PERCEIVED, clock
-    from ..ledger import printable
+def _print(answer: Answer, archive: Archive, more: bool) -> None:
+    from ..printing import answer_lines
 
-    assert isinstance(archive, Archive)
-    letter = f"{answer.choice}. " if answer.choice else ""
-    print(letter + "\n".join(map(printable, answer.text.splitlines())))
-    by_id = {e.id: e for e in answer.evidence}
-    cited = answer.cited()
-    rows = cited or [by_id[i] for i in answer.nearest]
-    if more:
-        rows += [e for e in sorted(answer.evidence, key=lambda e: e.rank) if e not in rows]
-    if rows:
-        print("\nEvidence:" if cited else "\nNearest:")
-    for e in rows:
-        kind = (
-            PERCEIVED[e.kind]
-            + (f" by {printable(e.speaker)}" if e.speaker else "")
-            + (" (doubtful)" if e.doubts else "")
-        )
-        print(f"  [{e.id}] {printable(e.name)} {clock(e.start)}-{clock(e.end)}  {kind}: {printable(e.text)}")
-        path = archive.shard(e.video).manifest.source.paths[0]
-        print(f"       open: {open_hint(path, e.start)}")
-    for note in answer.notes:
-        print(f"note: {printable(note)}")
-
-
-def open_hint(path: str, start: float) -> str:
-    """How to see a moment: a command for mpv that is safe to paste, or the address and the time."""
-    from ...store.shell import is_address, path_word, quoted
-
-    if is_address(path):  # mpv would fetch whatever an archive from elsewhere names
-        return f"{quoted(path)} at {start:.1f} s"
-    return f"mpv --start={start:.1f} -- {path_word(path)}"
+    for line in answer_lines(answer, archive, more):
+        print(line)
 
 
 def batch(

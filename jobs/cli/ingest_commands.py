@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from ...ingest.pipeline import Outcome
     from ..ingest_run import Progress
     from ..plan import Item, Plan
-    from ..pool import Executor
     from ..profile import Profile
-    from ..worker import Order
 
 
 def register(app: typer.Typer) -> None:
@@ -91,23 +89,13 @@ def ingest(
         return _estimate(archive, chosen, planned, workers, as_json)
     build.check(chosen, build.INGEST_KINDS)
     opened = Archive.create(archive)
-    pools = {n: p.model_copy(update={"workers": workers}) for n, p in chosen.pools.items()} if workers else chosen.pools
-
-    def executor(order: Order) -> Executor:
-        if no_ray:
-            from ..processes import Processes
-
-            return Processes(order, pools)
-        from ..ray_ingest import RayActors
-
-        return RayActors(order, pools, ray, workers * len(pools) or None)
-
+    executor = ingest_run.workers_of(chosen, workers, ray, processes=no_ray)
     with _Report(planned, quiet=as_json) as report:
         run, progress = ingest_run.ingest(
             opened, chosen, items, executor, report.video, warn=report.line, retry_failed=retry_failed, rehash=rehash
         )
     if as_json:
-        print(json.dumps({**_summary(run, progress, archive), **_looked_at(planned)}))
+        print(json.dumps({**ingest_run.summary(run, progress, archive), **planned.as_json()}))
     else:
         _tell(run, progress, archive)
     return 3 if progress.failed or planned.unreachable else 0
@@ -123,13 +111,6 @@ def _paths_in(name: str) -> list[str]:
         raise UsageError(f"--files-from {name}: {e.strerror or e}") from e
     lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     return [os.fsdecode(x) for x in lines if x]
-
-
-def _looked_at(planned: Plan) -> dict[str, object]:
-    return {
-        "passed_over": dict(planned.passed_over),
-        "unreachable": [{"path": u.path, "message": u.message} for u in planned.unreachable],
-    }
 
 
 def _say_unreachable(planned: Plan) -> None:
@@ -170,30 +151,11 @@ def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_js
     count = (workers * len(pools)) or sum(local_room(pools, p, may, gpus) for p in pools)
     told = estimate.estimate(opened, profile, planned.items, count)
     if as_json:
-        print(json.dumps({**told, **_looked_at(planned)}))
+        print(json.dumps({**told, **planned.as_json()}))
     else:
         print(estimate.text(told), end="")
         print("".join(f"{line}\n" for line in _passed_over(planned)), end="")
     return 3 if planned.unreachable else 0
-
-
-def _summary(run: str, progress: Progress, archive: str) -> dict[str, object]:
-    from ..report import set_aside_json
-
-    return {
-        "run": run,
-        "archive": archive,
-        "videos": progress.videos,
-        "kept": progress.kept,
-        "failed": [
-            {"source": p, "stage": o.stage, "error": o.error, "message": o.message} for p, o in progress.failed.items()
-        ],
-        "superseded": [{"path": s.path, "old": s.old, "new": s.new} for s in progress.superseded],
-        "seconds": round(progress.seconds, 3),
-        "media_seconds": round(progress.media_seconds, 3),
-        "rows": dict(progress.rows),
-        "set_aside": set_aside_json(progress.set_aside),
-    }
 
 
 def _tell(run: str, progress: Progress, archive: str) -> None:
