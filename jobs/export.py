@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,26 +63,44 @@ def _rows(shard: Shard) -> Iterator[dict[str, Any]]:
             yield {"video": shard.video, "name": shard.name, "kind": kind, **told}
 
 
-def to_jsonl(archive: Archive, videos: Sequence[str], target: str) -> int:
-    return _files(archive, videos, target, "jsonl", lambda s: (json.dumps(r, ensure_ascii=False) for r in _rows(s)))
+def jsonl(shard: Shard) -> Iterator[str]:
+    """Every row of a video as a line of JSON."""
+    return (json.dumps(r, ensure_ascii=False) for r in _rows(shard))
 
 
-def to_srt(archive: Archive, videos: Sequence[str], target: str) -> int:
-    return _files(archive, videos, target, "srt", lambda s: (_cue(i, row) for i, row in enumerate(s.speech, 1)))
+def srt(shard: Shard) -> Iterator[str]:
+    """What is said in a video as blocks of an SRT file."""
+    return (f"{i}\n{_times(row, ',')}\n{_said(row)}\n" for i, row in enumerate(shard.speech, 1))
 
 
-def _cue(number: int, row: Segment) -> str:
-    said = " ".join(spoken_text(row.text, row.speaker).split())
-    return f"{number}\n{_stamp(row.start)} --> {_stamp(row.end)}\n{said}\n"
+def vtt(shard: Shard) -> Iterator[str]:
+    """What is said in a video as blocks of a WebVTT file."""
+    yield "WEBVTT\n"
+    for row in shard.speech:
+        voice = f"<v {_escaped(row.speaker)}>" if row.speaker else ""
+        yield f"{_times(row, '.')}\n{voice}{_escaped(row.text)}\n"
 
 
-def _stamp(seconds: float) -> str:
+def _said(row: Segment) -> str:
+    return " ".join(spoken_text(row.text, row.speaker).split())
+
+
+def _escaped(text: str) -> str:
+    """Text in which WebVTT finds no tags and no arrow."""
+    return html.escape(" ".join(text.split()), quote=False)
+
+
+def _times(row: Segment, point: str) -> str:
+    return f"{_stamp(row.start, point)} --> {_stamp(row.end, point)}"
+
+
+def _stamp(seconds: float, point: str) -> str:
     ms = round(max(0.0, seconds) * 1000)
-    return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d},{ms % 1000:03d}"
+    return f"{ms // 3_600_000:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}{point}{ms % 1000:03d}"
 
 
 def _files(
-    archive: Archive, videos: Sequence[str], target: str, ending: str, lines: Callable[[Shard], Iterator[str]]
+    archive: Archive, videos: Sequence[str], target: str, *, ending: str, lines: Callable[[Shard], Iterator[str]]
 ) -> int:
     """One file a video in the folder ``target``, named after the video and, where names collide, its id."""
     folder = Path(target)
@@ -98,8 +118,9 @@ def _files(
     return len(shards)
 
 
+LINES: Mapping[str, Callable[[Shard], Iterator[str]]] = {"jsonl": jsonl, "srt": srt, "vtt": vtt}
+"""What makes the lines of a file of each format."""
 FORMATS: Mapping[str, Callable[[Archive, Sequence[str], str], int]] = {
     "archive": to_archive,
-    "jsonl": to_jsonl,
-    "srt": to_srt,
+    **{ending: partial(_files, ending=ending, lines=lines) for ending, lines in LINES.items()},
 }

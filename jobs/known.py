@@ -105,6 +105,17 @@ class Known:
         self._kept.close()
 
 
+class Ingested:
+    """Tells which files this user's own runs on this machine have indexed, whatever an archive says of itself."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._kept = CacheFile(archive.cache_file("files.sqlite"), _TABLE, "unchanged files", _COMMIT_S)
+
+    def holds(self, path: str, video: str) -> bool:
+        """Whether the file ``path`` was indexed here, as ``video``."""
+        return self._kept.find("SELECT 1 FROM files WHERE path=? AND video=?", (path, video)) is not None
+
+
 def _replayed(outcome: Outcome) -> Outcome:
     """An outcome as later runs tell it: nothing was spent on it then."""
     status = "kept" if outcome.status in ("ok", "none") else outcome.status

@@ -17,7 +17,7 @@ from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import Outcome, ingest_video
 from vidrag.ingest.stages import STAGES, fingerprints
 from vidrag.jobs.cli import archive_commands
-from vidrag.jobs.export import to_jsonl
+from vidrag.jobs.export import FORMATS
 from vidrag.jobs.known import Known
 from vidrag.jobs.plan import sources
 from vidrag.store import tries
@@ -142,7 +142,7 @@ def test_show_and_export_tell_them(archive: Archive, tmp_path: Path, capsys: pyt
     archive_commands.show(archive.location, "talk.mp4", as_json=True)
     told = json.loads(capsys.readouterr().out)["chapters"]
     assert [c["title"] for c in told] == [c.title for c in shard.chapters]
-    to_jsonl(archive, [shard.video], str(tmp_path / "rows"))
+    FORMATS["jsonl"](archive, [shard.video], str(tmp_path / "rows"))
     rows = [json.loads(x) for x in (tmp_path / "rows" / "talk.jsonl").read_text().splitlines()]
     chapters = [r for r in rows if r["kind"] == "chapter"]
     assert [(c["start"], c["title"]) for c in chapters] == [(c.start, c.title) for c in shard.chapters]

@@ -23,13 +23,14 @@ def main() -> None:
         eval_commands,
         ingest_commands,
         search_commands,
+        serve_commands,
         system_commands,
     )
     from . import upkeep_commands as upkeep
 
     for module in (
-        ingest_commands, embed_commands, ask_commands, answer_commands, search_commands, archive_commands, upkeep,
-        eval_commands, bench_commands, system_commands,
+        ingest_commands, embed_commands, ask_commands, answer_commands, search_commands, serve_commands,
+        archive_commands, upkeep, eval_commands, bench_commands, system_commands,
     ):  # fmt: skip
         module.register(app)
     for stream in (sys.stdout, sys.stderr):

@@ -156,9 +156,11 @@ def export(
     archive: ArchivePath,
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Folder or URL of the new archive; folder of files.")],
     videos: Annotated[list[str] | None, typer.Option("--video", "-V", metavar="NAME|ID", help="Only this one.")] = None,
-    form: Annotated[str, typer.Option("--format", help="archive, jsonl (all rows) or srt (what is said).")] = "archive",
+    form: Annotated[
+        str, typer.Option("--format", help="archive, jsonl (all rows), srt or vtt (what is said).")
+    ] = "archive",
 ) -> int:
-    """Copy the newest version of videos to another archive, or their rows to JSONL or SRT files."""
+    """Copy the newest version of videos to another archive, or their rows to JSONL, SRT or WebVTT files."""
     from ...store.archive import Archive, video_ids
     from ...store.errors import UsageError
     from .. import export as work

@@ -79,6 +79,11 @@ class Results:
     more: bool
     notes: tuple[str, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """What ``vidrag search --json`` prints of them."""
+        counts = {"videos": self.videos, "rows": self.rows, "indexed_rows": self.indexed}
+        return {"hits": [f.as_json() for f in self.found], **counts, "more": self.more, "notes": list(self.notes)}
+
 
 @dataclass(frozen=True, slots=True)
 class _Hit:
@@ -200,6 +205,12 @@ class Lister:
                 continue
             rank += 1
             yield listed
+
+
+def kinds_of(names: Sequence[str]) -> list[Kind]:
+    """The kinds that users call ``speech``, ``text`` and ``frame``; all of them without a name."""
+    named: Any = dict.fromkeys("frames" if n == "frame" else n for n in names)
+    return list(named or KINDS)
 
 
 def _checked(text: str, kinds: Sequence[Kind]) -> str:

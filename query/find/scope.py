@@ -83,6 +83,23 @@ class Scope:
         return end > (self.start or 0.0) and (self.end is None or start < self.end)
 
 
+def seconds_of(name: str, text: str | None) -> float | None:
+    """Seconds of ``90``, ``1:30`` or ``1:02:30``; ``name``: what the user calls them, for the message."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(?:\d{1,4}:)?(?:\d{1,4}:)?\d{1,6}(?:\.\d+)?", text):
+        raise UsageError(f"{name} {text[:50]}: give seconds or a clock time, for example 90, 1:30 or 1:02:30")
+    return sum(float(part) * 60.0**i for i, part in enumerate(reversed(text.split(":"))))
+
+
+def day_of(name: str, text: str | None) -> date | None:
+    """The day of ``2024-06-30``; ``name``: what the user calls it, for the message."""
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name} {text[:50] if text else text}: give a day as YYYY-MM-DD") from None
+
+
 def _language(row: Row) -> str | None:
     return row.language or language_of(row.text)
 
