@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.lock requirements/dev.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.lock requirements/dev.txt requirements/docs.txt pyproject.toml 2>/dev/null | cksum | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): more than an hour on two cores.
 # make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
-.PHONY: demo eval test test-cpu test-full test-faults test-extras lint types docker-check docker-prove check install lock clean
+.PHONY: demo docs eval test test-cpu test-full test-faults test-extras lint types links docker-check docker-prove check install lock clean
 
 install: $(STAMP)
 
@@ -35,18 +35,27 @@ lock: $(STAMP)
 	    requirements/$$name.txt -o requirements/$$name.lock || exit 1; done
 
 $(STAMP)-dev: $(STAMP)
-	@$(PIP) install --no-deps -r requirements/dev.txt
+	@$(PIP) install --no-deps -r requirements/dev.txt -r requirements/docs.txt
 	@touch $@
 
-lint: $(STAMP)-dev
-	@$(BIN)/ruff check .
-	@PYTHONPATH=build/types $(BIN)/lint-imports --no-cache
+# make docs: the documentation as a site in build/site; a warning is an error.
+docs: $(STAMP)-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "docs: open build/site/index.html"
 
-types: $(STAMP)-dev
+lint: $(STAMP)-dev links
+	@$(BIN)/ruff check .
+	@cd build/types && $(abspath $(BIN))/lint-imports --no-cache --config $(CURDIR)/pyproject.toml
+
+types: $(STAMP)-dev links
+	@$(BIN)/mypy -p vidrag
+	@MYPYPATH=docker $(BIN)/mypy -p proof -m prove
+
+# The packages as they are named when they are installed, for tools that read files.
+links:
 	@mkdir -p build/types/vidrag
 	@for p in store ingest query jobs; do ln -sfn ../../../$$p build/types/vidrag/$$p; done
-	@$(BIN)/mypy -p vidrag.store -p vidrag.ingest -p vidrag.query -p vidrag.jobs
-	@MYPYPATH=docker $(BIN)/mypy -p proof -m prove
+	@for f in __init__.py py.typed; do ln -sfn ../../../vidrag/$$f build/types/vidrag/$$f; done
 
 # The images' files, without an engine: linted here, and in docker-prove run in Debian chroots (as root; minutes).
 docker-check: $(STAMP)-dev

@@ -1,53 +1,68 @@
-"""The README's commands and query are those that work."""
+"""What README.md and the documentation name exists: commands, switches, the query."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
+import pytest
+from doc_pages import PAGES, README, ROOT, blocks
 from vidrag.store.records import Segment
 from vidrag.store.schema import TableWriter
 
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-VIDRAG = Path(sys.executable).with_name("vidrag")
+sys.path.insert(0, str(ROOT / "docs"))
+import make_reference
+
+OTHERS = {"--limit-mm-per-prompt"}
+"""Switches of other programs that the text names."""
 
 
-def _help(*command: str) -> str:
-    return subprocess.run([VIDRAG, *command, "--help"], capture_output=True, text=True, check=True).stdout
+@pytest.fixture(scope="module")
+def commands() -> dict[tuple[str, ...], str]:
+    """Each command's help."""
+    return dict(make_reference.commands())
 
 
-def test_every_command_is_named() -> None:
+def _text() -> str:
+    return "\n".join(p.read_text("utf-8") for p in PAGES)
+
+
+def _lines() -> list[str]:
+    """Every line of a block and every inline code that begins with ``vidrag`` or a switch."""
+    inline = re.findall(r"`((?:vidrag |--)[^`]+)`", _text())
+    lines = [line for p in PAGES for b in blocks(p, "sh") for line in b.text.replace("\\\n", " ").splitlines()]
+    return [" ".join(line.split("#")[0].split()) for line in (*inline, *lines)]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 150
+
+
+def test_every_command_is_named(commands: dict[tuple[str, ...], str]) -> None:
     """And no command is named that does not exist."""
-    listed = set(re.findall(r"^  (\w+)  ", _help().split("Commands:")[1], re.M))
-    named = set(re.findall(r"\bvidrag (?:--offline )?(\w+)", README)) - {"is", "at", "itself"}
-    assert listed - named == set()
-    assert {n for n in named if f"`vidrag {n}" in README or f"\nvidrag {n}" in README} <= listed
+    text = _text()
+    assert [" ".join(c) for c in commands if c and f"vidrag {' '.join(c)}" not in text] == []
+    named = {m[1] for line in _lines() if (m := re.match(r"vidrag (?:--\S+ (?:\w+\.\S+ )?)*([a-z]+)", line))}
+    assert named - {c[0] for c in commands if c} == set()
 
 
-def test_named_switches_exist() -> None:
-    """Every switch in the README belongs to some command."""
-    several = (
-        [],
-        ["ingest"],
-        ["ask"],
-        ["batch"],
-        ["rerun"],
-        ["search"],
-        ["index"],
-        ["show"],
-        ["eval", "corpus"],
-        ["eval", "study"],
-        ["gc"],
-        ["export"],
-        ["bench", "cluster"],
-    )
-    known = "".join(_help(*c) for c in several)
-    commands = "\n".join(line for line in README.splitlines() if "mpv " not in line)
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", commands))
-    assert named and {n for n in named if n not in known} == set()
+def test_named_switches_exist(commands: dict[tuple[str, ...], str]) -> None:
+    """Every switch that stands behind a command is one of it, or of the root; one that stands alone is of some."""
+    everywhere = "\n".join(commands.values())
+    unknown = []
+    for line in _lines():
+        words = line.split()
+        if not words or (words[0] != "vidrag" and not words[0].startswith("--")):
+            continue
+        named = [w for w in words[1:3] if not w.startswith("-")]
+        command = next((c for c in (tuple(named[:2]), tuple(named[:1])) if c and c in commands), None)
+        known = everywhere if command is None else commands[command] + commands[()]
+        for switch in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line):
+            if switch not in known and switch not in OTHERS:
+                unknown.append((switch, line))
+    assert unknown == []
 
 
 def test_the_query_runs(tmp_path: Path) -> None:
@@ -56,6 +71,6 @@ def test_the_query_runs(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     with TableWriter(folder / "speech-a-b.parquet", "speech", folder.name) as out:
         out.write([Segment(1.25, 2.5, "The Lockers are here."), Segment(3.0, 4.0, "Nothing.")])
-    (query,) = re.findall(r"```sql\n(.*?)```", README, re.S)
-    found = duckdb.sql(query.replace("archive/", f"{tmp_path}/archive/")).fetchall()
+    (query,) = blocks(ROOT / "docs" / "archive.md", "sql")
+    found = duckdb.sql(query.text.replace("archive/", f"{tmp_path}/archive/")).fetchall()
     assert [(row[0], row[3]) for row in found] == [(folder.name, "The Lockers are here.")]
