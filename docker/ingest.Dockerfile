@@ -21,6 +21,7 @@ COPY store store
 COPY ingest ingest
 COPY query query
 COPY jobs jobs
+COPY vidrag vidrag
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /tools/bin/pip --python /opt/vidrag/bin/python install --no-deps /wheels/*.whl
 # Weights are joined, checked and converted here, so that a container starts at once, on a read-only root too.

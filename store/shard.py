@@ -76,6 +76,16 @@ class Shard:
         file = cell.file(kind) if cell and cell.status == "ok" else None
         return schema.open_parquet(self.path(file), kind, file.rows) if file else None
 
+    def rows(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The stored rows of ``speech``, ``text``, ``frames``, ``labels`` or ``chapters`` as a table of their schema;
+        ``columns``: only these.
+        """
+        file = self._table({"labels": "frame_vectors"}.get(kind, kind), kind)
+        if file is None:
+            empty = schema.SCHEMAS[kind].empty_table()
+            return empty if columns is None else empty.select(list(columns))
+        return schema.read_table(Path(f"{self.backend.location}/{self.folder}/{kind}"), file, columns)
+
     def _records(self, stage: str, kind: str, columns: Sequence[str] | None = None) -> list[Any]:
         file = self._table(stage, kind)
         if file is None:

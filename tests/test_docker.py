@@ -162,7 +162,7 @@ def test_build_context() -> None:
     files = dockerfile.Ignore((ROOT / ".dockerignore").read_text("utf-8")).files(ROOT)
     assert {"pyproject.toml", "jobs/embedded.toml", "jobs/demo/sample.mp4", "docker/join_weights.py"} <= set(files)
     tops = {f.split("/")[0] for f in files}
-    assert tops == set("LICENSE README.md docker ingest jobs pyproject.toml query requirements store".split())
+    assert tops == set("LICENSE README.md docker ingest jobs pyproject.toml query requirements store vidrag".split())
     assert not [f for f in files if f.endswith(".pyc") or f.startswith("docker/proof")]
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 import time
-from datetime import date
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +55,7 @@ def search(
     The day of recording is what the video says of itself, else the date in its name.
     """
     from ...query.find import results as work
-    from ...query.find.scope import Scope
+    from ...query.find.scope import Scope, day_of, seconds_of
     from ...store.archive import Archive
     from ...store.errors import UsageError
     from .. import build
@@ -67,71 +66,32 @@ def search(
         raise UsageError(f"--page {page}: give a number from 1 to 1000")
     scope = Scope(
         videos=video,
-        start=_seconds("--from", start),
-        end=_seconds("--to", end),
+        start=seconds_of("--from", start),
+        end=seconds_of("--to", end),
         language=language,
         speaker=speaker,
-        since=_day("--since", since),
-        until=_day("--until", until),
+        since=day_of("--since", since),
+        until=day_of("--until", until),
     )
-    asked = {"frame": "frames"}
-    kinds: Any = list(dict.fromkeys(asked.get(k, k) for k in kind or ("speech", "text", "frame")))
+    kinds = work.kinds_of(kind or ())
     lister = build.lister(Archive.open(archive), profile_of(profile, settings), kinds)
     results = lister.search(text, kinds, top, page, scope)
     shown = work.thumbnails(lister.searcher, results.found, thumbnails) if thumbnails else {}
     if as_json:
-        hits = [{**f.as_json(), "thumbnail": shown.get(f.rank)} for f in results.found]
-        told = {"query": text, "kinds": [k.removesuffix("s") if k == "frames" else k for k in kinds], "hits": hits}
-        counts = {"videos": results.videos, "rows": results.rows, "indexed_rows": results.indexed}
-        rest = {"page": page, "more": results.more, "notes": list(results.notes)}
-        print(json.dumps({**told, **counts, **rest}, ensure_ascii=False))
+        told = results.as_json()
+        hits = [{**h, "thumbnail": shown.get(h["rank"])} for h in told["hits"]]
+        asked = {"query": text, "kinds": ["frame" if k == "frames" else k for k in kinds]}
+        print(json.dumps({**asked, **told, "hits": hits, "page": page}, ensure_ascii=False))
     else:
         _print(results, shown, page)
     return 0
 
 
-def _seconds(name: str, text: str | None) -> float | None:
-    """Seconds of ``90``, ``1:30`` or ``1:02:30``."""
-    from ...store.errors import UsageError
+def _print(results: Results, shown: Mapping[int, str], page: int) -> None:
+    from ..printing import result_lines
 
-    if text is None:
-        return None
-    if not re.fullmatch(r"(?:\d{1,4}:)?(?:\d{1,4}:)?\d{1,6}(?:\.\d+)?", text):
-        raise UsageError(f"{name} {text}: give seconds or a clock time, for example 90, 1:30 or 1:02:30")
-    return sum(float(part) * 60.0**i for i, part in enumerate(reversed(text.split(":"))))
-
-
-def _day(name: str, text: str | None) -> date | None:
-    from ...store.errors import UsageError
-
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{name} {text}: give a day as YYYY-MM-DD") from None
-
-
-def _print(results: Results, shown: Any, page: int) -> None:
-    from ...store.records import PERCEIVED, clock
-    from ..ledger import printable
-    from .ask_commands import open_hint
-
-    for f in results.found:
-        what = PERCEIVED[f.kind] + (f" by {printable(f.speaker)}" if f.speaker else "")
-        what += " (doubtful)" if f.doubts else ""
-        print(f"{f.rank:>3}. {printable(f.name)} {clock(f.start)}-{clock(f.end)}  {what}: {printable(f.text)}")
-        if f.kind != "frame":
-            for label, near in (("before", f.before), ("after", f.after)):
-                if near:
-                    print(f"     {label}: {printable(near)}")
-        print(f"     open: {open_hint(f.path, f.start)}")
-        if f.rank in shown:
-            print(f"     picture: {printable(shown[f.rank])}")
-    if not results.found:
-        print("nothing matches" if page == 1 else f"page {page}: nothing more matches")
-    if results.more:
-        print(f"more: --page {page + 1}")
-    for note in results.notes:
-        print(f"note: {printable(note)}")
+    for line in result_lines(results, page, shown):
+        print(line)
 
 
 def index(
