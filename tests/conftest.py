@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -94,6 +95,28 @@ def archive(tmp_path: Path) -> Any:
 def sample() -> Path:
     """The bundled video: slides, photographs and a voice."""
     return Path(str(resources.files("vidrag.jobs.demo") / "sample.mp4"))
+
+
+@pytest.fixture(scope="session")
+def sample_archive(sample: Path, tmp_path_factory: pytest.TempPathFactory, _own_cache: None) -> Path:
+    """An archive of the bundled video, made once for all test processes; not to be written to."""
+    from filelock import FileLock
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    made, log = base / "sample-archive", base / "sample-archive.log"
+    with FileLock(base / "sample-archive.lock"):
+        if not log.exists():
+            command = [sys.executable, "-c", "from vidrag.jobs.cli import main; main()", "--offline", "ingest"]
+            found = subprocess.run(
+                [*command, str(made), str(sample), "--no-ray"], capture_output=True, text=True, check=False
+            )
+            log.write_text(f"{found.returncode}\n{found.stdout}{found.stderr}")
+    code, _, said = log.read_text().partition("\n")
+    if code == "5":
+        pytest.skip(f"the engines of the embedded profile are not all installed: {said}")
+    assert code == "0", said
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def router(library: Library, slots: Slots) -> APIRouter:
             **links.hits(found, q),
         }
 
-    @routes.post("/ask", response_model=AnswerInfo)
+    @routes.post("/ask", response_model=AnswerInfo, response_model_exclude_unset=True)
     async def ask(question: Question, request: Request) -> Any:
         """An answer that cites its evidence; with ``Accept: text/event-stream`` as it is written."""
         if "text/event-stream" in request.headers.get("accept", ""):

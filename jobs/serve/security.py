@@ -16,6 +16,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -91,7 +93,7 @@ class Guard:
         try:
             await self._app(scope, body, _with_headers(send))
         except _BodyRefused as e:
-            await _refuse(scope, send, e.status, "BodyTooLarge" if e.status == 413 else "BodyTooSlow", str(e))
+            await _refuse(scope, send, e.status_code, "BodyRefused", e.detail)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
         """Status, code and message where the request is not to be served."""
@@ -153,10 +155,8 @@ def _cross_site(headers: dict[str, str]) -> str:
     return ""
 
 
-class _BodyRefused(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+class _BodyRefused(HTTPException):
+    """Of a kind that frameworks let through."""
 
 
 def _bounded(receive: Receive) -> Receive:
