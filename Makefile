@@ -1,4 +1,4 @@
-# make demo: index the bundled sample and ask three questions.  make test: everything that CI runs.
+# make demo: index the bundled sample and ask three questions.  make test: what to run after a change.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): more than an hour on two cores.
 # make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
-.PHONY: demo docs eval test test-cpu test-full test-faults test-extras lint types links docker-check docker-prove check install lock clean
+.PHONY: demo docs eval test test-long test-cpu test-full test-faults test-extras lint types links docker-check docker-prove check install lock clean
 
 install: $(STAMP)
 
@@ -71,6 +71,11 @@ check: lint types docker-check
 test: check
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	@echo "test: all passed"
+
+# make test-long: tests of more than five seconds each: whole runs, kills, Ray, studies.  CI runs both.
+test-long: $(STAMP)-dev
+	@$(BIN)/python -m pytest -q -n 2 -m "long and not slow and not full"
+	@echo "test-long: all passed"
 
 # make test-cpu: what is recognised, held against the truth, under the code that CTranslate2 has for each kind of CPU.
 CPUS ?= GENERIC $(shell grep -qw avx2 /proc/cpuinfo 2>/dev/null && echo AVX2) \

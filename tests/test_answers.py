@@ -250,6 +250,7 @@ def test_runs_are_found_by_their_beginning(archive: Archive, world: World) -> No
         answer_log.find(archive, "1999")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["cut", "noise", "text", "another table"])
 def test_damaged_answers_are_named_and_set_aside(archive: Archive, world: World, kind: str) -> None:
     good, bad = ask(archive, world).run, ask(archive, world).run
@@ -354,6 +355,7 @@ def test_mcnemar_is_a_probability(b: int, c: int) -> None:
 # The commands
 
 
+@pytest.mark.long
 def test_the_commands(world: World, server: ChatServer) -> None:
     """batch, answers, rerun and compare as a user runs them; rerun needs no profile file any more."""
     lines = [

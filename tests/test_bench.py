@@ -82,6 +82,7 @@ def test_the_commands_print_json() -> None:
     assert json.loads(ran.stdout)["vectors"] == 2000
 
 
+@pytest.mark.long
 def test_memory_and_cpu_of_a_video_and_of_a_folder(tmp_path: Path) -> None:
     """Run by the command: the peak of a child counts from that of the process that starts it."""
     (tmp_path / "folder").mkdir()

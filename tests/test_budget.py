@@ -107,6 +107,7 @@ def bucket(made: tuple[Path, int, int], tmp_path: Path, monkeypatch: pytest.Monk
         yield Bucket(proxy, "s3://full/archive", videos, -(-keys // page))
 
 
+@pytest.mark.long
 def test_every_command_stays_within_its_budget(bucket: Bucket, tmp_path: Path) -> None:
     """Search, ask, ls, index and ingest as a user types them, on a machine that is new to the archive, and again."""
     world, place, told = World.make(tmp_path), bucket.place, list[str]()

@@ -136,6 +136,7 @@ def test_weights_that_are_not_installed_are_named_before_any_work(world: World, 
     assert not (world.root / "new").exists()
 
 
+@pytest.mark.long
 def test_failed_videos_are_told_and_the_others_are_indexed(world: World) -> None:
     """Exit 3; stdout names the file and the cause, the ledger has a row for each stage."""
     ran = world.run("ingest", "partly", "text.mp4", "in/red.mp4", "--no-ray")
@@ -204,6 +205,7 @@ def test_ask_json_has_the_documented_keys(world: World) -> None:
     assert {e["name"] for e in found["evidence"]} == {"red.mp4"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("question", ["What \udcff is said?", "What 🚀 \x1b[31m is\nsaid?", "--help me, what is said?"])
 def test_odd_questions_are_answered_or_refused(question: str, world: World) -> None:
     """Bytes that are no text, control characters and a leading dash break neither the answer nor the JSON."""
@@ -216,6 +218,7 @@ def test_odd_questions_are_answered_or_refused(question: str, world: World) -> N
     assert "\x1b" not in plain.stdout + plain.stderr
 
 
+@pytest.mark.long
 def test_the_source_may_be_gone(world: World) -> None:
     """Questions touch the store only."""
     shutil.copytree(world.root / "in", world.root / "gone")

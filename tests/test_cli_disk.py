@@ -46,6 +46,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_is_named_and_leaves_nothing_half(
     disk: Path, tmp_path: Path, fake_profile: Path, child_env: dict[str, str]
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half(
     assert shards[0].frames
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_the_run_and_one_too_small_for_a_video_does_not(
     disk: Path, tmp_path: Path, fake_profile: Path, child_env: dict[str, str]
 ) -> None:
@@ -91,6 +93,7 @@ def test_a_full_disk_ends_the_run_and_one_too_small_for_a_video_does_not(
     assert [p for p in disk.rglob("*") if p.name.startswith(".tmp-")] == []
 
 
+@pytest.mark.long
 def test_a_read_only_archive_refuses_ingest_and_answers_questions(
     disk: Path, tmp_path: Path, fake_profile: Path, child_env: dict[str, str]
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_read_only_archive_refuses_ingest_and_answers_questions(
         assert json.loads(asked.stdout)["evidence"]
 
 
+@pytest.mark.long
 def test_ray_with_two_workers(tmp_path: Path, fake_profile: Path, child_env: dict[str, str]) -> None:
     """Three files, one of them broken: every video and stage is one row of the ledger."""
     (tmp_path / "in").mkdir()

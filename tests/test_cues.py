@@ -194,6 +194,7 @@ def test_a_name_before_number_is_not_a_count() -> None:
     assert by_rules("What is the number of bottles on the table?").type[0] == "number"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the question files of public benchmarks are not there")
 def test_every_question_of_two_benchmarks_is_decoupled() -> None:
     """All 4,875 give a request of the schema; the labelled ones are right as often as the docs say."""

@@ -258,6 +258,7 @@ INVENTED = {"vowels", "speech in pieces", "speech under much noise"}
 """Of these, sounds that do make it invent words."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", NOTHING_SAID)
 def test_what_is_invented_is_flagged(what: str, engine: Any, voice: Sound) -> None:
     found = list(recognise([NOTHING_SAID[what](voice)], engine, OPTIONS))
@@ -281,6 +282,7 @@ CLEAR: dict[str, Callable[[Sound], Sound]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", CLEAR)
 def test_clear_speech_is_not_flagged(what: str, engine: Any, voice: Sound) -> None:
     found = list(recognise([CLEAR[what](voice)], engine, OPTIONS))

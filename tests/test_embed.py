@@ -79,6 +79,7 @@ def test_it_computes_vectors_and_chapters_and_nothing_else(world: World) -> None
     assert answer.returncode == 0 and "beep" in answer.stdout
 
 
+@pytest.mark.long
 def test_what_it_makes_is_what_ingest_would_make(world: World) -> None:
     """So that ingest finds nothing left to do when the videos are there again."""
     assert run(world, "embed", "archive", "--set", SALT).returncode == 0
@@ -111,6 +112,7 @@ REFUSALS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("refused", REFUSALS, ids=" ".join)
 def test_commands_that_need_vectors_name_the_one_that_mends_it(refused: tuple[str, ...], world: World) -> None:
     """Copied from the message as it is, it works, and then the first command does."""
@@ -131,6 +133,7 @@ def test_a_batch_names_it_too(world: World) -> None:
     assert f"vidrag embed archive --profile fake.toml --set {SALT}" in json.dumps(row)
 
 
+@pytest.mark.long
 def test_an_index_over_all_videos_is_brought_up_to_date(world: World) -> None:
     assert run(world, "index", "archive", "--rebuild").returncode == 0
     ran = run(world, "embed", "archive", "--set", SALT)
@@ -190,6 +193,7 @@ def test_a_run_that_is_killed_goes_on(world: World, monkeypatch: pytest.MonkeyPa
     assert left == []
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_in_a_step_leaves_a_sound_archive(world: World) -> None:
     """Killed while the encoder works, by an encoder that kills."""
     code = (
@@ -224,6 +228,7 @@ def test_a_video_that_is_taken_out_meanwhile_stays_out(world: World, monkeypatch
         embed_video(red, archive.under(chosen.key()), Engines(chosen.ingest), Conduct(profile=chosen.key()))
 
 
+@pytest.mark.long
 def test_two_at_once_and_an_ingest_beside_them(world: World) -> None:
     (world.root / "gone").rename(world.root / "in")
     arguments = ("--profile", "fake.toml", "--set", SALT)
@@ -239,6 +244,7 @@ def test_two_at_once_and_an_ingest_beside_them(world: World) -> None:
     assert json.loads(ran.stdout)["kept"] == 2
 
 
+@pytest.mark.long
 def test_it_works_in_a_bucket(
     bucket: str, sample: Path, fake_profile: Path, child_env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -263,6 +269,7 @@ def test_an_archive_that_cannot_be_written_is_refused_at_once(tmp_path: Path) ->
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and not (tmp_path / "none").exists()
 
 
+@pytest.mark.long
 def test_an_archive_of_the_default_profile_of_before(archive: Archive) -> None:
     """Embedded with MiniLM by a version that noted no profiles; its videos are nowhere."""
     spec = MiniLM(MiniLMOptions()).spec

@@ -17,6 +17,8 @@ from vidrag.store.archive import Archive
 from vidrag.store.errors import EngineMissing, ModelMissing
 from world import World, until
 
+pytestmark = pytest.mark.long
+
 ARCHIVE, SUBTITLED = "made/talks/archive", "made/talks/subtitled"
 
 

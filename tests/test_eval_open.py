@@ -292,6 +292,7 @@ def told(world: World, *arguments: str, code: int = 0, **env: str) -> dict[str, 
     return found | {"stderr": ran.stderr}
 
 
+@pytest.mark.long
 def test_a_set_is_indexed_once_and_asked_in_three_ways(world: World) -> None:
     found = told(world)
     assert "indexed pond.mp4" in found["stderr"]
@@ -325,6 +326,7 @@ def test_the_guard_fails_where_a_model_cites_the_wrong_row(world: World, server:
     assert len(lines) == 1 and lines[0].startswith("set: 'ask' does worse than quoting its own search's first hit: -")
 
 
+@pytest.mark.long
 def test_reference_answers_are_judged_where_a_judge_is_named(world: World, server: ChatServer) -> None:
     def half(request: dict[str, Any]) -> Answer:
         return completion('{"score": 0.5}')
@@ -351,6 +353,7 @@ def test_reference_answers_are_judged_where_a_judge_is_named(world: World, serve
         assert found["tables"][0]["figures"]["hit@5"]["value"] == 1, "what was answered counts all the same"
 
 
+@pytest.mark.long
 def test_mistakes_are_one_line(world: World) -> None:
     (world.root / "bad").mkdir(exist_ok=True)
     for arguments, said in (

@@ -54,6 +54,7 @@ def prepared(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=world.root, env=world.env, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_its_transcripts_become_speech(world: World) -> None:
     ran = prepared(world, "in/red.mp4", "said.json", "transcripts")
     assert (ran.returncode, ran.stdout) == (0, "1 transcripts in transcripts\n"), ran.stderr

@@ -35,6 +35,7 @@ def test_what_is_kept_of_an_archive_lies_outside_it(archive: Archive, tmp_path: 
     assert Archive.create(archive.location).cache_file("replies.sqlite") != own
 
 
+@pytest.mark.long
 def test_an_archive_cannot_say_that_a_file_is_indexed(tmp_path: Path) -> None:
     """A stranger's list of unchanged files, right for this file in every respect, in an archive without the video."""
     with_tone(tmp_path / "one.mp4", 1)

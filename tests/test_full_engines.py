@@ -143,6 +143,7 @@ def test_memory_for_not_even_one_chunk_is_said_so(
         engine.transcribe(sample_sound[: 8 * RATE], "en")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["whisperx", "whisper-30s"])
 def test_a_doubtful_guess_gives_way(name: str, sample_sound: NDArray[np.float32]) -> None:
     """Where no guess is sure enough, the language of the sound before is taken; without one, the guess."""

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import pytest
 from media_files import Local, with_tone
 from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import ingest_video
@@ -20,6 +21,7 @@ def aged(path: Path) -> None:
     os.utime(path, (old, old))
 
 
+@pytest.mark.long
 def test_subtitle_files_count_as_part_of_a_video(archive: Archive, tmp_path: Path) -> None:
     folder = tmp_path / "films"
     folder.mkdir()

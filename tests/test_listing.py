@@ -334,6 +334,7 @@ def world(tmp_path: Path) -> World:
     return World.make(tmp_path)
 
 
+@pytest.mark.long
 def test_the_command_says_what_it_passed_over(world: World, tmp_path: Path) -> None:
     """In one line, in its JSON, and with exit code 0; without a video a usage error says the same."""
     (tmp_path / "in").mkdir()
@@ -355,6 +356,7 @@ def test_the_command_says_what_it_passed_over(world: World, tmp_path: Path) -> N
     assert ran.returncode == 3 and "not looked at: nowhere: no such file or folder" in ran.stderr
 
 
+@pytest.mark.long
 def test_paths_from_a_file(world: World, tmp_path: Path) -> None:
     """One a line or separated by NUL, of any bytes; a name with a newline needs NUL."""
     raw = Path(os.fsdecode(os.fsencode(tmp_path) + b"/odd \xff\n.mp4"))
@@ -372,6 +374,7 @@ def test_paths_from_a_file(world: World, tmp_path: Path) -> None:
         assert world.run("ingest", "archive", *arguments, "--no-ray").returncode == 2
 
 
+@pytest.mark.long
 def test_a_folder_without_permission_by_the_command(world: World, tmp_path: Path) -> None:
     """Named, exit code 3, everything else indexed.  Root, who may list every folder, gives that right away first."""
     command = world.command("ingest", "archive", "in", "--no-ray", "--json")

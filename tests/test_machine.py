@@ -137,6 +137,7 @@ def test_a_real_quota_of_cpus_is_seen() -> None:
         assert float(inside(folder, sys.executable, "-c", code).stdout) == min(1.5, cpus)
 
 
+@pytest.mark.long
 def test_a_worker_that_the_kernel_kills_for_want_of_memory(tmp_path: Path) -> None:
     """A video that needs more than there is is given up, after one try more than for other deaths; others go on."""
     world = World.make(tmp_path)

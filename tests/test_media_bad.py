@@ -86,6 +86,7 @@ def wrong(path: Path, outcome: str, declared: float | None) -> str:
     return "" if abs(seconds - (declared or 4)) < 0.35 else f"{seconds} s instead of {declared}"
 
 
+@pytest.mark.long
 def test_each_file_decodes_as_it_should(bad: Path, expected: dict[str, dict[str, Any]]) -> None:
     found = {
         name: why

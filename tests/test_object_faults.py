@@ -138,6 +138,7 @@ def kinds(request: pytest.FixtureRequest) -> Sequence[Kind]:
     return FOR_WRITES if request.param == "all" else ("lost request", "lost reply", "hang after")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("patience", [ONE, SEVERAL], ids=["one attempt", "several"])
 def test_any_write_of_a_publish_may_fail(world: World, kinds: Sequence[Kind], patience: ObjectOptions) -> None:
     """The first, the second ... until there is none left to fail: old or new, as the writer was told, and a retry ends
@@ -274,6 +275,7 @@ def test_two_conditional_writes_that_meet(world: World) -> None:
     assert backend.put_if_absent("k", b"x") is False
 
 
+@pytest.mark.long
 def test_a_stale_listing_is_an_older_version(world: World) -> None:
     """A reader sees what was; a writer that builds on it loses its conditional put and overwrites nothing."""
     place = world.place("a")
@@ -331,6 +333,7 @@ def kill_at(world: World, place: str, nth: int, kind: Kind) -> None:
     assert writer[0].wait(60) == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_writer_killed_at_any_write(world: World, kill_points: Sequence[tuple[int, Kind]]) -> None:
     """Just before the request or just after it worked: old or new, and whoever comes next ends it."""
     places = {}

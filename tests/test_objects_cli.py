@@ -20,6 +20,7 @@ def vidrag(env: dict[str, str], cwd: Path, *arguments: str | Path) -> subprocess
     return done
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["--no-ray", pytest.param("--workers=2", marks=pytest.mark.slow)])
 def test_ingest_and_ask(
     bucket: str, sample: Path, fake_profile: Path, child_env: dict[str, str], tmp_path: Path, how: str

@@ -60,6 +60,7 @@ def whole(world: World) -> dict[str, set[str]]:
     return {s.name: {c.status for c in s.status().values()} for s in archive.shards()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["kill", "crash"])
 def test_a_video_that_kills_its_worker_is_given_up(world: World, how: str) -> None:
     """After the tries it has; the others are done, the next run leaves it alone, and it can be asked for again."""
@@ -80,6 +81,7 @@ def test_a_video_that_kills_its_worker_is_given_up(world: World, how: str) -> No
     assert time.monotonic() - began < 100
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_runs_that_are_killed_as_a_whole_cost_no_video_its_tries(kills: int, world: World) -> None:
     """A machine that reboots again and again, mostly while the first videos are in a step: then all are indexed."""
@@ -104,6 +106,7 @@ def steps(world: World) -> list[str]:
     return [m for m in marks(world) if "try-" in m]
 
 
+@pytest.mark.long
 def test_a_step_that_hangs_is_stopped_and_told(world: World) -> None:
     told = ingest(world, *trouble("hang", "run.step_timeout_s=3", "run.step_timeout_per_s=0"), code=3)
     (bad,) = told["failed"]
@@ -115,6 +118,7 @@ def test_a_step_that_hangs_is_stopped_and_told(world: World) -> None:
     assert shard.status()["frames"].status == "ok" and shard.status()["speech"].status == "failed"
 
 
+@pytest.mark.long
 def test_a_failure_is_tried_by_so_many_runs(world: World) -> None:
     """Then it is given up; the count is in the ledger and in the index."""
     for attempt in (1, 2, 3):
@@ -150,6 +154,7 @@ def started(world: World, *more: str) -> tuple[subprocess.Popen[str], list[int]]
     return run, children(run.pid)
 
 
+@pytest.mark.long
 def test_a_killed_driver_takes_its_workers_along_and_loses_nothing_done(world: World) -> None:
     run, pids = started(world)
     os.kill(run.pid, signal.SIGKILL)
@@ -162,6 +167,7 @@ def test_a_killed_driver_takes_its_workers_along_and_loses_nothing_done(world: W
     assert set(whole(world)) == {"short0.mp4", "short1.mp4", "short2.mp4", "long.mp4"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("polite", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_stops_cleanly_within_seconds(world: World, polite: int) -> None:
     run, pids = started(world)
@@ -176,6 +182,7 @@ def test_a_run_stops_cleanly_within_seconds(world: World, polite: int) -> None:
     assert len(whole(world)) == 4
 
 
+@pytest.mark.long
 def test_copies_are_told_as_such_and_made_once(world: World) -> None:
     """In one run; what is of the same size only is a video of its own."""
     data = (world.root / "in" / "short0.mp4").read_bytes()
@@ -198,6 +205,7 @@ def test_copies_are_told_as_such_and_made_once(world: World) -> None:
     assert rows == [7, 0, 2]
 
 
+@pytest.mark.long
 def test_two_runs_over_the_same_folder_agree(world: World) -> None:
     runs = [world.start("ingest", "archive", "in", "--no-ray") for _ in range(2)]
     assert [r.communicate(timeout=120)[1] for r in runs] == ["", ""]

@@ -18,6 +18,8 @@ from ray_nodes import Nodes
 from vidrag.store.archive import Archive
 from world import World, until
 
+pytestmark = pytest.mark.long
+
 CLIPS = 8
 SLOW = ("--set=asr=trouble", "--set=asr.delay_s=1.5")
 

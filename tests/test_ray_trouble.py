@@ -44,6 +44,7 @@ def world(tmp_path: Path) -> World:
     return made
 
 
+@pytest.mark.long
 def test_nodes_without_weights_space_or_packages_are_set_aside_and_named(
     world: World, full_disk: Path, bucket: str, s3_server: str
 ) -> None:

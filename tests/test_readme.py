@@ -48,6 +48,7 @@ def test_every_command_is_named(commands: dict[tuple[str, ...], str]) -> None:
     assert named - {c[0] for c in commands if c} == set()
 
 
+@pytest.mark.long
 def test_named_switches_exist(commands: dict[tuple[str, ...], str]) -> None:
     """Every switch that stands behind a command is one of it, or of the root; one that stands alone is of some."""
     everywhere = "\n".join(commands.values())

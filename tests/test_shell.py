@@ -84,6 +84,7 @@ def test_addresses_are_not_opened(path: str) -> None:
     assert open_hint(path, 8) == f"{quoted(path)} at 8.0 s"
 
 
+@pytest.mark.long
 def test_printed_lines_are_pasted(player: Path, tmp_path: Path) -> None:
     """Those of ``ask`` and ``search``, after an ingest of odd names; notes name the files as they are."""
     (tmp_path / "in").mkdir()
@@ -109,6 +110,7 @@ def test_printed_lines_are_pasted(player: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "in")
 
 
+@pytest.mark.long
 def test_a_command_that_a_message_tells(tmp_path: Path) -> None:
     """``vidrag ingest`` with the path of a video that another profile has not seen yet."""
     pattern(tmp_path / "-a b.mp4", 1)

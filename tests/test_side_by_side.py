@@ -123,6 +123,7 @@ def test_a_changed_option_of_the_same_profile_is_what_is_read(world: World, tmp_
     assert heard(mine, "loud.toml", "red.mp4") == {"honk red.mp4"}
 
 
+@pytest.mark.long
 def test_the_command_line_from_ingest_to_answer(world: World, tmp_path: Path) -> None:
     """A run notes its profile, also where an earlier one had settled every file; ``--profile`` may come first."""
     shutil.copytree(world.root, tmp_path / "copy")

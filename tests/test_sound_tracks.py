@@ -118,6 +118,7 @@ def spoken(name: str, **options: Any) -> tuple[list[Segment], tuple[str, ...]]:
     return list(heard.rows), heard.notes
 
 
+@pytest.mark.long
 @needs_field
 @pytest.mark.parametrize("name", ["70_dvb_stereo_to_51", "66_audiochange", "21_cat_restart", "25_back_5000"])
 def test_speech_after_a_change_lies_where_it_is_heard(name: str) -> None:
@@ -127,6 +128,7 @@ def test_speech_after_a_change_lies_where_it_is_heard(name: str) -> None:
     assert media.probe(GIVEN / f"{name}.ts", OPTIONS).duration == pytest.approx(27, abs=0.2)
 
 
+@pytest.mark.long
 @needs_field
 def test_tracks_and_channels_of_real_files() -> None:
     assert "fellow" in spoken("01_phase_aac.mp4")[0][0].text
@@ -140,6 +142,7 @@ def test_tracks_and_channels_of_real_files() -> None:
     assert "fellow" in spoken("04_two_lang.mkv", audio_track=2)[0][0].text
 
 
+@pytest.mark.long
 @needs_field
 def test_each_language_is_recognised_as_itself() -> None:
     rows, _ = spoken("02_multilingual.mp3")
@@ -151,6 +154,7 @@ def test_each_language_is_recognised_as_itself() -> None:
     assert not any(r.flags for r in german)
 
 
+@pytest.mark.long
 @needs_field
 @pytest.mark.parametrize("german_first", [True, False])
 def test_two_languages_within_half_a_minute_are_both_written(german_first: bool) -> None:

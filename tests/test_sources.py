@@ -273,6 +273,7 @@ def test_a_video_is_decoded_from_a_bucket(bucket: str, sample: Path) -> None:
         media.probe(path, options)
 
 
+@pytest.mark.long
 def test_a_bucket_of_videos_is_indexed_and_asked(bucket: str, tmp_path: Path, child_env: dict[str, str]) -> None:
     """By the command, into an archive in the same bucket; a second run fetches nothing, a new subtitle is seen."""
     objects = Objects("s3", bucket[5:])

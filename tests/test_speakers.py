@@ -66,6 +66,7 @@ def test_they_are_shown(world: World) -> None:
     assert [r["speaker"] for r in told["transcript"]] == ["Anna Smith", "Bob Lee"]
 
 
+@pytest.mark.long
 def test_they_are_searched_and_found(world: World) -> None:
     """By what they say, and among what one of them says."""
     for more in ((), ("--speaker", "bob")):
@@ -121,6 +122,7 @@ def test_models_are_told_who(world: World) -> None:
     assert row(said) == '[E1] 00:01 said by "Bob \\"B\\" Lee": "Bring it."'
 
 
+@pytest.mark.long
 def test_every_export_carries_them(world: World) -> None:
     asked(world, "export", "archive", "lines", "--format", "jsonl")
     (path,) = (world.root / "lines").iterdir()

@@ -40,6 +40,7 @@ def test_any_size(rows: int, dim: int, tmp_path: Path) -> None:
     assert (np.diff(scores) <= 0).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dim", [64, 384])
 def test_recall(dim: int, tmp_path: Path) -> None:
     """Hard vectors: 93 of 100 true neighbours at the least, and scores that are right to a hundredth."""
@@ -62,6 +63,7 @@ def close(count: int, seed: int, asked: float = 0.0, dim: int = 384) -> Vectors:
     return normalised(common + asked * other + 0.5 * own)
 
 
+@pytest.mark.long
 def test_recall_of_vectors_that_lie_close_together(tmp_path: Path) -> None:
     vectors, queries = close(20_000, 1), close(100, 2, asked=0.3)
     assert 0.7 < (vectors[:500] @ vectors[500:1000].T).mean() < 0.9

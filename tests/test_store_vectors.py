@@ -115,6 +115,7 @@ def test_something_appended_is_damage(path: Path) -> None:
         VectorFile(path, ROWS, DIM)
 
 
+@pytest.mark.long
 def test_a_flipped_header_is_damage_or_of_no_account(path: Path) -> None:
     """Whatever bit of the header flips: the file is refused, or it answers as before."""
     data = path.read_bytes()

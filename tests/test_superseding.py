@@ -51,6 +51,7 @@ def put(source: Path, target: Path) -> str:
     return str(target)
 
 
+@pytest.mark.long
 def test_new_content_supersedes_the_old_under_one_path(world: World) -> None:
     """One video of that name, said in a line; ``show``, questions and search use it; gc removes the old, not before."""
     old, new = old_and_new(world)
@@ -83,6 +84,7 @@ def test_new_content_supersedes_the_old_under_one_path(world: World) -> None:
     assert list(listed(world)) == [second] and ingest(world, "in")["kept"] == 1
 
 
+@pytest.mark.long
 def test_a_download_that_goes_on(world: World) -> None:
     """Each run takes what is there by then; only the last content is left."""
     old_and_new(world)
@@ -102,6 +104,7 @@ def test_a_download_that_goes_on(world: World) -> None:
     assert told["superseded"][0]["new"] in listed(world)
 
 
+@pytest.mark.long
 def test_content_that_lives_on_elsewhere_stays(world: World) -> None:
     """A copy in another folder, found by this run or an earlier one: only the path moves."""
     old, new = old_and_new(world)
@@ -123,6 +126,7 @@ def asked(world: World, video: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 def test_files_that_change_names_are_not_superseded(world: World) -> None:
     """As logs are turned over: each content is at another path of the same run, nothing is computed again."""
     old, new = old_and_new(world)
@@ -140,6 +144,7 @@ def test_files_that_change_names_are_not_superseded(world: World) -> None:
     assert one["paths"] == [str(world.root / "in/cam1.mp4")]
 
 
+@pytest.mark.long
 def test_one_name_in_two_folders_is_two_videos(world: World) -> None:
     old, new = old_and_new(world)
     put(old, world.root / "in/a/talk.mp4")
@@ -147,6 +152,7 @@ def test_one_name_in_two_folders_is_two_videos(world: World) -> None:
     assert ingest(world, "in")["superseded"] == [] and len(listed(world)) == 2
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_be_read_supersedes_nothing(world: World) -> None:
     old, _ = old_and_new(world)
     put(old, world.root / "in/talk.mp4")
@@ -156,6 +162,7 @@ def test_a_file_that_cannot_be_read_supersedes_nothing(world: World) -> None:
     assert list(listed(world).values()) == [["talk.mp4"]] and asked(world, "talk.mp4")
 
 
+@pytest.mark.long
 def test_content_that_comes_back_is_indexed_again(world: World) -> None:
     old, new = old_and_new(world)
     seen = []
@@ -167,6 +174,7 @@ def test_content_that_comes_back_is_indexed_again(world: World) -> None:
     assert seen[0] == seen[2] != seen[1]
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_before_it_says_so_is_made_up_for(world: World) -> None:
     """Killed right after the new content was published: the next run takes the old one out."""
     world.env["VIDRAG_CACHE"] = str(world.root / "cache")
@@ -188,6 +196,7 @@ def test_a_run_that_is_killed_before_it_says_so_is_made_up_for(world: World) -> 
     assert list(listed(world)) == [now]
 
 
+@pytest.mark.long
 def test_content_at_a_path_that_is_out_of_reach_stays(world: World, tmp_path: Path) -> None:
     """Of another machine, or on a disk that is not there just now: nobody can tell that it has gone."""
     old, new = old_and_new(world)
@@ -199,6 +208,7 @@ def test_content_at_a_path_that_is_out_of_reach_stays(world: World, tmp_path: Pa
     assert ingest(world, "in")["superseded"] == [] and len(listed(world)) == 2
 
 
+@pytest.mark.long
 def test_an_object_that_is_replaced(bucket: str, world: World) -> None:
     old, new = old_and_new(world)
     objects = Objects("s3", bucket[5:])
@@ -210,6 +220,7 @@ def test_an_object_that_is_replaced(bucket: str, world: World) -> None:
     assert [r["names"] for r in rows] == [["talk.mp4"]]
 
 
+@pytest.mark.long
 def test_an_archive_of_an_early_version(world: World) -> None:
     """It knows names of files, not their paths."""
     old, new = old_and_new(world)

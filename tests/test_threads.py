@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from index_tools import put
 from vidrag.jobs import build, profile
 from vidrag.query.asker import Asker
@@ -18,6 +19,7 @@ BIRDS = "heron otter badger falcon beaver marten".split()
 QUESTIONS = ["Where does the heron sleep?", "Who fed the otter?", "Which room has the falcon?"]
 
 
+@pytest.mark.long
 def test_sixteen_threads_over_all_subsets_of_videos(tmp_path: Path) -> None:
     archive = Archive.create(tmp_path / "archive")
     spec = E5(E5Options()).spec

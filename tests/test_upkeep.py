@@ -68,6 +68,7 @@ def test_a_sound_archive_verifies_and_stays_as_it_is(world: World) -> None:
     assert files(world) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "pattern", ["speech-*.parquet", "speech-*.faiss", "frames-*.parquet", "labels-*.parquet", "chapters-*.parquet"]
 )
@@ -110,6 +111,7 @@ def test_nothing_young_or_needed_is_collected(world: World) -> None:
     assert files(world) == before
 
 
+@pytest.mark.long
 def test_results_of_earlier_options_are_collected_after_the_grace_period(world: World) -> None:
     told(world, "ingest", "archive", "in", "--no-ray", "--set", "sampling.jpeg_quality=40", code=3)
     now = set(files(world))
@@ -124,6 +126,7 @@ def test_results_of_earlier_options_are_collected_after_the_grace_period(world: 
     assert told(world, "gc", "archive", "--grace", "0s")["removed"] == []
 
 
+@pytest.mark.long
 def test_a_reader_keeps_what_it_has_open_through_a_collection(world: World) -> None:
     archive = Archive.open(world.root / "archive")
     held = archive.shard(archive.find("one.mp4"))
@@ -133,6 +136,7 @@ def test_a_reader_keeps_what_it_has_open_through_a_collection(world: World) -> N
     assert {s.text for s in archive.shard(held.video).speech} == {"boop"}
 
 
+@pytest.mark.long
 def test_a_removed_video_is_gone_and_can_come_back(world: World) -> None:
     assert world.run("rm", "archive", "one.mp4").returncode == 2  # asks first
     ran = world.run("rm", "archive", "one", "--yes")
@@ -145,6 +149,7 @@ def test_a_removed_video_is_gone_and_can_come_back(world: World) -> None:
     assert told(world, "verify", "archive")["damage"] == []
 
 
+@pytest.mark.long
 def test_an_exported_archive_answers_alike(world: World) -> None:
     ran = world.run("export", "archive", "copy", "--video", "two.mp4")
     assert ran.returncode == 0, ran.stderr
@@ -178,6 +183,7 @@ def test_runs_and_reports(world: World) -> None:
     assert world.run("report", "archive", "nope").returncode == 2
 
 
+@pytest.mark.long
 def test_a_dry_run_says_what_is_missing_and_does_nothing(world: World) -> None:
     before = files(world)
     new = told(world, "ingest", "nowhere", "in", "--dry-run")
@@ -199,6 +205,7 @@ def test_a_dry_run_says_what_is_missing_and_does_nothing(world: World) -> None:
     assert {n: d for n, d in files(world).items() if n in before} == before
 
 
+@pytest.mark.long
 def test_distrust_reads_everything_again(world: World) -> None:
     told(world, "ingest", "archive", "in", "--no-ray", code=3)
     again = told(world, "ingest", "archive", "in", "--no-ray", "--rehash", code=3)

@@ -254,6 +254,7 @@ def test_the_root(location: str) -> None:
         open_backend(f"{location}/holiday.mp4").check_root(empty=True)
 
 
+@pytest.mark.long
 def test_a_stamp_changes_with_what_is_in_the_folder(backend: Backend) -> None:
     """Where there is one: none just after a change, the same while nothing happens, another after anything has."""
     backend.put_if_absent(MANIFEST, b"1")

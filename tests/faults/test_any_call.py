@@ -66,6 +66,7 @@ def strike_all(hands: Hands, scene: str, how: str, folder: Path, step: int) -> C
     return came
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("scene", "how"), QUICK)
 def test_some_calls(scene: str, how: str, hands: Hands, tmp_path: Path) -> None:
     came = strike_all(hands, scene, how, tmp_path, QUICK[scene, how])

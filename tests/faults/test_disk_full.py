@@ -80,6 +80,7 @@ class OnDisk(Trial):
         return f"{reply['error']}, {self.judge(what)}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scarce", ["pages", "names"])
 def test_a_disk_of_any_size(scarce: str, hands: Hands, disk: Path, tmp_path: Path) -> None:
     """With no page (or name) left, with one, with two and so on: an error that names the disk, until it is enough."""

@@ -205,6 +205,7 @@ def test_very_many_ledgers(copied: Path, seed: int) -> None:
     assert sum(fuzz_ledgers(copied, 20_000, seed).values()) == 20_000
 
 
+@pytest.mark.long
 def test_the_command_over_an_archive_of_odd_files(copied: Path, tmp_path: Path) -> None:
     """The real command, in processes of its own: one line, a documented exit code; what is sound is still listed."""
     world = World.make(tmp_path)

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from media_files import with_tone
 from vidrag.store.archive import Archive
 from world import World
@@ -18,6 +19,7 @@ NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_folder_of_odd_names(tmp_path: Path) -> None:
     """Each is indexed once, listed without control characters, found by its name, asked about and taken out."""
     folder = tmp_path / "in"

@@ -74,6 +74,7 @@ def strike(hands: Hands, folder: Path, how: str, first: int, step: int) -> Count
     return came
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", "kf")
 def test_some_calls(how: str, hands: Hands, tmp_path: Path) -> None:
     assert strike(hands, tmp_path, how, STEPS[how] // 2, STEPS[how])
