@@ -128,12 +128,15 @@ def ingest(
     report: Report,
     *,
     warn: Callable[[str], None] = lambda _: None,
+    began: Callable[[str], None] = lambda _: None,
+    part: Report = lambda *_: None,
     retry_failed: bool = False,
     rehash: bool = False,
 ) -> tuple[str, Progress]:
     """Runs everything, writes the ledger, and returns the run's name and how it went.
 
-    ``warn`` hears in a line of each kind of trouble for which workers are set aside.  ``rehash``: read every file
+    ``warn`` hears in a line of each kind of trouble for which workers are set aside, ``began`` the run's name, ``part``
+    of each part of a video that is done (``report``: of each video).  ``rehash``: read every file
     again, also where size and times say that it has not changed.  Raises before any work where engines or weights are
     missing, and the cause where no good worker is left.
     """
@@ -150,7 +153,8 @@ def ingest(
     )
     order = Order(archive.backend.address, profile.ingest, conduct, models.offline())
     with Known(archive, profile.ingest, conduct) as known, Ledger(archive, run) as ledger:
-        told = _Teller(progress, ledger, report, warn)
+        began(run)
+        told = _Teller(progress, ledger, report, part, warn)
         left = list(items if rehash else _unknown(items, known, told))
         if left:
             _work(left, make_executor(order), options.attempts, told, known, Superseding(archive, items))
@@ -165,6 +169,7 @@ class _Teller:
     progress: Progress
     ledger: Ledger
     report: Report
+    report_part: Report
     warn: Callable[[str], None]
 
     def set_aside(self, one: pool.SetAside) -> None:
@@ -173,6 +178,10 @@ class _Teller:
         self.progress.set_aside[host, error, message] += 1
         if self.progress.set_aside[host, error, message] == 1:
             self.warn(set_aside_text(host, message))
+
+    def part(self, item: Item, rows: list[Outcome]) -> None:
+        self.progress.part(item, 1 / len(GROUPS))
+        self.report_part(self.progress, item, rows)
 
     def video(self, item: Item, rows: list[Outcome]) -> None:
         self.ledger.add(rows)
@@ -207,7 +216,7 @@ def _work(
         item = by_path[task.location]
         parts = held.setdefault(task.location, [])
         parts.append(outcomes)
-        told.progress.part(item, 1 / len(GROUPS))
+        told.part(item, outcomes)
         if len(parts) == len(GROUPS):
             rows = _distinct([o for part in held.pop(task.location) for o in part])
             video = next((o.video for o in rows if o.video), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from ..ingest.listing import Unreachable, listed
 from ..ingest.sidecars import Folder, folder_of
 from ..ingest.sources import Location
 from ..store.errors import UsageError, VidragError
+
+ELSEWHERE = "links to elsewhere"
+"""Kind of what is passed over because a link leads out of the folder that was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,19 @@ def plan(paths: Sequence[str], exclude: Sequence[str] = ()) -> Plan:
         items.append(Item(found.location, found.bytes, None, told, changed, found.like))
     items.sort(key=lambda i: (-i.bytes, i.location.text))
     return Plan(items, dict(listing.passed_over), listing.unreachable)
+
+
+def within(planned: Plan, folder: str) -> Plan:
+    """The same without files that lie elsewhere than in ``folder``, links followed; they count as passed over."""
+    root = Path(os.path.realpath(folder))
+    items = [
+        i
+        for i in planned.items
+        if not i.location.remote and Path(os.path.realpath(i.location.text)).is_relative_to(root)
+    ]
+    left_out = len(planned.items) - len(items)
+    passed_over = {**planned.passed_over, **({ELSEWHERE: left_out} if left_out else {})}
+    return Plan(items, passed_over, planned.unreachable)
 
 
 def sources(paths: Sequence[str]) -> list[Item]:

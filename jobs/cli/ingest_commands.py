@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,15 @@ def ingest(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and how long it would take.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="A video that decodes in part only has failed.")] = False,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            "--within", metavar="FOLDER", help="Pass over what lies elsewhere, also where a link leads there."
+        ),
+    ] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="A JSON line for each part and video that is done, alone on stdout.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Index videos: speech, on-screen text and frames.  Run it again at any time: only what is missing is done."""
@@ -72,12 +82,16 @@ def ingest(
 
     if ray and no_ray:
         raise UsageError("--ray and --no-ray exclude each other")
+    if events and (as_json or dry_run):
+        raise UsageError("--events excludes --json and --dry-run")
     chosen = profile_of(profile, settings)
     chosen = with_switches(chosen, language=language, audio_track=audio_track, partial_fails=strict)
     named = [*(paths or ()), *(_paths_in(files_from) if files_from else ())]
     if not named:
         raise UsageError("no path is given; name videos or folders, or a list of them with --files-from")
     planned = plan.plan(named, exclude or ())
+    if within is not None:
+        planned = plan.within(planned, within)
     items = planned.items
     _say_unreachable(planned)
     if not items:
@@ -90,10 +104,16 @@ def ingest(
     build.check(chosen, build.INGEST_KINDS)
     opened = Archive.create(archive)
     executor = ingest_run.workers_of(chosen, workers, ray, processes=no_ray)
+    work = partial(ingest_run.ingest, opened, chosen, items, executor, retry_failed=retry_failed, rehash=rehash)
+    if events:
+        from ..ingest_events import EventLines
+
+        lines = EventLines(planned, sys.stdout)
+        run, progress = work(lines.video, warn=lines.warn, began=lines.began, part=lines.part)
+        lines.ended(ingest_run.summary(run, progress, archive))
+        return 3 if progress.failed or planned.unreachable else 0
     with _Report(planned, quiet=as_json) as report:
-        run, progress = ingest_run.ingest(
-            opened, chosen, items, executor, report.video, warn=report.line, retry_failed=retry_failed, rehash=rehash
-        )
+        run, progress = work(report.video, warn=report.line)
     if as_json:
         print(json.dumps({**ingest_run.summary(run, progress, archive), **planned.as_json()}))
     else:
