@@ -45,7 +45,7 @@ class Answer(types.Answer):
     library: Library = field(repr=False, compare=False)
 
     def __str__(self) -> str:
-        return "\n".join(printing.answer_lines(self, self.library.archive))
+        return "\n".join(printing.answer_lines(self, printing.opener(self.library.archive)))
 
     def _repr_html_(self) -> str:
         return notebook.answer(self, self.library)

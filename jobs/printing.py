@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ..query.find.results import Listed, Results
 from ..query.types import Answer
@@ -19,8 +19,17 @@ def shown_rows(answer: Answer, more: bool = False) -> list[Evidence]:
     return rows + [e for e in sorted(answer.evidence, key=lambda e: e.rank) if e not in rows] if more else rows
 
 
-def answer_lines(answer: Answer, archive: Archive, more: bool = False) -> Iterator[str]:
-    """What ``vidrag ask`` prints: the answer, its rows with how to see each, and notes."""
+def opener(archive: Archive) -> Callable[[Evidence], str]:
+    """Tells how to see a row of an answer in its video."""
+
+    def hint(row: Evidence) -> str:
+        return f"open: {open_hint(archive.shard(row.video).manifest.source.paths[0], row.start)}"
+
+    return hint
+
+
+def answer_lines(answer: Answer, hint: Callable[[Evidence], str], more: bool = False) -> Iterator[str]:
+    """What ``vidrag ask`` prints: the answer, its rows, below each how to see it as ``hint`` tells, and notes."""
     letter = f"{answer.choice}. " if answer.choice else ""
     yield from (letter + "\n".join(map(printable, answer.text.splitlines()))).split("\n")
     rows = shown_rows(answer, more)
@@ -32,8 +41,7 @@ def answer_lines(answer: Answer, archive: Archive, more: bool = False) -> Iterat
             f"  [{e.id}] {printable(e.name)} {clock(e.start)}-{clock(e.end)}  "
             f"{how(e.kind, e.speaker, bool(e.doubts))}: {printable(e.text)}"
         )
-        path = archive.shard(e.video).manifest.source.paths[0]
-        yield f"       open: {open_hint(path, e.start)}"
+        yield f"       {hint(e)}"
     for note in answer.notes:
         yield f"note: {printable(note)}"
 

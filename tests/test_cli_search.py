@@ -15,8 +15,8 @@ from vidrag.store.records import Segment
 from world import World, clip
 
 HIT = [
-    "rank", "kind", "video", "name", "start", "end", "text", "before", "after", "score", "near", "doubts", "frame",
-    "path", "speaker", "thumbnail",
+    "rank", "kind", "video", "row", "name", "start", "end", "text", "before", "after", "score", "near", "doubts",
+    "frame", "path", "speaker", "thumbnail",
 ]  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def told(world: World, *arguments: str, code: int = 0) -> Any:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.long
 def test_a_search_with_and_without_an_index(world: World) -> None:
     """The same rows; JSON alone on stdout; pictures that are stored, written where they were asked for."""
     exact = told(world, "search", "archive", "beep", "--thumbnails", "pictures")
@@ -79,6 +80,7 @@ def test_a_search_with_and_without_an_index(world: World) -> None:
     assert told(world, "index", "archive")["how"] == "unchanged"
 
 
+@pytest.mark.long
 def test_only_some_kinds(world: World) -> None:
     for kind in ("speech", "text", "frame"):
         found = told(world, "search", "archive", "beep", "--kind", kind, "--top", "1")
@@ -96,6 +98,7 @@ def test_a_small_archive_needs_no_index(world: World) -> None:
     assert "index built (version 1)" in world.run("index", "archive", "--rebuild").stdout
 
 
+@pytest.mark.long
 def test_a_damaged_index(world: World) -> None:
     """A note and an answer; verify says which file and sets it aside; the next job makes it again."""
     told(world, "index", "archive", "--rebuild")
@@ -156,6 +159,7 @@ def test_a_search_is_narrowed(chosen: str, made: World) -> None:
     assert {h["text"] for h in found["hits"]} == wanted
 
 
+@pytest.mark.long
 def test_pages(made: World) -> None:
     """Each goes on where the one before ended, and says whether there is another."""
     pages = [told(made, "search", "talks", "museum", "-k", "speech", "--top", "2", "--page", str(n)) for n in (1, 2, 3)]
@@ -221,6 +225,7 @@ def test_mistakes(mistake: str, world: World) -> None:
     assert words in ran.stderr and ran.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_any_text(world: World) -> None:
     """Odd text is only text."""
     for text in ("日本語", "' OR 1=1 --", "a\0b"[:1], "%s %d", "\udcff x", "-- beep", "x" * 5000):

@@ -55,9 +55,9 @@ def ask(
 
 
 def _print(answer: Answer, archive: Archive, more: bool) -> None:
-    from ..printing import answer_lines
+    from ..printing import answer_lines, opener
 
-    for line in answer_lines(answer, archive, more):
+    for line in answer_lines(answer, opener(archive), more):
         print(line)
 
 

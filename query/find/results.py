@@ -41,14 +41,15 @@ _NAMED = 0.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One row: ``before`` and ``after`` are the texts of its neighbours of the same kind (empty: none), ``frame`` the
-    stored frame on screen when it begins (None: none); ``near``: how near it lies, in the units of its kind;
-    ``speaker``: who says it, where that is known.
+    """One row: ``row`` is its number among those of its kind in its video; ``before`` and ``after`` are the texts of
+    its neighbours (empty: none), ``frame`` the stored frame on screen when it begins (None: none); ``near``: how near
+    it lies, in the units of its kind; ``speaker``: who says it, where that is known.
     """
 
     rank: int
     kind: str
     video: str
+    row: int
     name: str
     start: float
     end: float
@@ -241,6 +242,7 @@ def _listed(shard: Shard, hit: _Hit, rank: int) -> Listed:
         rank=rank,
         kind="frame" if kind == "frames" else kind,
         video=shard.video,
+        row=row,
         name=shard.name,
         start=start,
         end=times[row].end,
