@@ -12,6 +12,11 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
+import stat
+import threading
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -25,10 +30,11 @@ MOST_NAMED = 500
 
 
 class EventLines:
-    """Writes the lines of one run, each at once."""
+    """Writes the lines of one run, each at once.  The run stops, as by Ctrl-C, when their reader has gone."""
 
     def __init__(self, planned: Plan, out: IO[str]) -> None:
         self._planned, self._out = planned, out
+        threading.Thread(target=_stop_without_reader, args=(out.fileno(),), daemon=True).start()
 
     def began(self, run: str) -> None:
         items = self._planned.items
@@ -51,6 +57,14 @@ class EventLines:
 
     def _write(self, name: str, told: Mapping[str, Any]) -> None:
         print(json.dumps({"event": name, **told}), file=self._out, flush=True)
+
+
+def _stop_without_reader(out: int) -> None:
+    """Waits for the other end of a pipe to close; a file has none."""
+    waiting = select.poll()
+    waiting.register(out, 0)
+    if stat.S_ISFIFO(os.fstat(out).st_mode) and waiting.poll():
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _stages(rows: list[Outcome]) -> dict[str, dict[str, str]]:
