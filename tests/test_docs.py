@@ -92,6 +92,7 @@ def _shell(home: Path, folder: Path, script: str) -> None:
     assert ran.returncode == 0, f"{script}\nended with code {ran.returncode}:\n{ran.stdout}{ran.stderr}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", _running("sh"), ids=lambda p: p.stem)
 def test_the_commands_run(page: Path, place: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Each block in turn, over an archive of the bundled sample."""
@@ -109,6 +110,7 @@ def _is_make(block: Block) -> bool:
     return block.page == README and block.text.startswith("make ")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", _running("python"), ids=lambda p: p.stem)
 def test_the_python_runs(page: Path, place: Path, tmp_path: Path) -> None:
     """All blocks of a page, one after the other in one process."""

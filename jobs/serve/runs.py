@@ -84,7 +84,7 @@ class IngestOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    language: str | None = Field(None, pattern=r"^[a-z]{2,3}\Z")
+    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$")
 
 
 class IngestOrder(BaseModel):
