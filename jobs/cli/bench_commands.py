@@ -136,6 +136,25 @@ def search(
     print(json.dumps(bench.run(vectors, 384, queries, videos, options, real), indent=1))
 
 
+@group.command("serve")
+def serve(
+    archive: ArchivePath,
+    questions: Annotated[Path, typer.Argument(metavar="QUESTIONS", help="JSONL or questions.json.")],
+    clients: Annotated[int, typer.Option("--clients", min=1, max=200, help="How many ask at once.")] = 32,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="For how long.")] = 30.0,
+    profile: ProfileName = "embedded",
+    settings: Settings = None,
+) -> None:
+    """A question over HTTP beside the same asked directly; many clients at once, and the server's memory."""
+    from .. import batch
+    from ..bench import serve as bench
+    from ..library import Library
+
+    texts = [q.question for q in batch.read(questions) if q.question]
+    library = Library(archive, profile, settings or [])
+    print(json.dumps(bench.run(library, Path(_program()), texts, clients=clients, seconds=seconds), indent=1))
+
+
 @group.command("query")
 def query(
     archive: Annotated[

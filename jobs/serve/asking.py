@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from ...query.find.results import kinds_of
 from ...query.find.scope import Scope, day_of, seconds_of
@@ -50,7 +50,7 @@ class Slots:
 def router(library: Library, slots: Slots) -> APIRouter:
     routes = APIRouter(tags=["questions"])
 
-    @routes.get("/search", response_model=Hits)
+    @routes.get("/search", response_model=Hits, response_class=Response)
     async def search(
         q: str,
         kind: Annotated[list[str] | None, Query()] = None,
@@ -63,7 +63,7 @@ def router(library: Library, slots: Slots) -> APIRouter:
         until: str | None = None,
         top: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: str = "1",
-    ) -> dict[str, Any]:
+    ) -> Response:
         """Moments that fit a text, by meaning and by words; nothing below a line of relevance."""
         if not cursor.isdecimal() or not 1 <= int(cursor[:5]) <= _LAST_PAGE:
             raise UsageError("cursor: give what an earlier reply named as 'next'")
@@ -77,22 +77,29 @@ def router(library: Library, slots: Slots) -> APIRouter:
             since=day_of("since", since),
             until=day_of("until", until),
         )
-        found = await slots.run(lambda: library.search(q, kinds, top, page, scope))
-        return {
-            "query": q,
-            "kinds": ["frame" if k == "frames" else k for k in kinds],
-            "next": str(page + 1) if found.more and page < _LAST_PAGE else None,
-            **links.hits(found, q),
-        }
 
-    @routes.post("/ask", response_model=AnswerInfo, response_model_exclude_unset=True)
-    async def ask(question: Question, request: Request) -> Any:
+        def found() -> bytes:
+            results = library.search(q, kinds, top, page, scope)
+            asked = {"query": q, "kinds": ["frame" if k == "frames" else k for k in kinds]}
+            more = {"next": str(page + 1) if results.more and page < _LAST_PAGE else None}
+            return _json({**asked, **more, **links.hits(results, q)})
+
+        return Response(await slots.run(found), media_type="application/json")
+
+    @routes.post("/ask", response_model=AnswerInfo, response_class=Response)
+    async def ask(question: Question, request: Request) -> Response:
         """An answer that cites its evidence; with ``Accept: text/event-stream`` as it is written."""
         if "text/event-stream" in request.headers.get("accept", ""):
             return StreamingResponse(_events(library, slots, question), media_type="text/event-stream")
-        return await slots.run(lambda: _answer(library, question, None))
+        told = await slots.run(lambda: _json(_answer(library, question, None)))
+        return Response(told, media_type="application/json")
 
     return routes
+
+
+def _json(told: dict[str, Any]) -> bytes:
+    """Written in the thread that answers; the schema is that of the command line, which tests hold it to."""
+    return json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _answer(library: Library, asked: Question, tell: Callable[[str], object] | None) -> dict[str, Any]:

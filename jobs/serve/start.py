@@ -95,7 +95,7 @@ def _own_names(host: str) -> list[str]:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind)
+        listening = socket.socket(family, kind, socket.IPPROTO_TCP)  # told so, asyncio sends small replies at once
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)

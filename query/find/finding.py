@@ -150,8 +150,8 @@ class Finder:
         usable = np.flatnonzero(within).tolist()
         if exact_phrases(question):
             return [at for at in usable if found.exact[at]]
-        if held := [at for at in usable if wanted and rows.covered(wanted, at) >= MENTIONED]:
-            return held
+        if held := np.flatnonzero(within & (rows.coverage(wanted) >= MENTIONED)).tolist():
+            return list(held)
         if best.sure < LIKELY:
             return []
         top = max(found.near[usable])

@@ -280,6 +280,14 @@ class RowSet:
         total = sum(weight.values())
         return max(sum(w for t, w in weight.items() if t in h) for h in held) / total if total else 0.0
 
+    def coverage(self, wanted: Sequence[str]) -> Scores:
+        """:meth:`covered` of every row."""
+        weight = {t: self.rarity(t) for t in wanted}
+        held = np.zeros(len(self.rows))
+        for term in weight.keys() & self._postings.keys():
+            held[self._postings[term][0]] += weight[term]
+        return held / (sum(weight.values()) or 1.0)
+
     @cached_property
     def sample(self) -> Vectors:
         """Vectors of at most 400 rows, evenly taken, ``(n, dim)``."""
