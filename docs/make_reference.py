@@ -70,7 +70,7 @@ def routes_page() -> str:
     for path, methods in told["paths"].items():
         for method, one in methods.items():
             parts.append(f"## {method.upper()} {path}\n")
-            parts.append(f"{one.get('description') or one.get('summary', '')}\n")
+            parts.append(f"{_plain(one.get('description') or one.get('summary', ''))}\n")
             parts += _parameters(one)
             parts += _body(one)
             parts += _replies(one)
@@ -161,21 +161,27 @@ def _cell(text: str) -> str:
 
 def _plain(text: str) -> str:
     """A docstring without the marks of reStructuredText."""
-    text = re.sub(r":\w+:`[~.]*(?:[\w.]*\.)?([\w]+)`", r"`\1`", text)
-    return text.replace("``", "`")
+    text = re.sub(r":\w+:`[~.][\w.]*?(\w+)`", r"`\1`", text)
+    return re.sub(r":\w+:`([\w.]+)`", r"`\1`", text).replace("``", "`")
 
 
 def names_page() -> str:
     import vidrag
+    from vidrag.jobs import api
 
     parts = ["# Python names\n", _MADE, f"{_plain(inspect.getdoc(vidrag) or '')}\n"]
-    for name in sorted(vidrag.__all__):
-        one = getattr(vidrag, name)
-        if inspect.isclass(one):
-            parts += _class(f"vidrag.{name}", one)
-        elif callable(one):
+    named = [(n, getattr(api if n == "ingest" else vidrag, n)) for n in sorted(vidrag.__all__) if n != "__version__"]
+    for name, one in named:
+        if not inspect.isclass(one):
             parts += _callable("##", f"vidrag.{name}", one)
-    return "\n".join(parts)
+    for name, one in named:
+        if inspect.isclass(one) and not issubclass(one, Exception):
+            parts += _class(f"vidrag.{name}", one)
+    parts.append("## Errors\n\n| error | is a | exit code of the command |\n|---|---|---|")
+    for name, one in named:
+        if inspect.isclass(one) and issubclass(one, Exception):
+            parts.append(f"| `vidrag.{name}` | `{one.__mro__[1].__name__}` | {one.exit_code} |")
+    return "\n".join(parts) + "\n"
 
 
 def _class(name: str, one: type) -> list[str]:
@@ -185,18 +191,34 @@ def _class(name: str, one: type) -> list[str]:
             continue
         if isinstance(value, property):
             parts.append(f"### {name}.{member}\n\n{_plain(inspect.getdoc(value) or '')}\n")
-        elif callable(value):
+        elif inspect.isfunction(value):
             parts += _callable("###", f"{name}.{member}", value)
     return parts
 
 
 def _callable(mark: str, name: str, one: Any) -> list[str]:
-    try:
-        signature = str(inspect.signature(one))
-    except ValueError:
-        signature = "(...)"
-    told = _plain(inspect.getdoc(one) or "")
-    return [f"{mark} {name}\n", f"```python\n{name.rpartition('.')[2]}{signature}\n```\n", f"{told}\n"]
+    return [f"{mark} {name}\n", f"```text\n{_signature(name, one)}\n```\n", f"{_plain(inspect.getdoc(one) or '')}\n"]
+
+
+def _signature(name: str, one: Any) -> str:
+    """The call, a line for each argument where it is long."""
+    told = inspect.signature(one)
+    arguments = [_unquoted(str(a)) for a in told.parameters.values() if a.name != "self"]
+    keyword = [i for i, a in enumerate(told.parameters.values()) if a.kind is a.KEYWORD_ONLY]
+    if keyword:
+        arguments.insert(keyword[0] - ("self" in told.parameters), "*")
+    gives = "" if told.return_annotation is told.empty else _unquoted(f" -> {told.return_annotation!r}")
+    start = f"{'async ' if inspect.iscoroutinefunction(one) else ''}{name.rpartition('.')[2]}"
+    line = f"{start}({', '.join(arguments)}){gives}"
+    if len(line) <= 100:
+        return line
+    lines = "".join(f"\n    {a}," for a in arguments)
+    return f"{start}({lines}\n){gives}"
+
+
+def _unquoted(text: str) -> str:
+    """An argument or a result whose annotation is no string."""
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
 
 
 if __name__ == "__main__":
