@@ -19,6 +19,7 @@ def main() -> None:
         archive_commands,
         ask_commands,
         bench_commands,
+        chat_commands,
         embed_commands,
         eval_commands,
         ingest_commands,
@@ -29,7 +30,7 @@ def main() -> None:
     from . import upkeep_commands as upkeep
 
     for module in (
-        ingest_commands, embed_commands, ask_commands, answer_commands, search_commands, serve_commands,
+        ingest_commands, embed_commands, ask_commands, chat_commands, answer_commands, search_commands, serve_commands,
         archive_commands, upkeep, eval_commands, bench_commands, system_commands,
     ):  # fmt: skip
         module.register(app)
