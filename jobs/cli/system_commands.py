@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,6 +101,7 @@ def _packages(weights: Weights) -> str:
 def demo(
     archive: Annotated[str, typer.Argument(metavar="ARCHIVE", help="Folder for the demo's index.")] = "demo-archive",
     ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Index with Ray.")] = True,
+    serve: Annotated[bool, typer.Option("--serve", help="Then open the page to look at it.")] = False,
 ) -> int:
     """Index the bundled sample video and ask three questions about it."""
     from importlib import resources
@@ -118,7 +118,13 @@ def demo(
         for question in DEMO_QUESTIONS:
             print(f'\n$ vidrag ask {archive} "{question}"', flush=True)
             ask_commands.ask(archive, question)
-    print(f'\ndemo: done. Try your own: vidrag ask {archive} "...", vidrag show {archive} sample.mp4', file=sys.stdout)
+    where = path_word(archive)
+    print(f'\ndemo: done. Try your own: vidrag ask {where} "...", vidrag show {where} sample.mp4')
+    print(f"Look at it in a browser: vidrag serve {where}", flush=True)
+    if serve:
+        from . import serve_commands
+
+        return serve_commands.serve(archive, port=0, browse=True)
     return 0
 
 

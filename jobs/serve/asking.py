@@ -50,7 +50,7 @@ class Slots:
 def router(library: Library, slots: Slots) -> APIRouter:
     routes = APIRouter(tags=["questions"])
 
-    @routes.get("/search", response_model=Hits, response_class=Response)
+    @routes.get("/search", response_model=Hits)
     async def search(
         q: str,
         kind: Annotated[list[str] | None, Query()] = None,
@@ -86,7 +86,7 @@ def router(library: Library, slots: Slots) -> APIRouter:
 
         return Response(await slots.run(found), media_type="application/json")
 
-    @routes.post("/ask", response_model=AnswerInfo, response_class=Response)
+    @routes.post("/ask", response_model=AnswerInfo)
     async def ask(question: Question, request: Request) -> Response:
         """An answer that cites its evidence; with ``Accept: text/event-stream`` as it is written."""
         if "text/event-stream" in request.headers.get("accept", ""):
