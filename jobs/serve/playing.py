@@ -86,12 +86,13 @@ async def _parts(process: asyncio.subprocess.Process, part: bytes) -> AsyncItera
 def router(library: Library, originals: Originals) -> APIRouter:
     routes, streams = APIRouter(prefix="/videos/{video}", tags=["media"]), Streams()
 
-    async def path_of(video: str) -> tuple[str, Path]:
+    async def path_of(video: str) -> tuple[str, Path, str]:
         shard = await run_in_threadpool(library.shard, video)
         found = await run_in_threadpool(originals.find, shard.manifest)
         if found.path is None:
             raise Refused(409 if found.state == "changed" else 404, found.message, f"Original{found.state.title()}")
-        return shard.name, found.path
+        kind = found.mime.partition(";")[0] or "application/octet-stream"
+        return shard.name, found.path, kind
 
     async def streamed(command: list[str], headers: dict[str, str]) -> StreamingResponse:
         process = await streams.start(command)
@@ -107,13 +108,14 @@ def router(library: Library, originals: Originals) -> APIRouter:
     @routes.get("/original", response_class=FileResponse)
     async def original(video: str) -> FileResponse:
         """The file as it is, with ranges."""
-        _, path = await path_of(video)
-        return FileResponse(path, headers={"cache-control": "private, no-cache"}, content_disposition_type="inline")
+        _, path, kind = await path_of(video)
+        headers = {"cache-control": "private, no-cache"}
+        return FileResponse(path, headers=headers, media_type=kind, content_disposition_type="inline")
 
     @routes.get("/play.mp4", response_class=StreamingResponse)
     async def play(video: str, start: Annotated[float, Query(ge=0, le=1e6)] = 0.0) -> StreamingResponse:
         """A stream that every browser plays, 480 lines at most, made from second ``start`` on while it is sent."""
-        _, path = await path_of(video)
+        _, path, _ = await path_of(video)
         return await streamed(stream_command(path, start, None, small=True), {})
 
     @routes.get("/clip.mp4", response_class=StreamingResponse)
@@ -125,7 +127,7 @@ def router(library: Library, originals: Originals) -> APIRouter:
             raise Refused(
                 400, f"a clip is up to {LONGEST_CLIP:.0f} seconds long, and ends after it starts", "UsageError"
             )
-        name, path = await path_of(video)
+        name, path, _ = await path_of(video)
         stem = (
             "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name.rpartition(".")[0])
             or "clip"

@@ -17,7 +17,7 @@ function Page() {
   const r = route.value, home = r.page === 'library' && !r.q
   const Shown = { library: LibraryPage, video: VideoPage, runs: RunsPage }[r.page]
   return html`<a class="skip" href="#main" onClick=${e => { e.preventDefault(); document.getElementById('main').focus() }}>${t('skip')}</a>
-    <header class=${home ? 'top is-home' : 'top'}>
+    <header class=${`top is-${home ? 'home' : r.page}`}>
       <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="28" height="28" /><span>${archive.value?.name ?? 'vidrag'}</span></a>
       <${Box} home=${home} />
       <nav aria-label=${t('pages')}><a href="/" aria-current=${r.page === 'library' ? 'page' : null}>${t('library')}</a><a href="/runs" aria-current=${r.page === 'runs' ? 'page' : null}>${t('runs')}</a></nav>

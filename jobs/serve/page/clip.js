@@ -52,9 +52,9 @@ export function ClipTools({ clip, video, player }) {
     </div>
     <div class="files">
       <button type="button" class="button" onClick=${() => copyLink(player)}><${Icon} name="link" />${t('copyLink')}</button>
-      ${video.speech > 0 && html`<a class="file" href=${`${base}/captions.srt?download=1`} download><${Icon} name="down" />SRT</a>
-        <a class="file" href=${`${base}/captions.vtt?download=1`} download><${Icon} name="down" />VTT</a>`}
-      <a class="file" href=${`${base}/rows.jsonl`} download><${Icon} name="down" />JSONL</a>
+      ${video.speech > 0 && html`<a class="file" href=${`${base}/captions.srt?download=1`} download>SRT</a>
+        <a class="file" href=${`${base}/captions.vtt?download=1`} download>VTT</a>`}
+      <a class="file" href=${`${base}/rows.jsonl`} download>JSONL</a>
     </div>
   </section>`
 }

@@ -158,9 +158,12 @@ export function marked(text, pattern) {
 
 export const literal = text => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 
+const DULL = new Set(('the and for are was were what where when who whom whose which why how does did has have had can could should would will with from that this there their they about into ' +
+  'der die das den dem des ein eine einen einem einer und ist sind war waren wer wen wem was wann welche welcher welches warum wie wird mit von vom aus auf für sich dass gibt haben hat').split(' '))
+
 // A pattern of the words of a query, each from its beginning; null where it has none worth marking.
 export function wordsOf(query) {
-  const words = (query || '').split(/[^\p{L}\p{N}]+/u).filter(w => w.length > 2)
+  const words = (query || '').toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(w => w.length > 2 && !DULL.has(w))
   return words.length ? new RegExp(`(?<![\\p{L}\\p{N}])(?:${words.map(literal).join('|')})[\\p{L}\\p{N}]{0,3}(?![\\p{L}\\p{N}])`, 'giu') : null
 }
 

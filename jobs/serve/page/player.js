@@ -178,7 +178,7 @@ export function PlayerView({ player }) {
   const box = useRef(null)
   useEffect(() => () => player.close(), [player])
   const media = way !== 'frames'
-  return html`<div class=${`player way-${way}`} ref=${box}>
+  return html`<div class=${`player way-${way}${player.pictures ? '' : ' sound'}`} ref=${box}>
     <div class="stage">
       ${media && html`<video key="media" ref=${e => e && player.attach(e)} controls=${way === 'original'} preload="metadata" playsinline
         poster=${video.frame_url ? `/api/v1/videos/${video.id}/frame?t=${player.time.peek().toFixed(2)}` : null} aria-label=${video.name}

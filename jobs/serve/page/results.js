@@ -31,9 +31,9 @@ function Hit({ hit, inVideo, query }) {
     <span class="thumb">${hit.frame_url ? html`<img src=${`${hit.frame_url}&w=320`} alt="" loading="lazy" decoding="async" onError=${hide} />` : html`<${Icon} name="said" />`}<time>${clock(hit.start)}</time></span>
     <span class="body">
       <span class="meta"><${Kind} kind=${hit.kind} />${!inVideo && html`<span class="name">${hit.name}</span>`}<${Doubts} doubts=${hit.doubts} /></span>
-      ${hit.before && html`<span class="context">${hit.before}</span>`}
+      ${hit.kind !== 'frame' && hit.before && html`<span class="context">${hit.before}</span>`}
       <span class="line">${hit.speaker && html`<b>${hit.speaker}: </b>`}${marked(hit.text, words)}</span>
-      ${hit.after && html`<span class="context">${hit.after}</span>`}
+      ${hit.kind !== 'frame' && hit.after && html`<span class="context">${hit.after}</span>`}
     </span></a></li>`
 }
 

@@ -16,19 +16,26 @@ class Line extends Component {
   componentWillUnmount() { this.props.lines.delete(this.props.row.row) }
 
   render({ row, find, player, who, pictures }, { active, hit }) {
-    return html`<li class=${`line${active ? ' active' : ''}${hit ? ' hit' : ''}${row.doubts?.length ? ' doubted' : ''}`} data-at=${row.start} aria-current=${active ? 'time' : null}>
+    return html`<li class=${`line${active ? ' active' : ''}${hit ? ' found' : ''}${row.doubts?.length ? ' doubted' : ''}`} data-at=${row.start} aria-current=${active ? 'time' : null}>
       <button type="button" class="at">${clock(row.start)}</button>
       ${pictures && row.frame_url && html`<img src=${`${row.frame_url}&w=160`} alt="" loading="lazy" decoding="async" />`}
-      <p lang=${row.language || null}>${who && html`<b class="who">${row.speaker}</b>`}${active && row.words?.length && !find ? html`<${Words} words=${row.words} player=${player} />` : marked(row.text, find)}<${Doubts} doubts=${row.doubts} /></p></li>`
+      <p lang=${row.language || null}>${who && html`<b class="who">${row.speaker}</b>`}${active && row.words?.length && !find ? html`<${Words} text=${row.text} words=${row.words} player=${player} />` : marked(row.text, find)}<${Doubts} doubts=${row.doubts} /></p></li>`
   }
 }
 
-// The words of the current row, the one that is spoken marked.
-function Words({ words, player }) {
+// The text of the current row, the word that is spoken marked.  What is between words stays as it is in the text.
+function Words({ text, words, player }) {
   const time = player.time.value
-  let at = words.length - 1
+  let at = words.length - 1, from = 0
   while (at >= 0 && words[at][0] > time) at--
-  return words.map(([, , text], i) => html`${i > 0 && !/^\s/.test(text) ? ' ' : ''}<span class=${i === at ? 'word now' : 'word'}>${text.trim()}</span>${/^\s/.test(text) ? '' : ''}`)
+  const parts = []
+  words.forEach(([, , raw], i) => {
+    const word = raw.trim(), place = text.indexOf(word, from)
+    if (!word || place < 0) return
+    parts.push(text.slice(from, place), html`<span class=${i === at ? 'word now' : 'word'}>${word}</span>`)
+    from = place + word.length
+  })
+  return [...parts, text.slice(from)]
 }
 
 class Chunk extends Component {

@@ -20,7 +20,13 @@ function List() {
     ${ingest?.allowed && html`<${Ingest} ingest=${ingest} />`}
     ${state.error && html`<${Trouble} error=${state.error} retry=${load} />`}
     ${state.runs?.length === 0 && html`<p class="empty dim">${t('noRuns')}</p>`}
-    ${state.runs?.length > 0 && html`<ul class="list card">${state.runs.map(r => html`<li><a href=${`/runs/${encodeURIComponent(r.run)}`}><span><b>${r.started ? moment(r.started) : r.run}</b><span class="dim small">${r.run}</span></span><${State} run=${r} /></a></li>`)}</ul>`}`
+    ${state.runs?.length > 0 && html`<ul class="list card">${state.runs.map(r => html`<li><a href=${`/runs/${encodeURIComponent(r.run)}`}><span><b>${begun(r)}</b><span class="dim small">${r.run}</span></span><${State} run=${r} /></a></li>`)}</ul>`}`
+}
+
+// When a run began, as its name says (UTC).
+function begun({ run = '', started }) {
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)/.exec(run) ?? []
+  return started || year ? moment(started || `${year}-${month}-${day}T${hour}:${minute}:${second}Z`) : t('run')
 }
 
 function State({ run }) {
@@ -50,17 +56,19 @@ function Run({ id }) {
   }, [id, turn])
   const stop = () => api.remove(`/runs/${encodeURIComponent(id)}`).then(() => notify(t('stopping')), e => setError(e))
   if (!run) return html`<p><a class="backlink" href="/runs"><${Icon} name="back" />${t('runs')}</a></p><h1>${id}</h1>${error ? html`<${Trouble} error=${error} retry=${() => setTurn(turn + 1)} />` : html`<p class="dim">${t('loading')}</p>`}`
-  const all = run.sources?.length || run.videos, ended = run.sources?.filter(s => s.done || s.failed).length ?? run.done + run.failed
+  const share = run.share ?? (run.sources?.length ? run.sources.filter(s => s.done || s.failed).length / run.sources.length : 0)
+  const order = orderOf(id)
+  const retry = () => begin(order.root, order.path, order.language).catch(setError)
   return html`<p><a class="backlink" href="/runs"><${Icon} name="back" />${t('runs')}</a></p>
-    <div class="row-head"><div><h1>${run.started ? moment(run.started) : t('run')}</h1><p class="dim small">${run.run || id}</p></div><${State} run=${run} />
+    <div class="row-head"><div><h1>${begun(run)}</h1><p class="dim small">${run.run || id}</p></div><${State} run=${run} />
       ${run.stoppable && run.running && html`<button type="button" class="button" onClick=${stop}>${t('stop')}</button>`}</div>
     ${error && html`<${Trouble} error=${error} />`}
-    ${run.running && html`<progress max=${Math.max(1, all)} value=${ended} aria-label=${t('progress')} />`}
+    ${run.running && html`<div class="progress"><progress max="1" value=${share} aria-label=${t('progress')} /><span class="dim small">${Math.round(share * 100)} %${run.eta_s != null ? ` · ${t('left', { time: long(run.eta_s) })}` : ''}</span></div>`}
     <dl class="figures">
       ${figure(t('videosDone'), number(run.done ?? 0))}${figure(t('keptVideos'), number(run.kept ?? 0))}${figure(t('failedVideos'), number(run.failed ?? 0), run.failed ? 'bad' : '')}
-      ${figure(t('mediaLength'), long(run.media_seconds || 0))}${run.wall_seconds != null && figure(t('took'), long(run.wall_seconds))}${run.speed != null && figure(t('rate'), `${number(run.speed)} ×`)}
+      ${figure(t('mediaLength'), long(run.media_seconds || 0))}${run.wall_seconds != null && figure(t('took'), long(run.wall_seconds))}${run.speed != null && figure(t('rate'), `${number(Math.round(run.speed * 10) / 10)} ×`)}
     </dl>
-    <${Causes} run=${run} />
+    <${Causes} run=${run} retry=${order && !run.running && archive.value?.ingest?.allowed ? retry : null} />
     ${run.partial?.length > 0 && html`<section class="card pad"><h2>${t('partial')}</h2><ul class="plainlist">${run.partial.map(p => html`<li>${Array.isArray(p) ? `${name(p[1])}: ${Math.round(p[0] * 100)} %` : `${name(p.source)}: ${Math.round((p.coverage ?? 0) * 100)} %`}</li>`)}</ul></section>`}
     ${Object.keys(run.notes ?? {}).length > 0 && html`<section class="card pad"><h2>${t('remarks')}</h2><ul class="plainlist">${Object.entries(run.notes).map(([text, n]) => html`<li>${text} <span class="dim">× ${n}</span></li>`)}</ul></section>`}
     <${Sources} sources=${run.sources ?? []} />`
@@ -69,13 +77,13 @@ function Run({ id }) {
 const figure = (label, value, tone = '') => html`<div class=${tone}><dt>${label}</dt><dd>${value}</dd></div>`
 const name = source => String(source ?? '').split(/[/\\]/).pop()
 
-function Causes({ run }) {
+function Causes({ run, retry }) {
   const causes = Object.entries(run.causes ?? {}), failures = run.failures ?? []
   if (!causes.length && !failures.length) return null
   return html`<section class="card pad causes"><h2><${Icon} name="warn" />${t('causes')}</h2>
     ${causes.map(([cause, n]) => html`<p><b>${cause}</b> <span class="dim">× ${typeof n === 'number' ? n : JSON.stringify(n)}</span></p>`)}
     <ul class="plainlist">${failures.map(f => html`<li><b>${name(f.source)}</b> <span class="badge bad">${f.stage}</span> ${f.error}: ${f.message} <span class="dim">${f.attempts > 1 && t('tries', { n: f.attempts })}</span></li>`)}</ul>
-    <p class="dim small">${t('retryHint')}</p></section>`
+    ${retry ? html`<p><button type="button" class="button" onClick=${retry}>${t('retryFailed')}</button></p>` : html`<p class="dim small">${t('retryHint')}</p>`}</section>`
 }
 
 function Sources({ sources }) {
@@ -85,6 +93,17 @@ function Sources({ sources }) {
     <span class="stages">${Object.entries(s.stages ?? {}).map(([stage, status]) => html`<span class=${`stage ${status}`} title=${`${stage}: ${status}`}><i aria-hidden="true" />${stage}<span class="sr">: ${status}</span></span>`)}</span>
     <span class=${`badge ${s.failed ? 'bad' : s.done ? 'good' : 'live'}`}>${s.failed ? t('failed') : s.done ? t('done') : html`<i />${t('running')}`}</span></li>`)}</ul>
     ${sources.length > n && html`<p class="more"><button type="button" class="quiet" onClick=${() => setN(n + 200)}>${t('moreRows', { n: sources.length - n })}</button></p>`}</section>`
+}
+
+// What a run was started with, kept in this tab, so that it can be started once more.
+function orderOf(run) {
+  try { return JSON.parse(sessionStorage.getItem(`vidrag.run.${run}`) || 'null') } catch { return null }
+}
+
+async function begin(root, path, language) {
+  const { run } = await api.post('/ingest', { root, path, settings: language ? { language } : {} })
+  try { sessionStorage.setItem(`vidrag.run.${run}`, JSON.stringify({ root, path, language })) } catch { /* not kept */ }
+  go(`/runs/${encodeURIComponent(run)}`)
 }
 
 function Ingest({ ingest }) {
@@ -97,8 +116,7 @@ function Ingest({ ingest }) {
     setBusy(true)
     setError(null)
     try {
-      const { run } = await api.post('/ingest', { root: where, path: what, settings: language ? { language } : {} })
-      go(`/runs/${encodeURIComponent(run)}`)
+      await begin(where, what, language)
     } catch (e) { setError(e) }
     setBusy(false)
   }
@@ -106,7 +124,7 @@ function Ingest({ ingest }) {
     ${ingest.roots.length > 0 && html`<form class="form" onSubmit=${e => { e.preventDefault(); start(root, path.trim()) }}>
       <div class="field"><label class="label" for="i-root">${t('folder')}</label><select id="i-root" value=${root} onChange=${e => setRoot(e.target.value)}>${ingest.roots.map(r => html`<option value=${r}>${r}</option>`)}</select></div>
       <div class="field grow"><label class="label" for="i-path">${t('pathInside')}</label><input id="i-path" value=${path} onInput=${e => setPath(e.target.value)} placeholder="2024/summer" /></div>
-      <div class="field"><label class="label" for="i-lang">${t('spokenLanguage')}</label><input id="i-lang" class="time" value=${language} onInput=${e => setLanguage(e.target.value.trim())} placeholder=${t('automatic')} maxlength="8" /></div>
+      <div class="field"><label class="label" for="i-lang">${t('spokenLanguage')}</label><input id="i-lang" class="code" value=${language} onInput=${e => setLanguage(e.target.value.trim())} placeholder=${t('automatic')} maxlength="8" /></div>
       <button type="submit" class="button primary" disabled=${busy}>${t('startIndexing')}</button></form>`}
     ${ingest.uploads && html`<${Uploads} start=${start} />`}
     ${error && html`<${Trouble} error=${error} />`}</section>`
