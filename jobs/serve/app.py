@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from ...store.errors import VidragError, one_line
 from ...store.stored_files import version
 from ..known import Ingested
 from ..library import Library
@@ -70,18 +71,24 @@ def _pages(app: FastAPI, library: Library, access: Access) -> None:
     def html(text: str, status: int = 200) -> HTMLResponse:
         return HTMLResponse(text, status, {"cache-control": "no-cache"})
 
+    async def shown(make: Callable[[], str]) -> HTMLResponse:
+        try:
+            return html(await run_in_threadpool(make))
+        except VidragError as e:
+            return html(page.problem(library, one_line(e)), errors.status_of(e))
+
     @app.get("/", include_in_schema=False)
     async def home(request: Request) -> HTMLResponse:
-        return html(await run_in_threadpool(page.library, library, dict(request.query_params)))
+        return await shown(lambda: page.library(library, dict(request.query_params)))
 
     @app.get("/v/{video}", include_in_schema=False)
     async def video(video: str) -> HTMLResponse:
-        return html(await run_in_threadpool(lambda: page.video(library, library.shard(video))))
+        return await shown(lambda: page.video(library, library.shard(video)))
 
     @app.get("/runs", include_in_schema=False)
     @app.get("/runs/{run}", include_in_schema=False)
     async def all_runs(run: str = "") -> HTMLResponse:
-        return html(await run_in_threadpool(page.runs, library, run))
+        return await shown(lambda: page.runs(library, run))
 
     @app.get("/static/{name}", include_in_schema=False)
     def static(request: Request, name: str) -> Response:

@@ -80,6 +80,11 @@ def runs(library: Library, run: str = "") -> str:
     return _page(f"Runs - {library.name}", body)
 
 
+def problem(library: Library, message: str) -> str:
+    """What is shown in place of a page that cannot be made."""
+    return _page(library.name, f'<p><a href="/">{_text(library.name)}</a></p>\n<p role="alert">{_text(message)}</p>')
+
+
 def login(name: str, failed: bool) -> str:
     """The form that asks for the server's token; ``failed``: the last one was wrong."""
     told = '<p role="alert">This is not the server\'s token.</p>' if failed else ""

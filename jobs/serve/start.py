@@ -61,7 +61,7 @@ def start(
     if browse:
         threading.Timer(1.0, webbrowser.open, (link,)).start()
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # a plain ASGI callable
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
