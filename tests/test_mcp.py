@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx2 as httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -22,7 +23,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ImageContent, ResourceLink, TextContent
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from vidrag.jobs.library import Library
 from vidrag.jobs.serve import tools
 from world import World, clip
@@ -57,7 +58,7 @@ def address(library: Library) -> Iterator[str]:
         async with tools.lifespan(app):
             yield
 
-    outer = Starlette(routes=[Mount("/mcp", app)], lifespan=lifespan)
+    outer = Starlette(routes=[Route("/mcp", app), Mount("/mcp", app)], lifespan=lifespan)
     server = uvicorn.Server(uvicorn.Config(outer, log_level="error", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -167,6 +168,14 @@ def test_over_http(address: str) -> None:
             await mistakes(client)
 
     asyncio.run(talk())
+
+
+def test_no_connection_is_held_for_news_that_never_come(address: str) -> None:
+    accept = {"accept": "application/json, text/event-stream"}
+    for path in ("/mcp", "/mcp/"):
+        assert httpx.get(f"{address}{path}", headers=accept).status_code == 405
+        reply = httpx.post(f"{address}{path}", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, headers=accept)
+        assert reply.status_code == 200 and {t["name"] for t in reply.json()["result"]["tools"]} == TOOLS
 
 
 def test_many_at_a_time(address: str) -> None:

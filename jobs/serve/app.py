@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.routing import Route
 
 from ...store.errors import VidragError, one_line
 from ...store.stored_files import version
@@ -44,7 +45,7 @@ def make_api(library: Library, options: ServeOptions) -> FastAPI:
     """The same without a guard."""
     originals = Originals(Ingested(library.archive), options.media)
     allowed, slots = options.allowed, asking.Slots()
-    mcp = tools.http_app(library, options.address)
+    mcp = tools.http_app(library, options.address, slots.run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -62,6 +63,7 @@ def make_api(library: Library, options: ServeOptions) -> FastAPI:
     app.include_router(playing.router(library, originals), prefix=links.API)
     app.include_router(runs.router(library, allowed), prefix=links.API)
     app.include_router(openai.router(library, slots, options.address), prefix="/v1")
+    app.router.routes.append(Route("/mcp", mcp, include_in_schema=False))  # without a redirect to /mcp/
     app.mount("/mcp", mcp)
     _pages(app, library, options.access)
     return app

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any, Literal
 
 import anyio
-from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError, UnexpectedToolError
+from mcp.server.mcpserver import MCPServer
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import CallToolResult, ContentBlock, ImageContent, ResourceLink, TextContent, ToolAnnotations
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from ...query.find.results import kinds_of
 from ...query.find.scope import Scope, day_of, seconds_of
-from ...store.errors import NoSuchVideo, UsageError, VidragError, one_line
 from ...store.records import Segment, clock
 from ...store.stored_files import version
 from .. import pictures, printing
@@ -31,9 +30,9 @@ from ..library import Library
 from . import links, passages
 from .passages import Addresses
 from .shapes import AnswerInfo
+from .tool_errors import OneLineErrors
 from .tool_shapes import Document, FoundRows, ListedVideos, Picture, Transcript
 
-log = logging.getLogger("vidrag.serve")
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Does work in a thread of its own."""
 _READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -202,44 +201,11 @@ class _Tools:
         return bytes(await self._run(lambda: pictures.picture(self._library.shard(video), at)))
 
 
-class _Server(MCPServer[Any]):
-    """Errors are told in one line."""
-
-    async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None) -> Any:
-        try:
-            return await super().call_tool(name, arguments, context)
-        except ToolError as e:
-            return CallToolResult(content=[TextContent(text=_reason(e))], is_error=True)
-
-    async def read_resource(self, uri: Any, context: Context[Any, Any] | None = None) -> Any:
-        try:
-            return await super().read_resource(uri, context)
-        except ResourceError as e:
-            cause = e.__cause__
-            if isinstance(cause, UsageError | NoSuchVideo):
-                raise ResourceNotFoundError(one_line(cause)) from cause
-            if isinstance(cause, VidragError):
-                raise ResourceError(one_line(cause)) from cause
-            raise
-
-
-def _reason(error: ToolError) -> str:
-    cause = error.__cause__
-    if isinstance(cause, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in cause.errors()[:3])
-    if isinstance(cause, VidragError):
-        return one_line(cause)
-    if isinstance(error, UnexpectedToolError):
-        log.error("a tool failed", exc_info=cause)
-        return f"unexpected {type(cause).__name__}; see the server's log"
-    return one_line(error)
-
-
 def server(library: Library, base_url: str = "", run: Run | None = None) -> MCPServer[Any]:
     """The SDK's server around an archive.  ``base_url``: where its pages are (empty: nowhere); ``run``: does work in a
     thread, by default as many at a time as there are cores.
     """
-    made = _Server(
+    made = OneLineErrors(
         "vidrag",
         title=f"vidrag: {library.name}",
         version=version(),
@@ -265,13 +231,15 @@ def run_stdio(library: Library) -> None:
 
 
 def http_app(library: Library, base_url: str, run: Run | None = None) -> Starlette:
-    """The same over HTTP at its root, to be mounted with :func:`lifespan`; who may ask is the outer application's
+    """The same over HTTP at any path, to be mounted with :func:`lifespan`; who may ask is the outer application's
     affair.
     """
+    made = server(library, base_url, run)
     unguarded = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    return server(library, base_url, run).streamable_http_app(
-        streamable_http_path="/", json_response=True, stateless_http=True, transport_security=unguarded
-    )
+    made.streamable_http_app(json_response=True, stateless_http=True, transport_security=unguarded)
+    sessions = made.session_manager
+    door = Route("/{path:path}", StreamableHTTPASGIApp(sessions), methods=["POST"])  # nothing is ever pushed
+    return Starlette(routes=[door], lifespan=lambda _: sessions.run())
 
 
 def lifespan(app: Starlette) -> AbstractAsyncContextManager[Any]:
