@@ -16,7 +16,7 @@ class Line extends Component {
   componentWillUnmount() { this.props.lines.delete(this.props.row.row) }
 
   render({ row, find, player, who, pictures }, { active, hit }) {
-    return html`<li class=${`line${active ? ' active' : ''}${hit ? ' found' : ''}${row.doubts?.length ? ' doubted' : ''}`} data-at=${row.start} aria-current=${active ? 'time' : null}>
+    return html`<li ref=${e => { this.element = e }} class=${`line${active ? ' active' : ''}${hit ? ' found' : ''}${row.doubts?.length ? ' doubted' : ''}`} data-at=${row.start} aria-current=${active ? 'time' : null}>
       <button type="button" class="at">${clock(row.start)}</button>
       ${pictures && row.frame_url && html`<img src=${`${row.frame_url}&w=160`} alt="" loading="lazy" decoding="async" />`}
       <p lang=${row.language || null}>${who && html`<b class="who">${row.speaker}</b>`}${active && row.words?.length && !find ? html`<${Words} text=${row.text} words=${row.words} player=${player} />` : marked(row.text, find)}<${Doubts} doubts=${row.doubts} /></p></li>`
@@ -73,7 +73,7 @@ export function Rows({ rows, total, player, name, pictures = false, empty }) {
   }, [shown, chunks.length])
 
   const show = (row, smooth) => {
-    const line = lines.get(row.row)?.base, box = scroller.current
+    const line = lines.get(row.row)?.element, box = scroller.current
     if (!line || !box) return false
     const place = () => { box.scrollTop += line.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 3 }
     place()
