@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+from world import until
 
 pytestmark = pytest.mark.recognises
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -63,3 +67,17 @@ def test_a_changed_answer_is_noticed() -> None:
     assert not alike("       open: mpv --start=13.0 -- /a/jobs/demo/sample.mp4", shown)
     assert not alike("       open: mpv --start=12.0 -- /a/jobs/demo/other.mp4", shown)
     assert not alike("“Locker code: 4719” [E5]", "“The lockers are next to the blue staircase.” [E5]")
+
+
+@pytest.mark.long
+def test_the_demo_can_open_the_page(tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("vidrag"), "--offline", "demo", "--no-ray", "--serve"]
+    env = {**os.environ, "BROWSER": f"sh -c 'echo %s > {tmp_path}/opened'"}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=env) as demo:
+        assert demo.stdout is not None
+        link = next(m[0] for line in demo.stdout if (m := re.search(r"(?<=serving demo-archive: )http://\S+", line)))
+        until((tmp_path / "opened").exists)
+        assert (tmp_path / "opened").read_text().strip() == link
+        with urllib.request.urlopen(f"{link}/api/v1/videos", timeout=20) as reply:
+            assert b"sample.mp4" in reply.read()
+        demo.send_signal(signal.SIGINT)

@@ -225,3 +225,16 @@ def test_a_playlist_dressed_as_a_video_opens_nothing(tmp_path: Path) -> None:
     path.write_text(f"#EXTM3U\n#EXTINF:10,\nfile://{tmp_path}/secret.ts\n")
     with pytest.raises(Refused):
         stream_command(path, 0, None, small=True)
+
+
+def test_without_ffmpeg_streams_say_how_to_get_it(
+    sample: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from vidrag.jobs.serve.errors import Refused
+    from vidrag.jobs.serve.media import stream_command
+
+    assert stream_command(sample, 0, None, small=True)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match="apt install ffmpeg") as refused:
+        stream_command(sample, 0, None, small=True)
+    assert refused.value.status == 503
