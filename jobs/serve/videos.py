@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -16,7 +15,7 @@ from ...store.fingerprints import digest
 from ...store.records import Segment
 from ...store.shard import Shard
 from ...store.stored_files import version
-from .. import export
+from .. import export, pictures
 from ..library import Library
 from ..listing import Entry, entry
 from . import links
@@ -125,7 +124,7 @@ def router(library: Library, originals: Originals, ingest: Ingesting, media: boo
             number = n if n is not None else on_screen(shard, t or 0.0)
             if number >= len(shard.frames):
                 raise Refused(404, f"{shard.name} has no frame {number}", "NoFrame")
-            return _scaled(shard.jpeg(number), int(w or 0))
+            return pictures.scaled(shard.jpeg(number), int(w or 0))
 
         return await _conditional(request, shard, picture, "image/jpeg", _KEPT)
 
@@ -247,21 +246,10 @@ def _notes(shard: Shard) -> list[str]:
 
 def on_screen(shard: Shard, time: float) -> int:
     """The number of the frame shown at ``time``; the first before there is any.  404 where none is stored."""
-    if not shard.frames:
+    number = pictures.on_screen(shard.frames, time)
+    if number is None:
         raise Refused(404, f"no frames of {shard.name} are stored", "NoFrame")
-    return max((i for i, f in enumerate(shard.frames) if f.start <= time), default=0)
-
-
-def _scaled(data: bytes, width: int) -> bytes:
-    """A JPEG at most ``width`` pixels wide; 0: as it is stored."""
-    if not width:
-        return data
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None or picture.shape[1] <= width:
-        return data
-    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()
+    return number
 
 
 def _rows(shard: Shard, kind: str) -> Sequence[Row]:
