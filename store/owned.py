@@ -118,3 +118,8 @@ def remove_folder(name: str | Path, folder: int | None, ours: Callable[[str], bo
         return False  # something has come since
     finally:
         os.close(inner)
+
+
+def remove_upload(name: str, folder: int) -> None:
+    """Removes the part file ``name`` of an upload in the open ``folder``; a link is removed, not followed."""
+    os.unlink(name, dir_fd=folder)

@@ -68,12 +68,14 @@ class Visit:
 
 
 @contextlib.contextmanager
-def visiting(browser: Any, url: str, width: int = 1280, **options: Any) -> Iterator[Visit]:
-    """A new visitor; fails at the end where there was trouble."""
+def visiting(browser: Any, url: str, width: int = 1280, scripts: bool = True, **options: Any) -> Iterator[Visit]:
+    """A new visitor; fails at the end where there was trouble.  Without ``scripts`` none of the page runs."""
     options = {"locale": "en-US", "viewport": {"width": width, "height": 800}, **options}
     context = browser.new_context(**options)
     context.set_default_timeout(WAIT_MS)
     context.add_init_script(_NOTE_VIOLATIONS)
+    if not scripts:  # Firefox takes no notice of java_script_enabled
+        context.route("**/*.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
     page = context.new_page()
     visit = Visit(page, url)
 
@@ -88,8 +90,7 @@ def visiting(browser: Any, url: str, width: int = 1280, **options: Any) -> Itera
     )
     try:
         yield visit
-        if options.get("java_script_enabled", True):
-            visit.troubles += page.evaluate("() => window.violations ?? []")
+        visit.troubles += page.evaluate("() => window.violations ?? []")
         assert visit.troubles == []
     finally:
         context.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,7 +270,7 @@ def test_nothing_of_an_archive_is_taken_for_markup(browser: Any, odd_server: Ser
         visit.goto("/?q=" + "%3Cscript%3Ewindow.hacked%3D1%3C%2Fscript%3E")
         page.wait_for_selector("#hits-title")
         assert page.evaluate("() => window.hacked ?? document.querySelectorAll('img[src=x]').length") == 0
-    with visiting(browser, odd_server.url, java_script_enabled=False) as visit:
+    with visiting(browser, odd_server.url, scripts=False) as visit:
         visit.goto("/")
         assert EVIL_NAME in visit.text("#plain")
         visit.goto(f"/v/{odd_ids[EVIL_NAME]}")
@@ -278,7 +279,7 @@ def test_nothing_of_an_archive_is_taken_for_markup(browser: Any, odd_server: Ser
 
 
 def test_without_scripts_there_are_lists_and_transcripts(browser: Any, sample_server: Server) -> None:
-    with visiting(browser, sample_server.url, java_script_enabled=False) as visit:
+    with visiting(browser, sample_server.url, scripts=False) as visit:
         visit.goto("/")
         visit.page.click("text=sample.mp4")
         told = visit.text("#plain")
@@ -337,8 +338,8 @@ def test_an_upload_is_indexed_and_followed(browser: Any, odd_server: Server, wor
         data = (world.root / "new" / "fresh.mp4").read_bytes()
         page.set_input_files("#i-files", [{"name": name, "mimeType": "video/mp4", "buffer": data}])
         page.locator(".uploads").get_by_role("button", name="Start indexing").click()
+        visit.wait("() => location.pathname.startsWith('/runs/')")
         page.wait_for_selector(".badge.good:has-text('Finished')")
-        assert "/runs/" in page.url
         assert name in visit.text(".sources")
         assert (world.root / "up" / name).read_bytes() == data
         visit.check_accessible("run")
@@ -352,10 +353,10 @@ def test_a_follow_up_needs_a_model(browser: Any, sample_server: Server) -> None:
 
 
 def _talking(request: dict[str, Any]) -> Any:
-    """Writes follow-ups out in full; else cites the first row."""
-    if "evidence" in prompt_of(request).casefold() and request.get("stream"):
-        return obliging(request)
-    return completion("Where are the lockers?") if "lockers" in prompt_of(request) else obliging(request)
+    """Writes follow-up questions out in full, and cites the first row for all others."""
+    if "Last question:" in prompt_of(request):
+        return completion(json.dumps({"question": "When is the museum open?"}))
+    return obliging(request)
 
 
 @pytest.fixture(scope="module")
@@ -380,6 +381,7 @@ def test_a_conversation_goes_on_and_outlives_a_reload(
             "() => document.querySelectorAll('.turn .answer .text').length === 2 && !document.querySelector('.waiting')"
         )
         assert visit.text(".question") == "And when do they open?"
+        assert "Understood as: When is the museum open?" in visit.text(".turn:last-of-type")
         page.reload()
         visit.wait("() => document.querySelectorAll('.turn .answer .text').length === 2")
         stored = page.evaluate("() => [Object.keys(localStorage), Object.keys(sessionStorage)]")
@@ -398,7 +400,7 @@ def test_the_printed_link_opens_the_door(browser: Any, world: World, tmp_path: P
             visit.page.wait_for_selector(".card-video")
             assert TOKEN not in visit.page.url
             assert TOKEN not in visit.page.evaluate("() => document.cookie + JSON.stringify({ ...localStorage })")
-        with visiting(browser, server.url, java_script_enabled=False) as visit:
+        with visiting(browser, server.url, scripts=False) as visit:
             visit.goto("/login")
             visit.page.fill("#token", TOKEN)
             visit.page.click("button")

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from ...store import owned
 from ...store.naming import Naming
 from .allowed import UPLOADS, Allowed
 from .errors import Refused
@@ -103,14 +104,14 @@ class Uploads:
             if not self._naming.give(self._fd, _part(name), name):
                 raise _taken(name)
             with contextlib.suppress(FileNotFoundError):  # it has both names where the disk has links
-                os.unlink(_part(name), dir_fd=self._fd)
+                owned.remove_upload(_part(name), self._fd)
             os.fsync(self._fd)
 
     def drop(self, name: str) -> None:
         """Takes away what has come of an upload that is not done."""
         _check_name(name)
         with self._opened(name, os.O_RDWR):
-            os.unlink(_part(name), dir_fd=self._fd)
+            owned.remove_upload(_part(name), self._fd)
 
     def _check_free(self, name: str) -> None:
         try:

@@ -32,15 +32,22 @@ function Turn({ turn, index, last }) {
 
 function Told({ answer }) {
   const cited = cites(answer)
+  const text = marked(answer, cited)
   const nearest = answer.abstained || !cited.length ? rowsOf(answer, answer.nearest) : []
   return html`
-    <div class="text" lang=""><${Text} text=${answer.answer} rows=${answer.evidence} order=${cited.map(e => e.id)} /></div>
+    <div class="text" lang=""><${Text} text=${text} rows=${answer.evidence} order=${cited.map(e => e.id)} /></div>
     ${cited.length > 0 && html`<${Evidence} title=${t('evidence')} rows=${cited} numbered />`}
     ${nearest.length > 0 && html`<${Evidence} title=${t('nearest')} rows=${nearest} />`}
     <${Notes} notes=${answer.notes} />`
 }
 
 const rowsOf = (answer, ids) => (ids || []).map(id => answer.evidence.find(e => e.id === id)).filter(Boolean)
+
+// The answer's text; cited rows that it does not name, as those of a model that lists them apart, are named at its end.
+function marked({ answer }, cited) {
+  const apart = cited.filter(e => !answer.includes(`[${e.id}]`))
+  return apart.length ? `${answer} ${apart.map(e => `[${e.id}]`).join(' ')}` : answer
+}
 
 // Cited rows in the order in which the text names them.
 function cites(answer) {

@@ -26,7 +26,7 @@ export function Box({ home }) {
       <${Icon} name="search" />
       ${limited && html`<button type="button" class="scope" onClick=${() => { setEverywhere(true); input.current.focus() }} title=${t('everywhere')}>
         <span>${t('thisVideo')}</span><${Icon} name="close" /><span class="sr">${t('everywhere')}</span></button>`}
-      <input id="q" ref=${input} type="search" enterkeyhint="search" autocomplete="off" spellcheck="false" maxlength="10000" value=${text}
+      <input id="q" ref=${input} type="search" enterkeyhint="search" autocomplete="off" spellcheck=${false} maxlength="10000" value=${text}
         onInput=${e => setText(e.target.value)} placeholder=${limited ? t('askVideo') : t('askAll')} aria-label=${limited ? t('askVideo') : t('askAll')} />
       ${!text && html`<kbd class="hint" aria-hidden="true">/</kbd>`}
       ${inVideo && everywhere && html`<button type="button" class="scope off" onClick=${() => { setEverywhere(false); input.current.focus() }}><${Icon} name="add" /><span>${t('thisVideo')}</span></button>`}

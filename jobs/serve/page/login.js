@@ -3,7 +3,7 @@ import { texts } from './texts.js'
 
 export async function enter() {
   const token = decodeURIComponent(location.hash.slice(1))
-  if (!token) return
+  if (!token) return addEventListener('hashchange', enter, { once: true })
   history.replaceState(null, '', '/login')
   const reply = await fetch('/login', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ token }), credentials: 'same-origin' })
   if (reply.ok) return location.replace('/')
