@@ -122,6 +122,8 @@ def test_on_a_terminal(world: World, server: ChatServer) -> None:
     os.write(fd, b"What does the sign say?\n")
     until(b"Evidence:")
     until(b"open: ")
+    while seen.rfind(b"> ") < seen.rfind(b"open: "):  # it asks again
+        seen += os.read(fd, 65536)
     os.write(fd, b"\x04")
     try:
         while data := os.read(fd, 65536):
