@@ -17,6 +17,9 @@ const SORTS = ['name', '-name', '-recorded', 'recorded', '-indexed', 'indexed', 
 const STATES = ['', 'ok', 'failed', 'none']
 const kept = { key: '', state: null } // so that going back shows what was there
 
+// The list is read anew when it is shown next.
+export const changed = () => { kept.key = '' }
+
 function Videos() {
   const r = route.value
   const names = r.params.get('names') || '', sort = r.params.get('sort') || 'name', status = r.params.get('status') || ''

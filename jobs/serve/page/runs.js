@@ -1,8 +1,8 @@
 // Runs of indexing: their progress, what failed and why; and indexing itself, where it is allowed.
 import { html, Icon, Trouble, bytes, moment, number, t, useEffect, useRef, useState, notify } from './core.js'
-import { archive } from './archive.js'
+import { archive, load } from './archive.js'
 import { go, route } from './place.js'
-import { long } from './library.js'
+import { changed, long } from './library.js'
 import * as api from './api.js'
 
 export function RunsPage() {
@@ -13,12 +13,12 @@ export function RunsPage() {
 
 function List() {
   const [state, setState] = useState({})
-  const load = () => api.get('/runs').then(data => setState({ runs: data.runs }), error => setState({ error }))
-  useEffect(() => { load() }, [])
+  const list = () => api.get('/runs').then(data => setState({ runs: data.runs }), error => setState({ error }))
+  useEffect(() => { list() }, [])
   const ingest = archive.value?.ingest
   return html`<h1>${t('runs')}</h1>
     ${ingest?.allowed && html`<${Ingest} ingest=${ingest} />`}
-    ${state.error && html`<${Trouble} error=${state.error} retry=${load} />`}
+    ${state.error && html`<${Trouble} error=${state.error} retry=${list} />`}
     ${state.runs?.length === 0 && html`<p class="empty dim">${t('noRuns')}</p>`}
     ${state.runs?.length > 0 && html`<ul class="list card">${state.runs.map(r => html`<li><a href=${`/runs/${encodeURIComponent(r.run)}`}><span><b>${begun(r)}</b><span class="dim small">${r.run}</span></span><${State} run=${r} /></a></li>`)}</ul>`}`
 }
@@ -44,12 +44,12 @@ function Run({ id }) {
     api.get(`/runs/${encodeURIComponent(id)}`).then(data => {
       if (gone) return
       setRun(data)
-      if (data.finished || data.running === false) return
+      if (!data.running) return
       source = new EventSource(api.address(`/runs/${encodeURIComponent(id)}/events`))
       source.addEventListener('progress', event => {
         const now = JSON.parse(event.data)
         setRun(now)
-        if (now.finished || now.running === false) { source.close(); notify(t('runDone')) }
+        if (!now.running) { source.close(); changed(); load(); notify(t('runDone')) }
       })
     }, e => { if (!gone) setError(e) })
     return () => { gone = true; source?.close() }
