@@ -238,3 +238,25 @@ def test_without_ffmpeg_streams_say_how_to_get_it(
     with pytest.raises(Refused, match="apt install ffmpeg") as refused:
         stream_command(sample, 0, None, small=True)
     assert refused.value.status == 503
+
+
+def test_conversations_may_be_longer_but_not_endless(client: httpx.Client) -> None:
+    said = [{"role": "user", "content": "x" * 900_000}, {"role": "user", "content": "Where are the lockers?"}]
+    asked = {"model": "vidrag", "messages": said}
+    assert client.post("/v1/chat/completions", json=asked).status_code == 200
+    asked["messages"] = [{"role": "user", "content": "x" * 1_100_000}, *said]
+    assert client.post("/v1/chat/completions", json=asked).status_code == 413
+
+
+def test_behind_a_proxy_links_lead_to_it(sample_archive: Path, tmp_path: Path) -> None:
+    asked = {"model": "vidrag", "messages": [{"role": "user", "content": "Where are the lockers?"}]}
+    with serving(sample_archive, tmp_path, "--address", "https://films.example/") as running:
+        with running.client(headers={"host": "films.example", "origin": "https://films.example"}) as one:
+            text = one.post("/v1/chat/completions", json=asked).json()["choices"][0]["message"]["content"]
+        with running.client(headers={"host": "other.example"}) as one:
+            assert one.get(f"{API}/archive").status_code == 421
+    assert "](https://films.example/v/" in text and "127.0.0.1" not in text
+    for odd in ("films.example", "ftp://films.example", "https://films.example/below"):
+        command = [*COMMAND, "serve", str(sample_archive), "--address", odd]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == 2 and "--address" in ran.stderr

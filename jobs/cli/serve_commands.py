@@ -33,6 +33,9 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option("--allow-host", metavar="NAME", help="A name of this server; repeat.")
     ] = None,
+    address: Annotated[
+        str, typer.Option("--address", metavar="URL", help="How others reach it through a proxy; links lead there.")
+    ] = "",
     allow_ingest: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,8 +64,8 @@ def serve(
         raise EngineMissing(f"the page needs a package more ({e}): pip install 'vidrag[serve]'") from e
     return start(
         archive, profile, settings or [], host=host, port=port, token=token, media=media or [],
-        names=allow_host or [], roots=allow_ingest or [], uploads=uploads, upload_limit=upload_limit_mb * 1_000_000,
-        browse=browse,
+        names=allow_host or [], address=address, roots=allow_ingest or [], uploads=uploads,
+        upload_limit=upload_limit_mb * 1_000_000, browse=browse,
     )  # fmt: skip
 
 

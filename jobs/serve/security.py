@@ -24,6 +24,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 1 << 16
+LARGEST_CONVERSATION = 1 << 20
+"""Chat clients send all that was said before."""
 BODY_SECONDS = 15.0
 """A body that has not come by then is not waited for."""
 COOKIE = "vidrag"
@@ -89,7 +91,7 @@ class Guard:
             await _refuse(scope, send, *refusal)
             return
         uploads = scope["method"] == "PUT" and scope["path"].startswith("/api/v1/uploads/")
-        body = receive if uploads else _bounded(receive)
+        body = receive if uploads else _bounded(receive, _largest(scope["path"]))
         try:
             await self._app(scope, body, _with_headers(send))
         except _BodyRefused as e:
@@ -110,8 +112,8 @@ class Guard:
             if method != "DELETE" and kind != "application/json" and not form and not binary:
                 return 415, "WrongType", "send application/json"
             length = headers.get("content-length", "0")
-            if not binary and (not length.isdigit() or int(length) > LARGEST_BODY):
-                return 413, "BodyTooLarge", f"a body may hold {LARGEST_BODY} bytes"
+            if not binary and (not length.isdigit() or int(length) > _largest(path)):
+                return 413, "BodyTooLarge", f"a body may hold {_largest(path)} bytes"
         if self._access.token and not path.startswith(_OPEN) and not self._known(headers):
             if method == "GET" and "text/html" in headers.get("accept", ""):
                 return 303, "/login", ""
@@ -159,7 +161,11 @@ class _BodyRefused(HTTPException):
     """Of a kind that frameworks let through."""
 
 
-def _bounded(receive: Receive) -> Receive:
+def _largest(path: str) -> int:
+    return LARGEST_CONVERSATION if path.startswith("/v1/") else LARGEST_BODY
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
     """The same without bodies that are too large or too slow."""
     seen, ends = 0, asyncio.get_running_loop().time() + BODY_SECONDS
     whole = False
@@ -175,8 +181,8 @@ def _bounded(receive: Receive) -> Receive:
             raise _BodyRefused(408, f"the body did not come within {BODY_SECONDS:.0f} seconds") from None
         seen += len(message.get("body", b""))
         whole = not message.get("more_body", False)
-        if seen > LARGEST_BODY:
-            raise _BodyRefused(413, f"a body may hold {LARGEST_BODY} bytes")
+        if seen > most:
+            raise _BodyRefused(413, f"a body may hold {most} bytes")
         return message
 
     return bounded

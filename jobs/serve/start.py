@@ -8,6 +8,7 @@ import threading
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -34,6 +35,7 @@ def start(
     token: str,
     media: Sequence[str],
     names: Sequence[str],
+    address: str,
     roots: Sequence[str],
     uploads: Path | None,
     upload_limit: int,
@@ -41,7 +43,8 @@ def start(
 ) -> int:
     """Serves until it is stopped.
 
-    ``names``: further names of this server; ``roots``: ``NAME=FOLDER`` each; ``browse``: opens the page in a browser.
+    ``names``: further names of this server; ``address``: how others reach it, where a proxy stands before it;
+    ``roots``: ``NAME=FOLDER`` each; ``browse``: opens the page in a browser.
     Raises :class:`~vidrag.store.errors.UsageError` where others could reach it without a token, and where it cannot
     listen.
     """
@@ -52,10 +55,12 @@ def start(
     listening = _listen(host, port)
     port = listening.getsockname()[1]
     shown = "localhost" if host in (*_ANYWHERE, *_LOCAL) else f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}"
-    access = Access(frozenset({*_LOCAL, *_own_names(host), *(n.lower() for n in names)}), not is_loopback(host), token)
+    own = f"http://{shown}:{port}"
+    address = _public(address) or own
+    called = {*_LOCAL, *_own_names(host), *(n.lower() for n in names), urlsplit(address).hostname or ""}
+    access = Access(frozenset(called - {""}), not is_loopback(host), token)
     app = make_app(library, ServeOptions(access=access, address=address, media=media, allowed=allowed))
-    link = f"{address}/login#{token}" if token else address
+    link = f"{own}/login#{token}" if token else own
     print(f"serving {library.name}: {link}\nCtrl-C stops it", flush=True)
     threading.Thread(target=_load, args=(library,), daemon=True).start()
     if browse:
@@ -83,6 +88,18 @@ def _check_token(host: str, token: str) -> None:
             f"--host {host} lets others reach this archive; give a token with --token-file FILE or VIDRAG_TOKEN, "
             "for example one that 'openssl rand -hex 16' prints"
         )
+
+
+def _public(address: str) -> str:
+    """The address without a slash at the end; empty where none is given."""
+    parts = urlsplit(address)
+    if address and (
+        parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query
+    ):
+        raise UsageError(
+            f"--address {address}: give the address of the server's root, for example https://films.example"
+        )
+    return address.rstrip("/")
 
 
 def _own_names(host: str) -> list[str]:
