@@ -74,7 +74,7 @@ test: check
 
 # make test-long: tests of more than five seconds each: whole runs, kills, Ray, studies.  CI runs both.
 test-long: $(STAMP)-dev
-	@$(BIN)/python -m pytest -q -n 2 -m "long and not slow and not full"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "long and not slow and not full"
 	@echo "test-long: all passed"
 
 # make test-cpu: what is recognised, held against the truth, under the code that CTranslate2 has for each kind of CPU.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "firefox": ("firefox-esr", "firefox")}
-WAIT_MS = 15_000
+WAIT_MS = 40_000
 _NOTE_VIOLATIONS = """
 addEventListener('securitypolicyviolation', e =>
   (window.violations ??= []).push(`${e.violatedDirective} ${e.blockedURI}`))
