@@ -90,7 +90,8 @@ class Location:
         scheme, bucket, key = split_url(self.text)
         return objects_of(scheme, bucket), key
 
-    def _info(self) -> ObjectInfo:
+    def info(self) -> ObjectInfo:
+        """Of an object; raises as :meth:`stamp` does."""
         objects, key = self._object()
         try:
             return objects.info(key)
@@ -100,7 +101,7 @@ class Location:
     def stamp(self) -> Stamp:
         """Raises :class:`MediaError` where there is nothing, :class:`StorageError` where that cannot be told."""
         if self.remote:
-            info = self._info()
+            info = self.info()
             return info.bytes, info.etag, info.modified
         try:
             st = os.stat(self.text)
@@ -110,7 +111,7 @@ class Location:
 
     def tag(self) -> str:
         """What changes when an object or a subtitle object beside it does; raises as :meth:`stamp` does."""
-        return _tag(self._info(), self.subtitles())
+        return _tag(self.info(), self.subtitles())
 
     def subtitles(self) -> list[ObjectInfo]:
         """Subtitle objects beside an object whose names begin as its does; empty for a file, which has them on disk.
@@ -137,7 +138,7 @@ class Location:
             yield Path(self.text)
             return
         objects, _ = self._object()
-        info = self._info()
+        info = self.info()
         identity = f"{self.text}\n{info.etag or info.modified}\n{info.bytes}"
         with contextlib.ExitStack() as held:
             try:
@@ -153,6 +154,15 @@ class Location:
                 with contextlib.suppress(FileNotFoundError), storage_errors(folder):
                     (Path(folder) / base(info.key)).write_bytes(objects.read(info.key))
             yield link
+
+    def parts(self, info: ObjectInfo, start: int, end: int, length: int = 1 << 20) -> Iterator[bytes]:
+        """The bytes of an object from ``start`` up to ``end``, ``length`` at a time.
+
+        Raises :class:`SourceChanged` where it is no longer ``info``, :class:`StorageError` where it cannot be read.
+        """
+        objects, _ = self._object()
+        for at in range(start, end, length):
+            yield objects.part(info, at, min(at + length, end))
 
     def start(self, length: int) -> bytes:
         """The first bytes, at most ``length``; none where it is no file or cannot be read."""

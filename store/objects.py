@@ -93,21 +93,24 @@ class Objects:
 
     def download(self, info: ObjectInfo, to: IO[bytes]) -> None:
         """Writes the object to ``to`` part by part; :class:`SourceChanged` where it is no longer what ``info`` says."""
-        import obstore
-
         for start in range(0, info.bytes, PART):
-            end = min(start + PART, info.bytes)
-            options: Any = {"range": (start, end)} | ({"if_match": info.etag} if info.etag else {})
-
-            def part(options: Any = options, length: int = end - start) -> bytes:
-                data = bytes(obstore.get(self._once, info.key, options=options).bytes())
-                if len(data) != length:
-                    raise _changed(self.url(info.key))
-                return data
-
-            data = self._again(info.key, part)
+            data = self.part(info, start, min(start + PART, info.bytes))
             with storage_errors(getattr(to, "name", "a local copy")):
                 to.write(data)
+
+    def part(self, info: ObjectInfo, start: int, end: int) -> bytes:
+        """The bytes from ``start`` up to ``end``; :class:`SourceChanged` where the object is no longer ``info``."""
+        import obstore
+
+        options: Any = {"range": (start, end)} | ({"if_match": info.etag} if info.etag else {})
+
+        def get() -> bytes:
+            data = bytes(obstore.get(self._once, info.key, options=options).bytes())
+            if len(data) != end - start:
+                raise _changed(self.url(info.key))
+            return data
+
+        return self._again(info.key, get)
 
     def create(self, key: str, data: bytes) -> bool:
         """Creates ``key``; False where it holds other bytes, or held these before.

@@ -63,6 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     picture = lavfi("testsrc2=s=320x180:r=10:d=6")
     ffmpeg(*picture, *lavfi("sine=f=300:d=6"), "-c:v", "mpeg4", "-c:a", "mp3", inside / "old.avi")
     ffmpeg(*picture, *X264, inside / "gone.mp4")
+    ffmpeg(*picture, *lavfi("sine=f=500:d=6"), *X264, "-c:a", "ac3", inside / "camera.ts")
     ran = made.run("ingest", "archive", "in", "--no-ray")
     assert ran.returncode == 0, ran.stderr
     (inside / "gone.mp4").unlink()
@@ -295,6 +296,18 @@ def test_what_no_browser_plays_is_streamed(browser: Any, odd_server: Server, odd
         assert "start=2.00" in visit.page.get_attribute("video", "src")
         visit.page.keyboard.press("ArrowLeft")
         visit.wait("() => document.querySelector('video').src.endsWith('start=0.00')")
+
+
+def test_pictures_that_a_browser_plays_are_copied_out_of_what_it_does_not(
+    browser: Any, odd_server: Server, odd_ids: dict[str, str]
+) -> None:
+    with visiting(browser, odd_server.url) as visit:
+        visit.goto(f"/v/{odd_ids['camera.ts']}?t=2")
+        visit.page.wait_for_selector(".way-copy video[controls]")
+        visit.wait("() => document.querySelector('video').videoWidth === 320")
+        visit.wait(*near(2.0))
+        visit.page.keyboard.press("ArrowRight")
+        visit.wait("() => document.querySelector('video').currentTime > 5")
 
 
 def test_where_nothing_plays_the_stored_pictures_do(browser: Any, odd_server: Server, odd_ids: dict[str, str]) -> None:

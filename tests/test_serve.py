@@ -159,6 +159,20 @@ def test_the_original_is_served_by_ranges(client: httpx.Client, video: str, samp
     assert client.get(address).content == data
 
 
+def test_a_copy_holds_the_same_pictures(client: httpx.Client, video: str, sample: Path) -> None:
+    import av
+
+    def times(file: Any) -> list[float]:
+        with av.open(file) as opened:
+            return [float(p.pts * p.time_base) for p in opened.demux(video=0) if p.pts is not None]
+
+    address = f"{API}/videos/{video}/copy.mp4"
+    whole = client.get(address).content
+    assert times(io.BytesIO(whole)) == pytest.approx(times(str(sample)), abs=0.05)
+    part = client.get(address, headers={"range": "bytes=100-199"})
+    assert part.status_code == 206 and part.content == whole[100:200]
+
+
 def test_a_clip_holds_what_was_asked(client: httpx.Client, video: str, tmp_path: Path) -> None:
     reply = client.get(f"{API}/videos/{video}/clip.mp4", params={"start": 10, "end": 14})
     assert reply.status_code == 200, reply.text
@@ -206,7 +220,9 @@ def test_two_streams_at_most_and_none_left_behind() -> None:
         await streams.stop(three)
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
         with contextlib.suppress(Exception):
-            await _Stream(streams, two, b"x", {})(scope, leaves, sent)
+            held = contextlib.AsyncExitStack()
+            held.push_async_callback(streams.stop, two)
+            await _Stream(held, two, b"x", {})(scope, leaves, sent)
         assert two.returncode, "it ends with its viewer"
         assert streams._free == 2
 

@@ -9,9 +9,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import s3_server
 from serve_tools import COMMAND, serving
-from world import until
+from vidrag.store.objects import Objects
+from world import World, until
 
 API = "/api/v1"
 
@@ -95,3 +97,41 @@ def test_a_bucket_is_served_and_one_that_goes_away_is_told(sample_archive: Path,
             told = client.post(f"{API}/ask", json={"question": "Where are the lockers?"})
             assert told.status_code == 503 and "films" in told.json()["error"]["message"]
             assert client.get("/").status_code == 503 and client.get("/health/live").status_code == 200
+
+
+def test_originals_in_a_bucket_are_played_where_that_was_allowed(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ranges and as a clip; not where neither a run of this user nor ``--media`` allows it; not when changed."""
+    data = sample.read_bytes()
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "talk.mp4").write_bytes(data)
+    made = World.make(tmp_path)
+    with s3_server.running(folder=tmp_path / "films") as endpoint:
+        keys = {**s3_server.environment(endpoint), "VIDRAG_CACHE": str(tmp_path / "cache")}
+        for name, value in keys.items():
+            monkeypatch.setenv(name, value)
+        ran = made.run("ingest", "archive", "s3://full/talk.mp4", "--no-ray", **keys)
+        assert ran.returncode == 0, ran.stderr
+        env, words = {**made.env, **keys}, ["--profile", str(tmp_path / "fake.toml")]
+        with serving(tmp_path / "archive", tmp_path, *words, env=env) as running, running.client() as client:
+            video = client.get(f"{API}/videos").json()["videos"][0]["id"]
+            address = f"{API}/videos/{video}"
+            original = client.get(address).json()["original"]
+            assert original["state"] == "here" and original["url"] == f"{address}/original"
+            for wanted, first, end in (("100-199", 100, 200), ("-50", len(data) - 50, len(data)), ("9-", 9, len(data))):
+                part = client.get(f"{address}/original", headers={"range": f"bytes={wanted}"})
+                assert part.status_code == 206 and part.content == data[first:end]
+                assert part.headers["content-range"] == f"bytes {first}-{end - 1}/{len(data)}"
+            assert client.get(f"{address}/original").content == data
+            assert client.get(f"{address}/original", headers={"range": f"bytes={len(data)}-"}).status_code == 416
+            assert client.get(f"{address}/clip.mp4", params={"start": 1, "end": 2}).content[4:8] == b"ftyp"
+        elsewhere = {**env, "VIDRAG_CACHE": str(tmp_path / "other")}
+        for media, state in (("s3://full/other", "outside"), ("s3://full", "here")):
+            words = [*words[:2], "--media", media]
+            with serving(tmp_path / "archive", tmp_path, *words, env=elsewhere) as running, running.client() as client:
+                assert client.get(address).json()["original"]["state"] == state
+                assert client.get(f"{address}/original").status_code == (404 if state == "outside" else 200)
+                if state == "here":
+                    Objects("s3", "full").put("talk.mp4", data + b"more")
+                    assert client.get(f"{address}/original").status_code == 409

@@ -16,6 +16,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...store.errors import VidragError
 from ..library import Library
 from . import machine, spread
@@ -61,7 +63,7 @@ def _many(server: int, port: int, questions: Sequence[str], clients: int, second
     ask = _asker(port)
     alone = statistics.median(_timed(ask, q) for q in islice(cycle(questions), 30))
     before, ends = _memory(server), time.monotonic() + seconds
-    took, failed, peak = list[float](), list[str](), before
+    took, failed, held = list[float](), list[str](), [before]
 
     def client(number: int) -> None:
         own = _asker(port)
@@ -76,7 +78,7 @@ def _many(server: int, port: int, questions: Sequence[str], clients: int, second
     with ThreadPoolExecutor(clients) as threads:
         working = [threads.submit(client, n) for n in range(clients)]
         while not all(w.done() for w in working):
-            peak = max(peak, _memory(server))
+            held.append(_memory(server))
             time.sleep(0.2)
     cores = len(os.sched_getaffinity(0))
     ideal = alone * clients / min(cores, clients)
@@ -86,7 +88,8 @@ def _many(server: int, port: int, questions: Sequence[str], clients: int, second
         "failed": len(failed),
         "p50_over_ideal": round(statistics.median(took) / ideal, 3),
         "p95_s": round(sorted(took)[int(len(took) * 0.95)], 4),
-        "memory_mb": {"before": before >> 20, "peak": peak >> 20, "after": _memory(server) >> 20},
+        "memory_mb": {"before": before >> 20, "peak": max(held) >> 20, "after": _memory(server) >> 20},
+        "memory_by_tenth_mb": [int(max(t)) >> 20 for t in np.array_split(held, 10) if len(t)],
     }
 
 

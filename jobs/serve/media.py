@@ -1,7 +1,7 @@
 """Original files of videos: where they may be read, how browsers are told what is in them, and streams made of them.
 
-Paths in a manifest are data: a foreign archive may name any file.  So an original is served only where this user's own
-runs on this machine have indexed it, or where it lies below a folder that was given.
+Paths in a manifest are data: a foreign archive may name any file or object.  So an original is served only where this
+user's own runs on this machine have indexed it, or where it lies below a folder that was given.
 """
 
 from __future__ import annotations
@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import Literal
 
 from ...ingest.media.sniff import sniff
+from ...ingest.sources import Location
 from ...store.errors import MediaError, UsageError
 from ...store.manifest import Manifest
+from ...store.object_access import split_url
 from ...store.records import MediaInfo
 from ...store.shell import is_address
 from ..known import Ingested
 from .errors import Refused
 
-State = Literal["here", "remote", "missing", "changed", "outside"]
+State = Literal["here", "missing", "changed", "outside"]
 LONGEST_CLIP = 600.0
+LONGEST_SOUND = 1800.0
+"""Seconds of sound that are encoded anew before a file plays."""
+_LARGEST_COPY = 2 << 30
+_IN_MP4 = {"h264", "vp9", "av1"}
+_SOUND_IN_MP4 = {"aac", "mp3", "opus", "flac"}
 _CODECS = {
     "h264": "avc1.4d401f", "hevc": "hvc1.1.6.L93.B0", "vp8": "vp8", "vp9": "vp09.00.10.08", "av1": "av01.0.05M.08",
     "aac": "mp4a.40.2", "mp3": "mp3", "opus": "opus", "vorbis": "vorbis", "flac": "flac", "ac3": "ac-3",
@@ -39,62 +46,72 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """Where the file of a video is: ``path`` where it may be served, None in every other ``state``, which ``message``
-    explains.  ``mime``: its type with codecs, a best guess for a browser's ``canPlayType``.
+    """Where the file of a video is: ``location`` where it may be served, None in every other ``state``, which
+    ``message`` explains.  ``mime``: its type with codecs, a best guess for a browser's ``canPlayType``.
     """
 
     state: State
     message: str
     mime: str
-    path: Path | None = None
+    location: Location | None = None
 
 
 class Originals:
     """The original files of an archive that may be served."""
 
     def __init__(self, ingested: Ingested, media: Sequence[str] = ()) -> None:
-        """``media``: folders below which files may be served; ``OLD=NEW`` says that what was below OLD is below NEW.
+        """``media``: folders, on a disk or in a bucket, below which files may be served; ``OLD=NEW`` says that what was
+        below OLD is below NEW.
 
         Raises :class:`~vidrag.store.errors.UsageError` for a folder that is not there.
         """
         self._ingested = ingested
-        self._moved = [(os.path.normpath(old), new) for old, sign, new in (m.partition("=") for m in media) if sign]
-        self._roots = [Path(m.partition("=")[2] or m) for m in media]
-        for root in self._roots:
-            if not root.is_dir():
-                raise UsageError(f"--media {root}: is no folder; name one that holds the videos, or OLD=NEW")
-        self._roots = [r.resolve() for r in self._roots]
+        self._moved = [(old, new) for old, sign, new in (m.partition("=") for m in media) if sign]
+        self._roots = [_root(m.partition("=")[2] or m) for m in media]
 
     def find(self, manifest: Manifest) -> Original:
         """The original of a video, the newest path first."""
         told = mime(manifest)
-        paths = manifest.source.paths
-        if all(is_address(p) for p in paths):
-            return Original("remote", "The original is in a bucket and is not played from there.", told)
         found = Original("missing", "The original is not where it was indexed; --media OLD=NEW says where it is.", told)
-        for named in (p for p in paths if not is_address(p)):
+        for named in manifest.source.paths:
             for path in (*self._elsewhere(named), named):
+                if is_address(path):  # whether it has changed is seen when it is read
+                    if self._may_be_served(path, named, manifest.video):
+                        return Original("here", "", told, Location(path))
+                    found = Original("outside", _OUTSIDE, told) if found.state == "missing" else found
+                    continue
                 status = _status(path)
                 if status is None:
                     continue
                 if not self._may_be_served(path, named, manifest.video):
-                    message = "The original lies outside of the folders that may be shown; --media FOLDER adds one."
-                    found = Original("outside", message, told) if found.state == "missing" else found
+                    found = Original("outside", _OUTSIDE, told) if found.state == "missing" else found
                 elif status.st_size != manifest.source.bytes:
                     found = Original("changed", "The original has changed since it was indexed.", told)
                 else:
-                    return Original("here", "", told, Path(path))
+                    return Original("here", "", told, Location(path))
         return found
 
     def _elsewhere(self, named: str) -> list[str]:
-        path = os.path.normpath(named)
-        return [os.path.join(new, os.path.relpath(path, old)) for old, new in self._moved if _is_below(path, old)]
+        moved = ((old.rstrip("/"), new.rstrip("/")) for old, new in self._moved)
+        return [new + named[len(old) :] for old, new in moved if _is_below(named, old)]
 
     def _may_be_served(self, path: str, named: str, video: str) -> bool:
         if path == named and self._ingested.holds(named, video):
             return True
-        real = os.path.realpath(path)
-        return any(_is_below(real, str(root)) for root in self._roots)
+        real = path if is_address(path) else os.path.realpath(path)
+        return any(_is_below(real, root) for root in self._roots)
+
+
+_OUTSIDE = "The original lies outside of the folders that may be shown; --media FOLDER adds one."
+
+
+def _root(named: str) -> str:
+    if is_address(named):
+        scheme, bucket, key = split_url(named)
+        return f"{scheme}://{bucket}/{key}".rstrip("/")
+    if not Path(named).is_dir():
+        raise UsageError(f"--media {named}: is no folder; name one that holds the videos, or OLD=NEW")
+    return str(Path(named).resolve())
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -135,9 +152,49 @@ def mime(manifest: Manifest) -> str:
     return f'{kind}; codecs="{told}"' if told else kind
 
 
+def can_be_copied(manifest: Manifest) -> bool:
+    """Whether the pictures of a file fit into an MP4 as they are, and making that takes no more than a wait.
+
+    AVI does not tell when each picture is shown, which a copy would have to.
+    """
+    media = media_info(manifest)
+    if media is None or media.video_codec not in _IN_MP4 or media.format == "avi":
+        return False
+    if manifest.source.bytes > _LARGEST_COPY:
+        return False
+    return _sound_fits(media) or manifest.duration <= LONGEST_SOUND
+
+
+def _sound_fits(media: MediaInfo) -> bool:
+    return all(a.codec in _SOUND_IN_MP4 for a in media.audio[:1])
+
+
+def copy_command(path: Path, manifest: Manifest, to: str) -> list[str]:
+    """FFmpeg's words for the same pictures in an MP4 file ``to``; sound that does not fit is encoded anew."""
+    media = media_info(manifest)
+    sound = ["-c:a", "copy"] if media and _sound_fits(media) else _SOUND
+    return [*_reading(path), *_STREAMS, "-c:v", "copy", *sound, "-movflags", "+faststart", "-f", "mp4", "-y", to]
+
+
 def stream_command(path: Path, start: float, seconds: float | None, *, small: bool) -> list[str]:
     """FFmpeg's words for H.264 and AAC in a fragmented MP4 on stdout, from ``start`` on, ``seconds`` long (None: to the
     end); ``small``: 480 lines at most.
+    """
+    cut = [] if seconds is None else ["-t", f"{seconds:.3f}"]
+    size = ["-vf", "scale=-2:'min(480,trunc(ih/2)*2)'" if small else "scale=trunc(iw/2)*2:trunc(ih/2)*2"]
+    return [
+        *_reading(path, "-ss", f"{start:.3f}"), *cut, *_STREAMS,
+        "-c:v", "libx264", "-preset", "veryfast", "-crf", "26" if small else "20", "-pix_fmt", "yuv420p", *size,
+        *_SOUND, "-movflags", "frag_keyframe+empty_moov+default_base_moof", "-f", "mp4", "pipe:1",
+    ]  # fmt: skip
+
+
+_STREAMS = ["-map", "0:v:0?", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1"]
+_SOUND = ["-c:a", "aac", "-ac", "2", "-b:a", "128k"]
+
+
+def _reading(path: Path, *options: str) -> list[str]:
+    """The program and its input.
 
     The demuxer is the one of the file's magic bytes, so that nothing leads FFmpeg to other files.  Raises
     :class:`.Refused` where there is no FFmpeg program, or the file is no video.
@@ -149,13 +206,7 @@ def stream_command(path: Path, start: float, seconds: float | None, *, small: bo
         demuxer = sniff(path)
     except MediaError as e:
         raise Refused(409, str(e), "NotAVideo") from e
-    cut = [] if seconds is None else ["-t", f"{seconds:.3f}"]
-    size = ["-vf", "scale=-2:'min(480,trunc(ih/2)*2)'" if small else "scale=trunc(iw/2)*2:trunc(ih/2)*2"]
     return [
         program, "-nostdin", "-loglevel", "error", "-protocol_whitelist", "file,pipe", "-threads", "1",
-        "-f", demuxer, "-ss", f"{start:.3f}", "-i", f"file:{path}", *cut,
-        "-map", "0:v:0?", "-map", "0:a:0?", "-sn", "-dn", "-map_metadata", "-1",
-        "-c:v", "libx264", "-preset", "veryfast", "-crf", "26" if small else "20", "-pix_fmt", "yuv420p", *size,
-        "-c:a", "aac", "-ac", "2", "-b:a", "128k", "-movflags", "frag_keyframe+empty_moov+default_base_moof",
-        "-f", "mp4", "pipe:1",
+        "-f", demuxer, *options, "-i", f"file:{path}",
     ]  # fmt: skip

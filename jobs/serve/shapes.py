@@ -80,12 +80,16 @@ class ChapterInfo(BaseModel):
 
 
 class OriginalInfo(BaseModel):
-    """Links are null where the file cannot be had; ``mime``: its type with codecs, a best guess."""
+    """Links are null where the file cannot be had; ``mime``: its type with codecs, a best guess.
 
-    state: Literal["here", "remote", "missing", "changed", "outside"]
+    ``copy_url``: the same pictures in an MP4; null where they do not fit into one.
+    """
+
+    state: Literal["here", "missing", "changed", "outside"]
     message: str
     mime: str
     url: str | None
+    copy_url: str | None
     play_url: str | None
     clip_url: str | None
 

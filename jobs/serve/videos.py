@@ -20,7 +20,7 @@ from ..library import Library
 from ..listing import Entry, entry
 from . import links
 from .errors import Refused
-from .media import Originals, media_info
+from .media import Originals, can_be_copied, media_info
 from .shapes import (
     ArchiveInfo,
     ChapterInfo,
@@ -194,7 +194,7 @@ def _details(shard: Shard, originals: Originals) -> VideoDetails:
     manifest, media = shard.manifest, media_info(shard.manifest)
     found = originals.find(manifest)
     base = f"{links.API}/videos/{shard.video}"
-    here = found.path is not None
+    here = found.location is not None
     return VideoDetails(
         **_video(entry(manifest)),
         media=media
@@ -222,6 +222,7 @@ def _details(shard: Shard, originals: Originals) -> VideoDetails:
             message=found.message,
             mime=found.mime,
             url=f"{base}/original" if here else None,
+            copy_url=f"{base}/copy.mp4" if here and can_be_copied(manifest) else None,
             play_url=f"{base}/play.mp4" if here else None,
             clip_url=f"{base}/clip.mp4" if here else None,
         ),

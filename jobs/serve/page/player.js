@@ -1,4 +1,5 @@
-// Plays a video: the original, else a stream made for it, else the stored frames on a clock of our own.
+// Plays a video: the original, else a copy of its pictures in an MP4, else a stream made for it, else the stored frames
+// on a clock of our own.
 import { html, Icon, batch, clock, signal, t, useEffect, useRef } from './core.js'
 import { hide } from './answer.js'
 
@@ -16,6 +17,7 @@ export class Player {
     this.pictures = !media || media.has_video
     this.ways = []
     if (original.url && playable(original.mime)) this.ways.push('original')
+    if (original.copy_url) this.ways.push('copy')
     if (original.play_url) this.ways.push('stream')
     this.ways.push('frames')
     this.way = signal(this.ways[0])
@@ -29,9 +31,12 @@ export class Player {
   seek(seconds) {
     const to = Math.max(0, Math.min(seconds, this.length - 0.05))
     this.time.value = to
-    if (this.way.value === 'original') this.set(to)
+    if (this.seekable()) this.set(to)
     else if (this.way.value === 'stream') this.seekStream(to)
   }
+
+  // Whether the element plays a whole file, under its own controls.
+  seekable() { return this.way.value === 'original' || this.way.value === 'copy' }
 
   by(seconds) { this.seek(this.time.peek() + seconds) }
 
@@ -70,9 +75,9 @@ export class Player {
   load() {
     const { original } = this.video, at = this.time.peek()
     this.fresh = true
-    if (this.way.value === 'original') {
+    if (this.seekable()) {
       this.offset = 0
-      this.element.src = original.url
+      this.element.src = this.way.value === 'copy' ? original.copy_url : original.url
     } else if (this.way.value === 'stream') this.openStream(at)
     this.element.muted = this.muted.peek()
   }
@@ -103,7 +108,7 @@ export class Player {
   loaded() {
     const element = this.element
     if (this.pictures && !element.videoWidth) return this.fail('noPicture')
-    if (this.fresh && this.way.value === 'original' && this.time.peek() > 0) element.currentTime = this.time.peek()
+    if (this.fresh && this.seekable() && this.time.peek() > 0) element.currentTime = this.time.peek()
     this.fresh = false
   }
 
@@ -116,7 +121,7 @@ export class Player {
       this.way.value = this.ways[at + 1]
       if (this.way.value === 'frames') this.why.value = t(reason === 'busy' ? 'busy' : 'cannotPlay')
     })
-    if (this.way.value === 'stream') { this.fresh = true; this.openStream(this.time.peek()); if (was) this.play() }
+    if (this.way.value !== 'frames') { this.load(); if (was) this.play() }
     else if (this.element) { this.element.removeAttribute('src'); this.element.load() }
   }
 
@@ -177,20 +182,20 @@ export function PlayerView({ player }) {
   const { video } = player, way = player.way.value
   const box = useRef(null)
   useEffect(() => () => player.close(), [player])
-  const media = way !== 'frames'
+  const media = way !== 'frames', whole = player.seekable()
   return html`<div class=${`player way-${way}${player.pictures ? '' : ' sound'}`} ref=${box}>
     <div class="stage">
-      ${media && html`<video key="media" ref=${e => e && player.attach(e)} controls=${way === 'original'} preload="metadata" playsinline
+      ${media && html`<video key="media" ref=${e => e && player.attach(e)} controls=${whole} preload="metadata" playsinline
         poster=${video.frame_url ? `/api/v1/videos/${video.id}/frame?t=${player.time.peek().toFixed(2)}` : null} aria-label=${video.name}
         onLoadedMetadata=${() => player.loaded()} onError=${() => player.fail('error')}
         onPlay=${() => { player.playing.value = true; player.loop() }} onPause=${() => { player.playing.value = false; player.now() }}
         onEnded=${() => { player.playing.value = false }} onTimeUpdate=${() => player.now()} onSeeked=${() => player.now()}
         onClick=${way === 'stream' ? () => player.toggle() : null}>
-        ${way === 'original' && video.speech > 0 && html`<track kind="captions" src=${`/api/v1/videos/${video.id}/captions.vtt`} srclang=${video.languages?.[0] || 'en'} label=${t('transcript')} />`}
+        ${whole && video.speech > 0 && html`<track kind="captions" src=${`/api/v1/videos/${video.id}/captions.vtt`} srclang=${video.languages?.[0] || 'en'} label=${t('transcript')} />`}
       </video>`}
       ${!media && html`<${Frames} player=${player} />`}
     </div>
-    ${way !== 'original' && html`<${Bar} player=${player} />`}
+    ${!whole && html`<${Bar} player=${player} />`}
     ${player.why.value && html`<p class="why"><${Icon} name="film" /><span>${player.why.value} ${way === 'frames' && video.frames > 0 && t('framesInstead')}</span>
       ${way === 'frames' && player.ways.length > 1 && html`<button type="button" class="quiet" onClick=${() => player.retry()}>${t('retry')}</button>`}</p>`}
   </div>`
