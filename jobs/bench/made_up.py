@@ -12,7 +12,7 @@ from ...store import vectors as store_vectors
 from ...store.archive import Archive
 from ...store.encoders import EncoderSpec
 from ...store.manifest import Source
-from ...store.records import Cell, Segment
+from ...store.records import Cell, Frame, Segment
 from ...store.schema import TableWriter
 from ...store.stored_files import stored
 from ...store.vectors import Vectors, normalised
@@ -106,8 +106,13 @@ def video_id(number: int) -> str:
     return hashlib.sha256(f"made up {number}".encode()).hexdigest()[:16]
 
 
-def add(to: Archive, content: bytes, texts: Sequence[str], vectors: Vectors, spec: EncoderSpec) -> str:
-    """Publishes a video whose speech is ``texts``, one sentence every four seconds; returns its id."""
+def add(
+    to: Archive, content: bytes, texts: Sequence[str], vectors: Vectors, spec: EncoderSpec, picture: bytes = b""
+) -> str:
+    """Publishes a video whose speech is ``texts``, one sentence every four seconds; returns its id.
+
+    ``picture``: the JPEG that is on screen all the time; none where it is empty.
+    """
     of = Source(hashlib.sha256(content).hexdigest(), len(content), (f"/made-up/{content.decode()}.mp4",))
     with to.staging(of) as folder:
         with TableWriter(folder / "speech", "speech", of.sha256[:16]) as writer:
@@ -119,5 +124,12 @@ def add(to: Archive, content: bytes, texts: Sequence[str], vectors: Vectors, spe
             "speech": Cell("speech", "0" * 16, "ok", (rows,), extent=4.0 * len(texts)),
             "speech_vectors": Cell("speech_vectors", "0" * 16, "ok", (found,), encoder=spec.as_json()),
         }
-        to.publish(of, cells, {name: folder / "speech", vector_name: folder / "vectors"})
+        staged = {name: folder / "speech", vector_name: folder / "vectors"}
+        if picture:
+            with TableWriter(folder / "frames", "frames", of.sha256[:16]) as writer:
+                writer.write([Frame(0.0, 4.0 * len(texts), 320, 180, 1.0, True, picture)])
+            shown, frames_name = stored("frames", "0" * 16, folder / "frames", 1)
+            cells["frames"] = Cell("frames", "0" * 16, "ok", (shown,), extent=4.0 * len(texts))
+            staged[frames_name] = folder / "frames"
+        to.publish(of, cells, staged)
     return of.sha256[:16]

@@ -63,7 +63,7 @@ def _many(server: int, port: int, questions: Sequence[str], clients: int, second
     ask = _asker(port)
     alone = statistics.median(_timed(ask, q) for q in islice(cycle(questions), 30))
     before, ends = _memory(server), time.monotonic() + seconds
-    took, failed, held = list[float](), list[str](), [before]
+    took, failed, waits, held = list[float](), list[str](), list[float](), [before]
 
     def client(number: int) -> None:
         own = _asker(port)
@@ -72,6 +72,9 @@ def _many(server: int, port: int, questions: Sequence[str], clients: int, second
                 return
             try:
                 took.append(_timed(own, question))
+            except _Busy as e:
+                waits.append(e.seconds)
+                time.sleep(e.seconds)
             except (VidragError, OSError) as e:
                 failed.append(str(e))
 
@@ -86,11 +89,20 @@ def _many(server: int, port: int, questions: Sequence[str], clients: int, second
         "clients": clients,
         "questions": len(took),
         "failed": len(failed),
+        "told_to_wait": len(waits),
         "p50_over_ideal": round(statistics.median(took) / ideal, 3),
         "p95_s": round(sorted(took)[int(len(took) * 0.95)], 4),
         "memory_mb": {"before": before >> 20, "peak": max(held) >> 20, "after": _memory(server) >> 20},
         "memory_by_tenth_mb": [int(max(t)) >> 20 for t in np.array_split(held, 10) if len(t)],
     }
+
+
+class _Busy(Exception):
+    """More ask than the server takes at a time; it says how many ``seconds`` to wait."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
 
 
 def _asker(port: int) -> Callable[[str], object]:
@@ -103,6 +115,8 @@ def _asker(port: int) -> Callable[[str], object]:
         )
         reply = connection.getresponse()
         told = reply.read()
+        if reply.status == 503:
+            raise _Busy(float(reply.headers["Retry-After"]))
         if reply.status != 200:
             raise VidragError(f"{reply.status}: {told[:200]!r}")
         return told

@@ -91,6 +91,11 @@ function Tabs({ video, player, speech, text, frames }) {
   if (r.q) tabs.unshift(['hits', t('hitsTab'), results.value?.data?.hits.length ?? null])
   const first = video.speech ? 'transcript' : video.text ? 'screen' : video.frames ? 'frames' : 'transcript'
   const chosen = tabs.some(([id]) => id === r.params.get('tab')) ? r.params.get('tab') : first
+  useEffect(() => { // of many tabs the chosen one is in sight
+    const tab = document.getElementById(`tab-${chosen}`), list = tab.parentElement
+    const own = tab.getBoundingClientRect(), around = list.getBoundingClientRect()
+    list.scrollLeft += Math.min(0, own.left - around.left) + Math.max(0, own.right - around.right)
+  }, [chosen])
   const choose = id => { change({ tab: id === first ? null : id }, { replace: true }) }
   const keys = event => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
