@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from threading import Lock
@@ -20,7 +22,12 @@ from ..store.manifest import Manifest
 SORTS = ("name", "length", "recorded", "indexed")
 STATES = ("ok", "failed", "none")
 _FRESH_S = 2.0
-"""Seconds for which a listing is taken to be up to date."""
+"""Seconds for which a listing is taken to be up to date, at the least."""
+_MOST_FRESH_S = 60.0
+_SHARE = 20
+"""Times as long as it took to see what has changed."""
+_PATIENCE_S = 0.05
+"""Seconds to wait for a newer listing where there is an older one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +70,22 @@ class Listing:
         self._archive, self._lock = archive, Lock()
         self._numbers: dict[str, int] = {}
         self._entries: dict[str, Entry] = {}
-        self._read_at = -_FRESH_S
+        self._reader = ThreadPoolExecutor(1, "listing")
+        self._reading: Future[None] | None = None
+        self._fresh_until = 0.0
 
     def entries(self) -> Sequence[Entry]:
-        """All of them, by id."""
+        """All of them, by id; of an archive that takes long to list, as they were a while ago."""
         with self._lock:
-            if time.monotonic() - self._read_at >= _FRESH_S:
-                self._refresh()
-                self._read_at = time.monotonic()
-            return list(self._entries.values())
+            known = bool(self._fresh_until)
+            if self._reading is None or self._reading.done():
+                if time.monotonic() < self._fresh_until:
+                    return list(self._entries.values())
+                self._reading = self._reader.submit(self._refresh)
+            reading = self._reading
+        with suppress(TimeoutError):
+            reading.result(_PATIENCE_S if known else None)
+        return list(self._entries.values())
 
     def page(self, words: str = "", sort: str = "name", state: str = "", start: int = 0, limit: int = 100) -> Page:
         """Entries whose names hold all of ``words``, in the order ``sort`` (``-`` before it turns it round).
@@ -94,20 +108,18 @@ class Listing:
         return Page(found[start:end], len(found), end if end < len(found) else None)
 
     def _refresh(self) -> None:
+        began = time.monotonic()
         numbers = self._archive.newest_numbers()
+        wait = min(max(_FRESH_S, _SHARE * (time.monotonic() - began)), _MOST_FRESH_S)
         changed = {v: n for v, n in numbers.items() if self._numbers.get(v) != n}
         self._archive.fetch(changed)
-        for video in self._entries.keys() - numbers.keys():
-            del self._entries[video]
+        entries = {v: e for v, e in self._entries.items() if v in numbers and v not in changed}
         for video, number in changed.items():
-            self._entries.pop(video, None)
-            try:
-                manifest = self._archive.manifest(video, number)
-            except (ArchiveDamaged, NotIndexed):
-                continue
-            if manifest is not None:
-                self._entries[video] = entry(manifest)
-        self._numbers = numbers
+            with suppress(ArchiveDamaged, NotIndexed):
+                if manifest := self._archive.manifest(video, number):
+                    entries[video] = entry(manifest)
+        self._numbers, self._entries = numbers, {v: entries[v] for v in numbers if v in entries}
+        self._fresh_until = time.monotonic() + wait
 
 
 def entry(manifest: Manifest) -> Entry:

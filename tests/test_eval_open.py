@@ -315,6 +315,7 @@ def test_a_set_is_indexed_once_and_asked_in_three_ways(world: World) -> None:
     assert "against the first hit" in shown.stdout and "right, asked all" in shown.stdout
 
 
+@pytest.mark.long
 def test_the_guard_fails_where_a_model_cites_the_wrong_row(world: World, server: ChatServer) -> None:
     """The model cites the first row in time, which answers nothing; searches find the right ones."""
     server.respond = obliging

@@ -364,7 +364,7 @@ def test_any_write_of_a_removal_may_fail(world: World, kind: Kind) -> None:
         world.proxy.heal()
         world.proxy.break_nth(nth, kind, writes)
         try:
-            world.archive(place, ONE).discard(VIDEO)
+            world.archive(place, ObjectOptions(timeout_s=10, attempts=1, backoff_s=0)).discard(VIDEO)
         except StorageError as e:
             assert "again" in str(e)
         if not world.proxy.broken:

@@ -26,6 +26,7 @@ TOKEN = "a-long-word-that-nobody-guesses"
 EVIL = "<img src=x onerror=window.hacked=1><script>window.hacked=2</script>"
 EVIL_NAME = "<img src=x onerror=window.hacked=3>.mp4"
 LONG = 3000
+PAUSE = 600.0
 QUESTION = "Where are the lockers?"
 
 
@@ -75,7 +76,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def _publish_long(archive: Archive) -> None:
     of = source_with_id("abcdef", "long.mp4")
-    said = [Segment(i * 3.0, i * 3.0 + 2.5, f"This is sentence number {i}.", speaker="AB"[i % 2]) for i in range(LONG)]
+    starts = [i * 3.0 + (PAUSE if i >= LONG // 2 else 0.0) for i in range(LONG)]
+    said = [Segment(s, s + 2.5, f"This is sentence number {i}.", speaker="AB"[i % 2]) for i, s in enumerate(starts)]
     shown = [TextTrack(1.0, 9.0, EVIL, 0.9, (0, 0, 1, 1))]
     with archive.staging(of) as folder:
         cells, staged = {}, {}
@@ -84,7 +86,7 @@ def _publish_long(archive: Archive) -> None:
                 out.write(rows)
             file, name = stored(kind, "d" * 16, folder / kind, len(rows))
             staged[name] = folder / kind
-            cells[kind] = Cell(kind, "d" * 16, "ok", (file,), extent=LONG * 3.0)
+            cells[kind] = Cell(kind, "d" * 16, "ok", (file,), extent=LONG * 3.0 + PAUSE)
         archive.publish(of, cells, staged)
 
 
@@ -330,16 +332,29 @@ def test_where_nothing_plays_the_stored_pictures_do(browser: Any, odd_server: Se
 def test_a_long_transcript_is_there_as_a_whole(browser: Any, odd_server: Server, odd_ids: dict[str, str]) -> None:
     """The first rows come at once, all of them soon; the last is found and gone to."""
     with visiting(browser, odd_server.url) as visit:
-        visit.goto(f"/v/{odd_ids['long.mp4']}?t=8000")
+        visit.goto(f"/v/{odd_ids['long.mp4']}?t=8600")
         visit.wait("n => document.querySelectorAll('.line').length === n", LONG)
         visit.wait("() => document.querySelector('.line.active')?.innerText.includes('number 2666.')")
-        shown = "() => { const a = document.querySelector('.line.active').getBoundingClientRect(), b = document"
-        visit.wait(
-            f"{shown}.querySelector('.scroll').getBoundingClientRect(); return a.top >= b.top && a.top < b.bottom }}"
-        )
+        visit.wait(in_sight(".line.active"))
         visit.page.fill(".find", f"number {LONG - 1}.")
         visit.page.wait_for_selector(".line.found")
         assert f"number {LONG - 1}." in visit.text(".line.found")
+
+
+def test_in_a_pause_the_last_sentence_is_in_sight(browser: Any, odd_server: Server, odd_ids: dict[str, str]) -> None:
+    with visiting(browser, odd_server.url) as visit:
+        visit.goto(f"/v/{odd_ids['long.mp4']}?t={LONG // 2 * 3 + PAUSE / 2:.0f}")
+        visit.wait("n => document.querySelectorAll('.line').length === n", LONG)
+        visit.wait(in_sight(f".line[data-at='{LONG // 2 * 3 - 3}']"))
+        assert not visit.page.query_selector(".line.active")
+
+
+def in_sight(selector: str) -> str:
+    """A condition: what is selected is within what scrolls."""
+    return f"""() => {{
+        const a = document.querySelector("{selector}").getBoundingClientRect()
+        const b = document.querySelector('.scroll').getBoundingClientRect()
+        return a.top >= b.top && a.top < b.bottom }}"""
 
 
 def test_an_upload_is_indexed_and_followed(browser: Any, odd_server: Server, world: World) -> None:
@@ -390,7 +405,7 @@ def model_server(sample_archive: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_a_conversation_goes_on_and_outlives_a_reload(browser: Any, model_server: Server) -> None:
-    both = "() => document.querySelectorAll('.turn .answer .text').length === 2 && !document.querySelector('.waiting')"
+    both = "() => document.querySelectorAll('.turn .answer .text:not(.writing)').length === 2"
     with visiting(browser, model_server.url) as visit:
         page = visit.page
         visit.goto("/?q=Where+are+the+lockers%3F")

@@ -163,6 +163,7 @@ def test_large_bodies_are_not_read(server: Server, client: httpx.Client) -> None
     assert b" 413 " in said.split(b"\r\n")[0]
 
 
+@pytest.mark.long
 def test_a_slow_body_holds_nobody_up(server: Server, client: httpx.Client) -> None:
     where = urlsplit(server.url)
     begun = head(f"POST {API}/ask HTTP/1.1", "Content-Type: application/json", "Content-Length: 100")
@@ -248,6 +249,7 @@ def test_conversations_may_be_longer_but_not_endless(client: httpx.Client) -> No
     assert client.post("/v1/chat/completions", json=asked).status_code == 413
 
 
+@pytest.mark.long
 def test_behind_a_proxy_links_lead_to_it(sample_archive: Path, tmp_path: Path) -> None:
     asked = {"model": "vidrag", "messages": [{"role": "user", "content": "Where are the lockers?"}]}
     with serving(sample_archive, tmp_path, "--address", "https://films.example/") as running:

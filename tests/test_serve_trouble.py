@@ -47,6 +47,7 @@ def test_an_archive_of_a_newer_format_is_refused(sample_archive: Path, tmp_path:
     assert ran.returncode == 2 and "update vidrag" in ran.stderr
 
 
+@pytest.mark.long
 def test_what_is_no_archive_and_a_port_that_is_taken(sample_archive: Path, tmp_path: Path) -> None:
     ran = subprocess.run([*COMMAND, "serve", str(tmp_path)], capture_output=True, text=True, check=False)
     assert ran.returncode == 2 and "holds no archive" in ran.stderr
@@ -80,6 +81,7 @@ def test_a_video_that_is_added_while_it_serves_is_found(sample_archive: Path, tm
         assert client.post(f"{API}/ask", json={"question": "Where are the lockers?"}).json()["citations"]
 
 
+@pytest.mark.long
 def test_a_bucket_is_served_and_one_that_goes_away_is_told(sample_archive: Path, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         endpoint = stack.enter_context(s3_server.running())
@@ -99,6 +101,7 @@ def test_a_bucket_is_served_and_one_that_goes_away_is_told(sample_archive: Path,
             assert client.get("/").status_code == 503 and client.get("/health/live").status_code == 200
 
 
+@pytest.mark.long
 def test_originals_in_a_bucket_are_played_where_that_was_allowed(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

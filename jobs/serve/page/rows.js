@@ -54,6 +54,7 @@ export function Rows({ rows, total, player, name, pictures = false, empty }) {
   const scroller = useRef(null)
   const lines = useRef(new Map()).current
   const current = useRef(-1)
+  const last = useRef(null)
   const follows = useRef(true)
   follows.current = following
   const find = useMemo(() => (text.trim() ? new RegExp(literal(text.trim()), 'giu') : null), [text.trim()])
@@ -81,19 +82,23 @@ export function Rows({ rows, total, player, name, pictures = false, empty }) {
     return true
   }
 
-  // The current row follows the player.
+  // The current row follows the player; where nothing is said, the last one before it is in sight.
   useEffect(() => effect(() => {
-    const i = lastBefore(rows, player.time.value), row = rows[i]
+    const row = rows[lastBefore(rows, player.time.value)]
     const now = row && player.time.value < Math.max(row.end, row.start + 1) + 1 ? row.row : -1
-    if (now === current.current) return
-    lines.get(current.current)?.setState({ active: false })
-    current.current = now
-    lines.get(now)?.setState({ active: true })
-    if (now >= 0 && follows.current) show(row)
+    if (now !== current.current) {
+      lines.get(current.current)?.setState({ active: false })
+      current.current = now
+      lines.get(now)?.setState({ active: true })
+    }
+    if (row === last.current) return
+    last.current = row
+    if (row && follows.current) show(row)
   }), [rows, player, shown])
 
   useEffect(() => {
-    if (current.current >= 0 && follows.current) { const row = rows.find(r => r.row === current.current); lines.get(current.current)?.setState({ active: true }); if (row) show(row) }
+    lines.get(current.current)?.setState({ active: true })
+    if (last.current && follows.current) show(last.current)
   }, [shown >= chunks.length, following])
 
   const marks = useRef(null)
