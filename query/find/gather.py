@@ -137,7 +137,8 @@ def telling(rows: RowSet, places: NDArray[np.int64], most: int = 1) -> list[int]
     used = Counter(t for at in own for t in rows.held[at])
     sizes = np.array([len(rows.terms[at]) for at in own], np.float32)
     central = vectors[own] @ (vectors[own] * sizes[:, None]).sum(0)
-    worth = [sum(used[t] * rows.rarity(t) for t in rows.held[at]) / (3 + len(rows.terms[at])) ** 0.5 for at in own]
+    weight = {t: count * rows.rarity(t) for t, count in used.items()}
+    worth = [sum(weight[t] for t in rows.held[at]) / (3 + len(rows.terms[at])) ** 0.5 for at in own]
     order = np.argsort(-(_standard(central) + _standard(np.array(worth))), kind="stable").tolist()
     return sorted((own[i] for i in order[:most]), key=lambda at: rows.rows[at].start)
 
