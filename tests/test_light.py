@@ -91,6 +91,19 @@ def test_every_package_is_named_for_the_wheel() -> None:
     assert found == named
 
 
+def test_every_file_that_is_read_is_named_for_the_wheel() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    folders = {name: name.removeprefix("vidrag.").replace(".", "/") for name in tools["packages"]}
+    named = {
+        f for name, patterns in tools["package-data"].items() for p in patterns for f in (ROOT / folders[name]).glob(p)
+    }
+    lying = {
+        f for p in (*PACKAGES, "vidrag") for f in (ROOT / p).rglob("*") if f.is_file() and "__pycache__" not in f.parts
+    }
+    unread = {ROOT / "jobs/demo/SOURCES.md", ROOT / "jobs/demo/sample.truth.json"}
+    assert {f for f in lying - named if f.suffix != ".py"} == unread
+
+
 def test_imports_go_down_only(tmp_path: Path) -> None:
     """jobs -> ingest | query -> store: the contract in ``pyproject.toml`` is kept."""
     (tmp_path / "vidrag").mkdir()
