@@ -37,13 +37,16 @@ from .look.looking import Looker
 from .look.showing import shown
 from .look.visual import VisualIndex, Wanted
 from .text.words import terms
-from .types import LIKELY, Answer, Candidate, Draft, Found, Part, Request, Task
+from .types import LIKELY, Answer, Candidate, Draft, Found, Part, QuestionKind, Request, Task
 from .understand import cues, decouple
 from .understand.decouple import DecoupleOptions
 from .understand.kinds import Kinds, common_terms
 from .understand.options import LETTERS, unlettered
+from .understand.times import edge
 
 LONGEST_QUESTION = 10_000
+_OF_VIDEOS = ("whole", "details", "agreed", "beginning", "ending")
+"""Kinds of questions that the name of a video narrows down, as it is not what they look for."""
 
 
 class AskOptions(Options):
@@ -178,12 +181,12 @@ class Asker:
             kind = self._kinds.of(sought.vectors[0]) if not choices else "fact"
             if kind == "fact" and request.time and cues.SHOWN.search(asked):
                 kind = "seen"  # what is on screen with, after or before something
-            request = replace(request, kind=kind, visual=request.visual or kind == "seen")
+            request = _wanting(request, kind, asked)
             looks = self._looks(request, choices)
             seen = self._pictured(request, choices) if looks else np.zeros((0, 1), np.float32)
         with steps.step("open"):
             opened = self.opener.opened(ids, sought, seen[: len(request.captions)], steps.notes)
-            if len(opened.shards) > 1 and not choices:
+            if not choices:
                 request, opened = self._of_titles(asked, request, opened, steps)
             others = self.opener.sample(opened)
         with steps.step("find"):
@@ -242,13 +245,14 @@ class Asker:
     ) -> tuple[Request, Opened[VisualIndex]]:
         """Only the videos that a question about the whole names by the words of their file names."""
         places, rest = titled(asked, opened.titles)
-        kind = request.kind
-        if places and kind == "fact" and len([t for t in terms(rest) if t not in common_terms("whole")]) <= 2:
-            kind = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
-        if kind != "whole" or not 0 < len(places) < len(opened.shards):
+        if places and request.kind == "fact":
+            named = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
+            if named in _OF_VIDEOS and set(terms(rest)) <= common_terms("whole", named):
+                request = _wanting(request, named, rest)
+        narrows = request.kind in _OF_VIDEOS or request.stretch is not None
+        if not narrows or not 0 < len(places) < len(opened.shards):
             return request, opened
-        chosen = [opened.shards[i].video for i in places]
-        return replace(request, kind=kind), self.opener.open(chosen, steps.notes)
+        return request, self.opener.open([opened.shards[i].video for i in places], steps.notes)
 
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":
@@ -284,6 +288,8 @@ class Asker:
         return context.model_copy(update={"rows": context.rows + parts, "tokens": tokens})
 
     def _answer(self, task: Task, steps: _Steps) -> Draft:
+        if task.kind == "details" and task.parts:  # a model sees rows alone
+            return answerer(self.fallback).answer(task)
         try:
             draft = answerer(self.chat).answer(task)
         except (EngineMissing, ModelMissing):
@@ -295,6 +301,13 @@ class Asker:
         if draft.citations or draft.abstained or not task.evidence:
             return draft
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
+
+
+def _wanting(request: Request, kind: QuestionKind, asked: str) -> Request:
+    """The request of a question of that kind; how a video begins or ends is a stretch of it as a whole."""
+    if kind == "beginning" or kind == "ending":
+        return replace(request, kind="whole", stretch=request.stretch or edge(asked, kind))
+    return replace(request, kind=kind, visual=request.visual or kind == "seen")
 
 
 def _placed(request: Request, opened: Opened[VisualIndex]) -> tuple[Request, str]:

@@ -11,9 +11,14 @@ from ..store.records import Evidence, EvidenceKind
 Relation = Literal["location", "number", "relation"]
 When = Literal["beginning", "end", "at", "after", "before", "next", "previous", "during"]
 Scope = Literal["moment", "whole", "several"]
-QuestionKind = Literal["fact", "whole", "every", "compare", "followup", "seen"]
-AnswerKind = Literal["fact", "whole", "every", "compare", "followup", "seen", "stretch"]
-"""What an answer is made like: what the question wants, or everything in the stretch of time that it names."""
+QuestionKind = Literal[
+    "fact", "whole", "every", "compare", "followup", "seen", "details", "agreed", "beginning", "ending"
+]
+AnswerKind = Literal["fact", "whole", "every", "compare", "followup", "seen", "details", "agreed", "stretch"]
+"""What an answer is made like: what the question wants, or everything in the stretch of time that it names.
+
+``details``: what is known of the videos themselves, their length say; ``agreed``: decisions and tasks.
+"""
 LIKELY = 0.5
 """From here on rows are taken to answer a question."""
 MOST_THINGS = 5

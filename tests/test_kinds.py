@@ -9,9 +9,10 @@ from vidrag.store.encoders.e5 import E5, E5Options
 
 UNSEEN: dict[str, list[str]] = {
     "fact": [
-        "Where is the ladder kept?", "Who painted the fence?", "How tall is the lighthouse?",
+        "Where is the ladder kept?", "When is the next meeting?", "How long is the pier?",
+        "Who painted the fence?", "How tall is the lighthouse?",
         "What does the mayor say about the flood?", "Summarise what the mayor said on the flood.",
-        "What was decided about the roof?", "Wer hat den Zaun gestrichen?", "¿Quién pintó la valla?",
+        "Wer hat den Zaun gestrichen?", "¿Quién pintó la valla?",
         "Qui a peint la clôture ?", "Кто покрасил забор?", "谁刷了篱笆？", "誰が塀を塗りましたか？",
     ],
     "whole": [
@@ -21,7 +22,8 @@ UNSEEN: dict[str, list[str]] = {
         "这个讲座讲了什么？", "この講義を要約してください。",
     ],
     "every": [
-        "Find all mentions of the lighthouse.", "List every mention of rust.",
+        "Find all mentions of the lighthouse.", "Which phone numbers are mentioned?", "all prices",
+        "List every mention of rust.",
         "Finde alle Erwähnungen des Leuchtturms.",
         "Combien de fois le phare est-il mentionné ?", "提到了多少次灯塔？",
     ],
@@ -30,6 +32,19 @@ UNSEEN: dict[str, list[str]] = {
         "Compare les deux vidéos qui parlent du phare.", "Сравни две лекции.", "比较这两个讲座。",
     ],
     "followup": ["And what about Q3?", "Tell me more.", "Und was noch?", "¿Y el otro?", "А что ещё?", "还有什么？"],
+    "details": [
+        "How long is the lecture?", "Who is talking here?", "When was this video recorded?",
+        "Which recordings are there?", "How many speakers are in this recording?",
+        "Wie lang ist die Aufnahme?", "Wer redet?", "¿Quiénes hablan?", "Qui parle dans cette vidéo ?",
+        "Кто говорит на записи?", "谁在讲话？",
+    ],
+    "agreed": [
+        "What were the decisions?", "Give me the action items.", "What did the group decide?",
+        "Who needs to do what until next time?", "Was wurde entschieden?", "¿Qué decisiones se tomaron?",
+        "Quelles décisions ont été prises ?", "Какие решения приняли?",
+    ],
+    "beginning": ["How does the lecture start?", "Was passiert zu Beginn?", "¿Cómo comienza la reunión?"],
+    "ending": ["How does the lecture end?", "Was passiert zum Schluss?", "¿Cómo acaba la reunión?"],
     "seen": [
         "What colour is the hat?", "What is the woman wearing?", "How many bottles are on the table?",
         "帽子是什么颜色的？",

@@ -5,6 +5,7 @@ chooses the option that the evidence bears out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from pydantic import Field
 
@@ -105,7 +106,8 @@ def _in_order(task: Task) -> Draft:
             own = [p for _, p in task.parts if p.row.video == part.row.video]
             lines.append(_heading(task, own))
             video = part.row.video
-        lines.append(f"{clock(part.start)} {_titled(part)}“{_one_line(part.row.text)}” [{id}]")
+        titled = _titled(part if task.kind != "details" else replace(part, title=""))
+        lines.append(f"{clock(part.start)} {titled}“{_one_line(part.row.text)}” [{id}]")
     ids = tuple(id for id, _ in task.parts)
     return Draft(text="\n".join(lines), citations=ids, confidence=task.sure)
 
@@ -114,6 +116,8 @@ def _heading(task: Task, own: Sequence[Part]) -> str:
     name = own[0].row.name
     if task.kind == "every":
         return f"{name}: {len(own)} {'mention' if len(own) == 1 else 'mentions'}"
+    if task.kind == "details":
+        return f"{name}: {own[0].title}"
     if task.kind == "stretch":
         return f"{name}, {clock(own[0].start)} to {clock(own[-1].end)}:"
     return f"{name}:"

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.words import exact_phrases, terms
+from ..text.written import asked_for
 from ..types import LIKELY, Found, Request
 from ..understand.kinds import common_terms
 from ..understand.times import in_stretch
 from . import gather
+from .agreed import agreed
 from .background import background
 from .retrieve import (
     Retrieved,
@@ -121,18 +123,33 @@ class Finder:
         out: Found,
     ) -> None:
         """Fills the parts of what is told in order."""
+        kind = request.kind
+        common = common_terms("whole", "agreed", "every", "beginning", "ending")
+        own = {t for t in terms(question, rows.language) if t not in common}
+        if kind == "fact" and own and own <= rows.speakers.keys():
+            kind = "whole"  # "what does Anna say?"
+        topic = own.difference(*rows.titles)
+        if kind == "agreed" and topic and (within & (rows.coverage(list(topic)) >= MENTIONED)).any():
+            kind = "fact"  # "what was decided about the roof?"
+        about = within & rows.about(own) if kind == "whole" or kind == "agreed" else within
         if request.stretch is not None:
             bare = len([t for t in terms(question) if t not in common_terms("whole")]) <= _BARE
             if bare or request.kind == "whole" or best.sure < LIKELY:
-                out.parts = gather.stretch(rows, within, IN_ORDER)
+                out.parts = gather.stretch(rows, about, IN_ORDER)
                 out.kind = "stretch"
-        elif request.kind == "whole":
-            out.parts = gather.chapters(rows, within, self.options.chapters)
+        elif kind == "whole":
+            out.parts = gather.chapters(rows, about, self.options.chapters)
             out.kind = "whole"
-        elif request.kind == "every":
+        elif kind == "details":
+            out.parts = gather.details(rows, within)
+            out.kind = "details"
+        elif kind == "agreed":
+            out.parts = gather.mentions(rows, agreed(rows, about, self.encoder))
+            out.kind = "agreed"
+        elif kind == "every":
             out.parts = gather.mentions(rows, self._mentioned(rows, question, found, best, within))
             out.kind = "every"
-        elif request.kind == "compare" and len(rows.shards) > 1:
+        elif kind == "compare" and len(rows.shards) > 1:
             asked = [t for t in terms(question, rows.language) if t not in common_terms("compare")]
             named = any(rows.covered([t], hit.at) for t in asked for hit in best.hits)
             out.parts = gather.sides(rows, found.score if named else None, within)
@@ -143,13 +160,16 @@ class Finder:
     def _mentioned(
         self, rows: RowSet, question: str, found: Scored, best: Retrieved, within: NDArray[np.bool_]
     ) -> list[int]:
-        """Places of all rows that hold what the question asks every mention of; where none holds its words, of those
-        that lie as near to it as the best one.
+        """Places of all rows that hold what the question asks every mention of, be it prices or the like; where none
+        holds its words, of those that lie as near to it as the best one.
         """
         wanted = [t for t in terms(question, rows.language) if t not in common_terms("every")]
         usable = np.flatnonzero(within).tolist()
         if exact_phrases(question):
             return [at for at in usable if found.exact[at]]
+        looks = asked_for(question)
+        if looks and (written := [at for at in usable if looks.search(rows.rows[at].text)]):
+            return written
         if held := np.flatnonzero(within & (rows.coverage(wanted) >= MENTIONED)).tolist():
             return list(held)
         if best.sure < LIKELY:

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.records import Chapter
+from ...store.records import Chapter, clock
 from ..text.words import stop_word
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
 from .rows import RowSet, Scores
+from .scope import recorded
 
 LEAST_WORDS = 5
 """Terms of a row from which on it can tell what a part is about."""
 TOLD, ROWS_OF_A_CHAPTER = 12, 3
 """Rows that a question about the whole is told with where chapters are few, and the most of one chapter."""
+DETAILED = 20
+"""Videos of which everything is told that is known of them."""
 SIDES, ROWS_OF_A_SIDE = 4, 3
 """Videos that are compared, and rows that are told of each."""
 
@@ -123,6 +126,31 @@ def sides(rows: RowSet, scores: Scores | None, usable: NDArray[np.bool_]) -> lis
     best = sorted((v for v in videos if len(v)), key=lambda own: -float(scores[own].max()))[:SIDES]
     chosen = [at for own in best for at in own[np.argsort(-scores[own], kind="stable")[:ROWS_OF_A_SIDE]].tolist()]
     return mentions(rows, chosen)
+
+
+def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
+    """What is known of each of the first :data:`DETAILED` videos, with the first row of each speaker."""
+    found = list[Part]()
+    for i, shard in enumerate(rows.shards[:DETAILED]):
+        own = np.flatnonzero(usable & rows.in_shard(i)).tolist()
+        speakers = Counter(s.speaker for s in shard.speech if s.speaker)
+        languages = Counter(s.language for s in shard.speech if s.language)
+        first = {rows.rows[at].speaker: at for at in reversed(own)}
+        named = [first[s] for s, _ in speakers.most_common(TOLD) if s in first]
+        day = recorded(shard.manifest)
+        told = [
+            f"{clock(shard.manifest.duration)} long",
+            *([f"recorded on {day}"] if day else []),
+            *([f"language {', '.join(c for c, _ in languages.most_common())}"] if languages else []),
+            *(
+                [f"{len(speakers)} speakers: {', '.join(f'{s} ({n} times)' for s, n in speakers.most_common())}"]
+                if speakers
+                else []
+            ),
+        ]
+        for part in mentions(rows, named or own[:1]):
+            found.append(replace(part, title=", ".join(told)))
+    return found
 
 
 def telling(rows: RowSet, places: NDArray[np.int64], most: int = 1) -> list[int]:

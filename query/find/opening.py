@@ -202,11 +202,12 @@ class Opener(Generic[P]):
 
 
 def titled(question: str, titles: Sequence[frozenset[str]]) -> tuple[list[int], str]:
-    """The places of the ``titles`` all of whose terms a question holds, and the question without these words."""
+    """The places of the ``titles`` all of whose terms a question holds, and it with "video" in place of these words."""
     asked = {t: w for w in words(question) for t in terms(w)}
     found = [i for i, title in enumerate(titles) if title and title <= asked.keys()]
     used = {asked[t] for i in found for t in titles[i]}
-    rest = re.sub("|".join(rf"\b{re.escape(w)}\b" for w in used), "", question, flags=re.I) if used else question
+    name = "|".join(re.escape(w) for w in used)
+    rest = re.sub(rf"\b(?:{name})\b(?:\W+(?:{name})\b)*", "video", question, flags=re.I) if used else question
     return found, " ".join(rest.split())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -27,6 +27,8 @@ RowKind = Literal["speech", "text"]
 KINDS: tuple[RowKind, ...] = ("speech", "text")
 WINDOW = 60
 """Words of a window; each begins in the middle of the one before."""
+ABOUT = 0.8
+"""Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 PAUSE = 30.0
 """Seconds without a row that end a window."""
 Scores = NDArray[np.float64]
@@ -96,11 +98,12 @@ class RowSet:
 
     def in_shard(self, shard: int) -> NDArray[np.bool_]:
         """Which rows are of one video, bool ``(len(rows),)``."""
-        own: NDArray[np.bool_] = self._shard == shard
+        own: NDArray[np.bool_] = self.shard == shard
         return own
 
     @cached_property
-    def _shard(self) -> NDArray[np.int64]:
+    def shard(self) -> NDArray[np.int64]:
+        """The place of each row's video among the set's, ``(len(rows),)``."""
         return np.array([r.shard for r in self.rows], np.int64)
 
     def of(self, kind: RowKind) -> NDArray[np.int64]:
@@ -137,6 +140,41 @@ class RowSet:
     def held(self) -> list[frozenset[str]]:
         """The same, each once."""
         return [frozenset(t) for t in self.terms]
+
+    @cached_property
+    def speakers(self) -> dict[str, list[int]]:
+        """The places of what is said by speakers whose names hold a term, by term."""
+        found: dict[str, list[int]] = {}
+        for at, row in enumerate(self.rows):
+            for term in terms(row.speaker) if row.speaker else ():
+                found.setdefault(term, []).append(at)
+        return found
+
+    def about(self, asked: Collection[str]) -> NDArray[np.bool_]:
+        """The rows of the speakers whom the terms ``asked`` name, else of the videos that hold most of these terms; all
+        where none does, bool ``(len(rows),)``.
+        """
+        inside = np.zeros(len(self.rows), bool)
+        inside[[at for t in asked for at in self.speakers.get(t, ())]] = True
+        if inside.any() or not asked:
+            return inside if inside.any() else ~inside
+        weight = {t: self.rarity(t) for t in asked}
+        held = np.array([sum(w for t, w in weight.items() if t in known) for known in self._vocabularies])
+        videos: NDArray[np.bool_] = held >= ABOUT * held.max(initial=0.0)
+        return videos[self.shard]
+
+    @cached_property
+    def titles(self) -> list[frozenset[str]]:
+        """The terms of the file name of each video."""
+        return [frozenset(terms(s.name.rpartition(".")[0].replace("_", " "))) for s in self.shards]
+
+    @cached_property
+    def _vocabularies(self) -> list[set[str]]:
+        """The terms of each video: of its rows and of its file name."""
+        found = [set(title) for title in self.titles]
+        for row, held in zip(self.rows, self.held, strict=True):
+            found[row.shard] |= held
+        return found
 
     @cached_property
     def compacted(self) -> list[str]:

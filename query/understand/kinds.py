@@ -1,4 +1,4 @@
-"""What kind of answer a question wants: by the example question that lies nearest to it, in any language."""
+"""What kind of answer a question wants: by ridge regression on the vectors of example questions, in any language."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from ..text.known_vectors import remembered
 from ..text.words import terms
 from ..types import QuestionKind
 
-_QUANTILE = 0.3
-"""A question is like an example where it is nearer to one than this share of the examples is to its own nearest."""
-
-_PLAINLY = 0.05
-"""By how much nearer a question is to "how often is it mentioned" than to any fact to be taken for it, however far:
-what it asks the mentions of keeps it apart from the examples.
+_RIDGE = 0.2
+"""How strongly weights are drawn to zero."""
+_LEAST, _PLAINLY = -0.3, 0.4
+"""Scores, of which 1 is an example's own kind and -1 every other: below the first it is no kind in particular, from the
+second on the kind is plain though the question is unlike the examples, or most like a fact: it may ask every mention of
+anything.
 """
+_QUANTILE = 0.2
+"""A question is like the examples where it is nearer to one than this share of them is to its own nearest."""
 
 
 @lru_cache(maxsize=1)
@@ -38,24 +40,31 @@ class Kinds:
         self._vectors = remembered(
             encoder.spec.space, text, lambda: encoder.queries([q for own in examples.values() for q in own])
         )
-        self._of = [kind for kind, own in examples.items() for _ in own]
-        self._facts = [i for i, kind in enumerate(self._of) if kind == "fact"]
+        self._kinds = list(examples)
+        self._own = [kind for kind, own in examples.items() for _ in own]
+        own = np.repeat(np.arange(len(examples)), [len(e) for e in examples.values()])
+        share = (1 / np.bincount(own))[own]  # every kind weighs the same
         near = self._vectors @ self._vectors.T
         np.fill_diagonal(near, -1.0)
         self._least = float(np.quantile(near.max(1), _QUANTILE))
+        self._mean = self._vectors.mean(0)
+        given = np.column_stack([self._vectors - self._mean, np.ones(len(own))])
+        wanted = 2.0 * (own[:, None] == np.arange(len(examples))) - 1
+        weighed = given.T * (share / share.mean())
+        self._weights = np.linalg.solve(weighed @ given + _RIDGE * np.eye(given.shape[1]), weighed @ wanted)
 
     def of(self, question: Vectors) -> QuestionKind:
         """The kind of the question with the vector ``(dim,)``; a fact where it is like no example."""
+        scores = np.append(question - self._mean, 1.0) @ self._weights
+        best = int(scores.argmax())
         near = self._vectors @ question
-        best = int(near.argmax())
-        if near[best] >= self._least:
-            return self._of[best]
-        plainly = self._of[best] == "every" and near[best] - near[self._facts].max() >= _PLAINLY
-        return "every" if plainly else "fact"
+        like = near.max() >= self._least and self._own[near.argmax()] != "fact"
+        least = _LEAST if like else _PLAINLY
+        return self._kinds[best] if scores[best] >= least else "fact"
 
 
 @lru_cache(maxsize=16)
-def common_terms(kind: QuestionKind) -> frozenset[str]:
-    """Terms that stand in several examples of a kind: they say what is wanted, not of what."""
-    counts = Counter(t for q in _examples()[1][kind] for t in set(terms(q)))
-    return frozenset(t for t, n in counts.items() if n > 1)
+def common_terms(*kinds: QuestionKind) -> frozenset[str]:
+    """Terms that stand in several examples of one of some kinds: they say what is wanted, not of what."""
+    counts = (Counter(t for q in _examples()[1][kind] for t in set(terms(q))) for kind in kinds)
+    return frozenset(t for count in counts for t, n in count.items() if n > 1)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from ..text.words import language_of
 from ..types import Stretch
 
 AROUND = 15.0
 """Seconds before and after a moment that a question names."""
+EDGE = 30.0
+"""Seconds that are the beginning or the end of a video where a question does not say how many."""
 _CLOCK = r"(?:(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d))"
 _CLOCKS = re.compile(rf"(?<![\d:.]){_CLOCK}(?![\d:]|\.\d)")
 _TO = r"\s*(?:-|–|—|to|and|until|till|through|bis|und|à|et|a|y|hasta|e|до|и|到|至|和|から)\s*"
@@ -68,6 +71,12 @@ def named_stretch(question: str) -> Stretch | None:
         at = int(minute["b"]) * (1.0 if minute["unit"].lower().startswith("s") else 60.0)
         return _stretch(text, minute.span(), at - AROUND, at + AROUND, instant=True)
     return None
+
+
+def edge(question: str, kind: Literal["beginning", "ending"]) -> Stretch:
+    """The stretch of a question about how videos begin or end."""
+    start, end = (0.0, EDGE) if kind == "beginning" else (-EDGE, None)
+    return Stretch(start=start, end=end, words="", rest=question)
 
 
 def _stretch(text: str, span: tuple[int, int], start: float, end: float | None, instant: bool = False) -> Stretch:

@@ -1,0 +1,49 @@
+"""Which rows tell a decision or a task: by examples of what people say then, in any language."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.encoders import TextEncoder
+from ...store.vectors import Vectors
+from ..text.known_vectors import remembered
+from .rows import RowSet, Scores
+
+MOST = 12
+"""Rows that are told."""
+_PLAINLY = 1.0
+"""Standard deviations by which a row must be more like the examples than rows are on average."""
+_NEAREST = 2
+"""Examples that count, the nearest ones."""
+
+
+@lru_cache(maxsize=1)
+def _examples() -> tuple[str, dict[str, list[str]]]:
+    text = (resources.files(__package__) / "agreed.toml").read_text("utf-8")
+    return text, tomllib.loads(text)
+
+
+def agreed(rows: RowSet, usable: NDArray[np.bool_], encoder: TextEncoder) -> list[int]:
+    """The places of the rows of speech among the ``usable`` ones, bool ``(n_rows,)``, that tell decisions and tasks."""
+    text, examples = _examples()
+    known = remembered(encoder.spec.space, text, lambda: encoder.documents([*examples["agreed"], *examples["other"]]))
+    cut = len(examples["agreed"])
+    vectors, has = rows.vectors
+    spoken = [at for at in rows.of("speech").tolist() if usable[at] and has[at] and len(rows.terms[at]) > 1]
+    if not spoken:
+        return []
+    own = vectors[spoken]
+    likeness = _nearness(own, known[:cut]) - _nearness(own, known[cut:])
+    best = np.argsort(-likeness, kind="stable")[:MOST]
+    least = likeness.mean() + _PLAINLY * likeness.std()
+    return [spoken[i] for i in best.tolist() if likeness[i] >= least]
+
+
+def _nearness(rows: Vectors, examples: Vectors) -> Scores:
+    found: Scores = np.sort(rows @ examples.T, axis=1)[:, -_NEAREST:].mean(1)
+    return found

@@ -1,0 +1,53 @@
+"""Things that are told by how they are written: addresses, telephone numbers, prices, dates."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Written(NamedTuple):
+    """``asked``: the words of a question that wants such things; ``looks``: how they look."""
+
+    asked: re.Pattern[str]
+    looks: re.Pattern[str]
+
+
+def _kind(asked: str, looks: str) -> Written:
+    return Written(re.compile(asked, re.I), re.compile(looks, re.I))
+
+
+_MONTHS = (
+    "january february march april may june july august september october november december jan feb mar apr jun "
+    "jul aug sep sept oct nov dec januar februar märz mai juni juli oktober dezember enero febrero marzo abril "
+    "mayo junio julio agosto septiembre octubre noviembre diciembre janvier février mars avril juin juillet août "
+    "septembre octobre novembre décembre gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre "
+    "janeiro fevereiro março maio junho julho setembro outubro novembro dezembro января февраля марта апреля мая "
+    "июня июля августа сентября октября ноября декабря"
+).split()
+_MONTH = rf"(?:{'|'.join(_MONTHS)})\b"
+_DOMAIN = r"(?:com|org|net|io|eu|edu|gov|info|example|de|uk|fr|es|it|nl|ch|at|ru|cn|jp)"
+_MONEY = r"(?:[€$£¥₽元块円]|(?:euros?|cents?|dollars?|pounds?|francs?|pesos?)\b|евро|доллар|рубл)"
+KINDS = (
+    _kind(r"e-?mail|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール", r"[\w.+-]+@[\w-]+\.\w"),
+    _kind(
+        r"\blinks?\b|\burls?\b|web ?(?:sites?|pages?|adress)|sites? web|sitios? web|enlaces?|ссыл|сайт|网址|网站|链接",
+        rf"(?:https?://|www\.)\S|(?<![@\w.-])[a-z][\w-]*(?:\.[\w-]+)*\.{_DOMAIN}\b",
+    ),
+    _kind(r"phone|telefon|teléfono|téléphone|телефон|电话|電話", r"(?<![\d.])\+?\d(?:[ ()/.–-]{0,2}\d){6,}"),
+    _kind(
+        r"\b(?:prices?|costs?|preise?|kost\w*|precios?|cuestan?|prix|coûts?|prezz[io]|preços?|цен[аы]|сто[ия]т)\b"
+        r"|价格|价钱|多少钱|値段",
+        rf"[€$£¥₽]\s?\d|\d\s?{_MONEY}",
+    ),
+    _kind(
+        r"\b(?:dates?|deadlines?|dat(?:um|en)|termine?|fechas?|дат[аы])\b|日期|日付",
+        rf"\b\d{{1,2}}(?:st|nd|rd|th|\.|er)?\s+(?:of |de |di )?{_MONTH}|\b{_MONTH}\s+\d{{1,2}}\b|\d月\s?\d{{1,2}}"
+        r"|\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b",
+    ),
+)
+
+
+def asked_for(question: str) -> re.Pattern[str] | None:
+    """How the things look that a question wants every one of; None where it wants something else."""
+    return next((kind.looks for kind in KINDS if kind.asked.search(question)), None)

@@ -1,0 +1,125 @@
+"""Questions about videos themselves, about what was agreed, and about how they begin and end, with the embedded encoder
+and no language model.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from index_tools import put
+from vidrag.jobs import build, profile
+from vidrag.query.asker import Asker
+from vidrag.query.text.written import asked_for
+from vidrag.query.types import Answer
+from vidrag.store.archive import Archive
+from vidrag.store.encoders.e5 import E5, E5Options
+from vidrag.store.records import Segment
+
+MEETING = [
+    ("Ines Moll", "Welcome to the spring meeting of the rowing club."),
+    ("Ben Okafor", "The winter was mild, and the boathouse roof held."),
+    ("Ines Moll", "The new oars cost 340 euros, and the varnish 55 euros."),
+    ("Ben Okafor", "Three members have asked for lessons on Sundays."),
+    ("Ines Moll", "So, decision: we buy the oars now and the varnish in autumn."),
+    ("Ben Okafor", "I'll order the oars on Monday."),
+    ("Ines Moll", "Can you write to the lake authority, Ben?"),
+    ("Ben Okafor", "The address is lake@authority.example, or 0551 4420 118."),
+    ("Ines Moll", "The regatta is on the 14th of June."),
+    ("Ben Okafor", "Herons have been seen on the island."),
+    ("Ines Moll", "Thank you all, and see you on the water."),
+]
+TALK = ["Bread needs flour, water, salt and time.", "A cold dough rises more slowly and tastes better."]
+STEP = 20.0
+
+
+@pytest.fixture(scope="module")
+def asker(tmp_path_factory: pytest.TempPathFactory) -> Asker:
+    """A meeting whose speakers are known, and a short talk."""
+    where, encoder = Archive.create(tmp_path_factory.mktemp("kinds") / "archive"), E5(E5Options())
+    said = [Segment(STEP * i, STEP * i + 19, t, speaker=s, language="en") for i, (s, t) in enumerate(MEETING)]
+    put(where, "meeting-2025-03-04.mp4", segments=said, encoder=encoder)
+    put(where, "bread.mp4", segments=[Segment(9.0 * i, 9.0 * i + 8, t) for i, t in enumerate(TALK)], encoder=encoder)
+    return build.asker(where, profile.load("embedded"))
+
+
+def cited(answer: Answer) -> list[str]:
+    assert set(re.findall(r"\[(E\d+)\]", answer.text)) == set(answer.citations) and not answer.abstained
+    return [e.text for e in answer.cited()]
+
+
+@pytest.mark.parametrize(
+    "question", ["How long is the video?", "When was it recorded?", "Who speaks?", "Wer spricht?", "谁在说话？"]
+)
+def test_what_is_known_of_a_video_is_told(question: str, asker: Asker) -> None:
+    answer = asker.ask(question, ["meeting-2025-03-04.mp4"])
+    assert answer.text.splitlines()[0] == (
+        "meeting-2025-03-04.mp4: 03:39 long, recorded on 2025-03-04, language en, "
+        "2 speakers: Ines Moll (6 times), Ben Okafor (5 times)"
+    )
+    assert cited(answer) == [MEETING[0][1], MEETING[1][1]]
+
+
+def test_every_video_is_told_of(asker: Asker) -> None:
+    answer = asker.ask("Which videos are there?")
+    assert {e.name for e in answer.cited()} == {"meeting-2025-03-04.mp4", "bread.mp4"}
+    assert "bread.mp4: 00:17 long\n" in answer.text
+
+
+@pytest.mark.parametrize("question", ["What was decided?", "action items", "Was wurde beschlossen?"])
+def test_decisions_and_tasks_are_told(question: str, asker: Asker) -> None:
+    found = cited(asker.ask(question))
+    assert {MEETING[4][1], MEETING[5][1]} <= set(found) and len(found) <= 4
+    assert not {MEETING[1][1], MEETING[9][1], *TALK} & set(found)
+
+
+def test_a_decision_on_something_is_a_fact(asker: Asker) -> None:
+    answer = asker.ask("What was decided about the varnish?")
+    assert MEETING[4][1] in cited(answer) and len(answer.citations) <= 3
+
+
+@pytest.mark.parametrize(
+    "question, row", [("How does the meeting start?", 0), ("Was wird am Ende gesagt?", 10), ("last words", 10)]
+)
+def test_beginnings_and_ends_are_told(question: str, row: int, asker: Asker) -> None:
+    found = cited(asker.ask(question, ["meeting-2025-03-04.mp4"]))
+    assert MEETING[row][1] in found and len(found) == 2
+
+
+def test_what_someone_says_is_told_of_them_alone(asker: Asker) -> None:
+    answer = asker.ask("What does Ben say?")
+    assert cited(answer) and {e.speaker for e in answer.cited()} == {"Ben Okafor"}
+
+
+@pytest.mark.parametrize(
+    "question, rows",
+    [
+        ("all prices", [2]),
+        ("List all e-mail addresses.", [7]),
+        ("Which phone numbers are mentioned?", [7]),
+        ("Which dates are mentioned?", [8]),
+    ],
+)
+def test_things_are_found_by_how_they_are_written(question: str, rows: list[int], asker: Asker) -> None:
+    assert cited(asker.ask(question)) == [MEETING[i][1] for i in rows]
+
+
+@pytest.mark.parametrize(
+    "question, text, there",
+    [
+        ("prices", "It is $5", True), ("Preise", "450 Euro", True), ("价格", "八十 88块", True),
+        ("prices", "5 people", False),
+        ("all links", "see https://a.b", True), ("links", "go to shed.example.org/day", True), ("links", "a.b", False),
+        ("links", "mail me@shed.example.org", False), ("phone", "+49 (0)30 23125-14", True),
+        ("phone", "in 1987", False),
+        ("dates", "14 June", True), ("dates", "bis zum 30. September", True), ("dates", "6月18号", True),
+        ("dates", "2025-03-04", True), ("dates", "the 3 marathons", False), ("emails", "no mail here", False),
+    ],
+)  # fmt: skip
+def test_how_things_are_written(question: str, text: str, there: bool) -> None:
+    looks = asked_for(question)
+    assert looks is not None and bool(looks.search(text)) == there
+
+
+def test_other_things_have_no_looks_of_their_own() -> None:
+    assert asked_for("every mention of the cafe") is None
