@@ -35,18 +35,22 @@ class Background:
 
     def level(self, query: Vectors, rows: Vectors, language: str | None) -> float:
         """The mean inner product of ``query`` ``(dim,)`` with unrelated text: with ``rows`` ``(n, dim)``, any of the
-        archive, and with the sentences in ``language`` (all of them where there are none), which weigh :data:`PRIOR`
-        rows.
+        archive, and with the sentences in ``language``, which weigh :data:`PRIOR` rows.
         """
-        own = self.vectors.get(language or "")
-        sentences = own if own is not None else np.concatenate(list(self.vectors.values()))
         total = float((rows @ query).sum()) if len(rows) else 0.0
-        return (total + PRIOR * float((sentences @ query).mean())) / (len(rows) + PRIOR)
+        return (total + PRIOR * self.sentences(query, language)) / (len(rows) + PRIOR)
+
+    def sentences(self, query: Vectors, language: str | None) -> float:
+        """The mean inner product of ``query`` with the sentences in ``language``, all of them where there are none."""
+        own = self.vectors.get(language or "")
+        return float(((own if own is not None else np.concatenate(list(self.vectors.values()))) @ query).mean())
 
     @staticmethod
-    def nearness(cosines: Scores, level: float) -> Scores:
-        """How far texts lie from the ``level`` of a question towards it, in units of :data:`UNIT`."""
-        return (cosines - level) / (UNIT * max(1 - level, 1e-6))
+    def nearness(cosines: Scores, level: Scores) -> Scores:
+        """How far texts lie from the ``level`` of a question and of their languages towards it, in units of
+        :data:`UNIT`.
+        """
+        return (cosines - level) / (UNIT * np.maximum(1 - level, 1e-6))
 
 
 @lru_cache(maxsize=1)

@@ -85,7 +85,7 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
     each = max(1, min(ROWS_OF_A_CHAPTER, TOLD // count))
     for i, shard in enumerate(rows.shards):
         own = np.flatnonzero(usable & rows.in_shard(i))
-        titles = _titles(shard.chapters, rows.language_in(i))
+        titles = _titles(shard.chapters, rows.languages[i])
         cuts = [(c.start, c.end, t) for c, t in zip(shard.chapters, titles, strict=True)] or [
             (0.0, shard.manifest.duration, "")
         ]

@@ -120,7 +120,8 @@ def score(
     words = rows.spelled(terms(question, rows.language))
     near, around = rows.dense(vector)
     held, held_around = rows.lexical(words)
-    level = scale.level(vector, others, rows.language)
+    above = scale.level(vector, others, rows.language) - scale.sentences(vector, rows.language)
+    level = np.array([above + scale.sentences(vector, language) for language in rows.languages])[rows.shard]
     near, around = scale.nearness(near, level), scale.nearness(around, level)
     near = near - SHORT * np.exp(-rows.lengths / 2) - _lead_of_text(rows, near)
     around = around - _lead_of_text(rows, around)
@@ -199,8 +200,8 @@ def words_held(rows: RowSet, question: str, found: Scored, at: int, around: bool
     """The share of the question's words that a row holds, or what stands ``around`` it; a constant where it is in
     another language than the rows.
     """
-    asked = language_of(question)
-    if asked and rows.language and asked != rows.language:
+    asked, told = language_of(question), rows.languages[rows.rows[at].shard]
+    if asked and told and asked != told:
         return OTHER_LANGUAGE
     return rows.covered(found.words, at, around)
 
@@ -217,7 +218,8 @@ def _answer_first(rows: RowSet, at: int, usable: NDArray[np.bool_]) -> list[int]
     for after in range(at + 1, min(at + 1 + _REPLY, len(rows.rows))):
         if not usable[after] or not beside(rows, after - 1, after):
             break
-        if len(rows.terms[after]) >= _SAYS_SOMETHING and not _ASKS.search(rows.rows[after].text):
+        text = rows.rows[after].text
+        if len(terms(text, rows.language)) >= _SAYS_SOMETHING and not _ASKS.search(text):
             return [after, at]
     return [at]
 

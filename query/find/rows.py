@@ -186,9 +186,13 @@ class RowSet:
         """The language of most rows whose own words tell it."""
         return _most_spoken(self.rows)
 
-    def language_in(self, shard: int) -> str | None:
-        """The same of the rows of one video."""
-        return _most_spoken([self.rows[at] for at in np.flatnonzero(self.in_shard(shard))])
+    @cached_property
+    def languages(self) -> list[str | None]:
+        """The same of the rows of each video."""
+        own: list[list[Row]] = [[] for _ in self.shards]
+        for row in self.rows:
+            own[row.shard].append(row)
+        return [_most_spoken(rows) for rows in own]
 
     @cached_property
     def windows(self) -> Windows:
