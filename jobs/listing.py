@@ -125,14 +125,13 @@ class Listing:
 def entry(manifest: Manifest) -> Entry:
     """What a manifest tells of its video."""
     cells = [c for s in manifest.current if (c := manifest.cell(s))]
-    rows = {f.kind: f.rows for c in cells for f in c.files}
     return Entry(
         id=manifest.video,
         names=manifest.source.names,
         seconds=round(manifest.duration, 3),
         recorded=recorded(manifest),
         indexed=manifest.created,
-        counts={k: rows.get(k, 0) for k in ("speech", "text", "frames", "chapters")},
+        counts={k: manifest.rows(k) for k in ("speech", "text", "frames", "chapters")},
         failed=tuple(c.stage for c in cells if c.status == "failed"),
     )
 

@@ -82,6 +82,7 @@ class Prepared:
     question: str
     request: Request
     task: Task
+    pictured: frozenset[str]
     steps: _Steps
 
 
@@ -151,6 +152,7 @@ class Asker:
             evidence=task.evidence,
             request=ready.request,
             nearest=nearest(task.evidence) if draft.abstained and not task.options else (),
+            pictured=ready.pictured,
             notes=(*steps.notes, *draft.notes),
             timings=steps.timings,
             profile=self.profile,
@@ -227,7 +229,8 @@ class Asker:
             told=told,
             tell=tell,
         )
-        return Prepared(question=question, request=request, task=task, steps=steps)
+        pictured = frozenset(s.video for s in opened.shards if s.manifest.rows("frames"))
+        return Prepared(question=question, request=request, task=task, pictured=pictured, steps=steps)
 
     def _looks(self, request: Request, choices: Sequence[str]) -> bool:
         """Whether pictures may matter to the answer, whatever the rows say."""

@@ -107,6 +107,11 @@ class Manifest:
         wanted = fingerprint or self.current.get(stage)
         return next((c for c in self.cells if c.stage == stage and c.fingerprint == wanted), None)
 
+    def rows(self, kind: str) -> int:
+        """How many rows of a kind are current."""
+        cells = (self.cell(s) for s in self.current)
+        return sum(f.rows for c in cells if c for f in c.files if f.kind == kind)
+
     @property
     def duration(self) -> float:
         """Seconds that were really read; the declared duration where nothing was."""

@@ -84,6 +84,7 @@ def visiting(browser: Any, url: str, width: int = 1280, scripts: bool = True, **
             visit.troubles.append(f"asked for {request.url}")
 
     page.on("request", requested)
+    page.on("response", lambda r: visit.troubles.append(f"{r.status} {r.url}") if r.status >= 400 else None)
     page.on("pageerror", lambda e: visit.troubles.append(f"error {e}"))
     page.on(
         "console", lambda m: visit.troubles.append(f"{m.type} {m.text}") if m.type in ("error", "warning") else None
@@ -91,6 +92,6 @@ def visiting(browser: Any, url: str, width: int = 1280, scripts: bool = True, **
     try:
         yield visit
         visit.troubles += page.evaluate("() => window.violations ?? []")
-        assert visit.troubles == []
+        assert visit.troubles == [], visit.troubles
     finally:
         context.close()

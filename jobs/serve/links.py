@@ -35,7 +35,11 @@ def answer(found: Answer, asked: str = "") -> dict[str, Any]:
     """The object of ``vidrag ask --json``, its evidence with links.  ``asked``: what was asked in place of it."""
     told = found.as_json()
     rows = [
-        {**e, "url": moment(e["video"], e["start"], e["end"]), "frame_url": frame(e["video"], e["start"])}
+        {
+            **e,
+            "url": moment(e["video"], e["start"], e["end"]),
+            "frame_url": frame(e["video"], e["start"]) if e["video"] in found.pictured else None,
+        }
         for e in told["evidence"]
     ]
     return {**told, "evidence": rows, "asked": asked or found.question}

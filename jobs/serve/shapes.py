@@ -196,7 +196,7 @@ class EvidenceRow(BaseModel):
     speaker: str | None
     doubts: list[str] = []
     url: str
-    frame_url: str
+    frame_url: str | None
 
 
 class AnswerInfo(BaseModel):

@@ -114,9 +114,9 @@ class _Tools:
         told = links.answer(found)
         for row in told["evidence"]:
             row["url"] = self._at.moment(row["video"], row["start"], row["end"])
-            row["frame_url"] = self._at.picture(row["video"], row["start"])
+            row["frame_url"] = self._at.picture(row["video"], row["start"]) if row["frame_url"] else None
         lines = printing.answer_lines(found, lambda e: self._at.moment(e.video, e.start, e.end))
-        shown = [self._link(e.video, e.name, e.start) for e in printing.shown_rows(found)]
+        shown = [self._link(e.video, e.name, e.start) for e in printing.shown_rows(found) if e.video in found.pictured]
         return _told("\n".join(lines), told, *shown)
 
     async def list_videos(

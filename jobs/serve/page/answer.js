@@ -84,7 +84,7 @@ function Evidence({ title, rows, numbered }) {
   const shown = all ? rows : rows.slice(0, 6)
   return html`<h3 class="over">${title}</h3>
     <ol class="evidence">${shown.map((row, i) => html`<li key=${row.id}><a href=${momentUrl(row.video, row.start, row.end)}>
-      <span class="thumb"><img src=${`${row.frame_url}&w=160`} alt="" loading="lazy" decoding="async" onError=${hide} /></span>
+      <span class="thumb">${row.frame_url ? html`<img src=${`${row.frame_url}&w=160`} alt="" loading="lazy" decoding="async" onError=${hide} />` : html`<${Icon} name="said" />`}</span>
       <span class="body"><span class="meta"><span class="id">${row.id}</span><${Kind} kind=${row.kind} /><time>${clock(row.start)}</time>
         ${!isHere(row) && html`<span class="name">${row.name}</span>`}<${Doubts} doubts=${row.doubts} />${numbered && i < 9 && html`<kbd aria-hidden="true">${i + 1}</kbd>`}</span>
       <span class="line">${row.speaker && html`<b>${row.speaker}: </b>`}${row.text}</span></span></a></li>`)}</ol>
