@@ -83,6 +83,7 @@ class Prepared:
     request: Request
     task: Task
     pictured: frozenset[str]
+    called: str
     steps: _Steps
 
 
@@ -142,6 +143,8 @@ class Asker:
         task, steps = ready.task, ready.steps
         with steps.step("answer"):
             draft = self._answer(task, steps)
+        if draft.abstained and ready.called:
+            steps.notes.append(ready.called)
         steps.timings["total"] = time.perf_counter() - began
         return Answer(
             question=ready.question,
@@ -230,7 +233,8 @@ class Asker:
             tell=tell,
         )
         pictured = frozenset(s.video for s in opened.shards if s.manifest.rows("frames"))
-        return Prepared(question=question, request=request, task=task, pictured=pictured, steps=steps)
+        called = opened.rows.named(asked)
+        return Prepared(question=question, request=request, task=task, pictured=pictured, called=called, steps=steps)
 
     def _looks(self, request: Request, choices: Sequence[str]) -> bool:
         """Whether pictures may matter to the answer, whatever the rows say."""
@@ -250,7 +254,8 @@ class Asker:
         places, rest = titled(asked, opened.titles)
         if places and request.kind == "fact":
             named = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
-            if named in _OF_VIDEOS and set(terms(rest)) <= common_terms("whole", named):
+            plain = named != "details" or any(len(opened.titles[i]) > 1 for i in places)  # "how many bottles ...?"
+            if plain and named in _OF_VIDEOS and set(terms(rest)) <= common_terms("whole", named):
                 request = _wanting(request, named, rest)
         narrows = request.kind in _OF_VIDEOS or request.stretch is not None
         if not narrows or not 0 < len(places) < len(opened.shards):

@@ -40,6 +40,7 @@ def asker(tmp_path_factory: pytest.TempPathFactory) -> Asker:
     said = [Segment(STEP * i, STEP * i + 19, t, speaker=s, language="en") for i, (s, t) in enumerate(MEETING)]
     put(where, "meeting-2025-03-04.mp4", segments=said, encoder=encoder)
     put(where, "bread.mp4", segments=[Segment(9.0 * i, 9.0 * i + 8, t) for i, t in enumerate(TALK)], encoder=encoder)
+    put(where, "yoga_class.mp4", encoder=encoder)
     return build.asker(where, profile.load("embedded"))
 
 
@@ -89,6 +90,12 @@ def test_beginnings_and_ends_are_told(question: str, row: int, asker: Asker) -> 
 def test_what_someone_says_is_told_of_them_alone(asker: Asker) -> None:
     answer = asker.ask("What does Ben say?")
     assert cited(answer) and {e.speaker for e in answer.cited()} == {"Ben Okafor"}
+
+
+def test_a_video_of_the_name_is_told_where_nothing_answers(asker: Asker) -> None:
+    answer = asker.ask("Who is doing yoga?")
+    assert answer.abstained and answer.notes == ("with this in the name: yoga_class.mp4",)
+    assert asker.ask("Is there a submarine?").notes == ()
 
 
 @pytest.mark.parametrize(

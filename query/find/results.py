@@ -132,7 +132,12 @@ class Lister:
         skipped = (page - 1) * top
         rows = list(islice(self._told(opened.shards, hits, damaged), skipped, skipped + top + 1))
         cover = view.cover
-        notes += [*view.notes, *(f"left out, damaged: {d[:200]}" for d in damaged.values())]
+        called = opened.rows.named(text) if not rows and page == 1 else ""
+        notes += [
+            *([called] if called else []),
+            *view.notes,
+            *(f"left out, damaged: {d[:200]}" for d in damaged.values()),
+        ]
         return Results(
             found=tuple(rows[:top]),
             videos=len(cover.numbers),

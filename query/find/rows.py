@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,15 @@ from ...store.records import spoken_text
 from ...store.shard import Shard
 from ...store.vectors import Vectors, normalised
 from ..text.words import compact, language_of, terms
+from ..types import QuestionKind
+from ..understand.kinds import common_terms
 
 RowKind = Literal["speech", "text"]
 KINDS: tuple[RowKind, ...] = ("speech", "text")
 WINDOW = 60
 """Words of a window; each begins in the middle of the one before."""
+NAMED = 3
+"""Videos that are named as they are called what is asked."""
 ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 PAUSE = 30.0
@@ -167,6 +171,13 @@ class RowSet:
     def titles(self) -> list[frozenset[str]]:
         """The terms of the file name of each video."""
         return [frozenset(terms(s.name.rpartition(".")[0].replace("_", " "))) for s in self.shards]
+
+    def named(self, text: str) -> str:
+        """What to tell of videos whose file names hold all that ``text`` is about; empty where there are none."""
+        asked = {t for t in terms(text, self.language) if t not in common_terms(*get_args(QuestionKind))}
+        names = [s.name for s, title in zip(self.shards, self.titles, strict=True) if asked and asked <= title]
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return f"with this in the name: {', '.join(names[:NAMED])}{more}" if names else ""
 
     @cached_property
     def _vocabularies(self) -> list[set[str]]:
