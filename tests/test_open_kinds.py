@@ -87,6 +87,13 @@ def test_beginnings_and_ends_are_told(question: str, row: int, asker: Asker) -> 
     assert MEETING[row][1] in found and len(found) == 2
 
 
+def test_what_comes_after_or_before_something_is_told(asker: Asker) -> None:
+    after = asker.ask("What is said after the boathouse roof?")
+    assert cited(after) == [text for _, text in MEETING[1:5]]
+    before = asker.ask("What is said before the herons on the island?")
+    assert cited(before) == [text for _, text in MEETING[6:10]]
+
+
 def test_what_someone_says_is_told_of_them_alone(asker: Asker) -> None:
     answer = asker.ask("What does Ben say?")
     assert cited(answer) and {e.speaker for e in answer.cited()} == {"Ben Okafor"}

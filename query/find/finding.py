@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.words import exact_phrases, terms
 from ..text.written import asked_for
-from ..types import LIKELY, Found, Request
+from ..types import LIKELY, Found, Request, When
 from ..understand.kinds import common_terms
 from ..understand.times import in_stretch
 from . import gather
@@ -137,6 +137,9 @@ class Finder:
             if bare or request.kind == "whole" or best.sure < LIKELY:
                 out.parts = gather.stretch(rows, about, IN_ORDER)
                 out.kind = "stretch"
+        elif kind == "fact" and (hint := _landmark(request, own, rows.language)) and best.sure >= LIKELY:
+            out.parts = gather.beyond(rows, best.hits[0].at, hint in ("after", "next"), within)
+            out.kind = "stretch"
         elif kind == "whole":
             out.parts = gather.chapters(rows, about, self.options.chapters)
             out.kind = "whole"
@@ -176,3 +179,17 @@ class Finder:
             return []
         top = max(found.near[usable])
         return [at for at in usable if found.near[at] >= top - 1.0]
+
+
+def _landmark(request: Request, own: Set[str], language: str | None) -> When | None:
+    """On which side of something lies all that a question wants: "what is said after the break?"; None where it wants
+    anything else.
+    """
+    for hint in request.time:
+        if (
+            hint.text
+            and hint.kind in ("after", "next", "before", "previous")
+            and own <= set(terms(hint.text, language))
+        ):
+            return hint.kind
+    return None

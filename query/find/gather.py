@@ -21,6 +21,8 @@ LEAST_WORDS = 5
 """Terms of a row from which on it can tell what a part is about."""
 TOLD, ROWS_OF_A_CHAPTER = 12, 3
 """Rows that a question about the whole is told with where chapters are few, and the most of one chapter."""
+BEYOND = 3
+"""Rows that are told of what comes after or before another one."""
 DETAILED = 20
 """Videos of which everything is told that is known of them."""
 SIDES, ROWS_OF_A_SIDE = 4, 3
@@ -108,6 +110,14 @@ def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:
     places = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
     groups = [np.array([at]) for at in places] if len(places) <= most else np.array_split(places, most)
     return mentions(rows, [at for group in groups for at in telling(rows, group)])
+
+
+def beyond(rows: RowSet, at: int, forwards: bool, usable: NDArray[np.bool_]) -> list[Part]:
+    """A row and the :data:`BEYOND` ones of its video and kind that follow it, or come before it."""
+    row = rows.rows[at]
+    own = [i for i in rows.of(row.kind).tolist() if usable[i] and rows.rows[i].shard == row.shard]
+    place = own.index(at)
+    return mentions(rows, own[place : place + BEYOND + 1] if forwards else own[max(0, place - BEYOND) : place + 1])
 
 
 def mentions(rows: RowSet, found: Sequence[int]) -> list[Part]:
