@@ -56,7 +56,7 @@ def test_what_is_known_of_a_video_is_told(question: str, asker: Asker) -> None:
     answer = asker.ask(question, ["meeting-2025-03-04.mp4"])
     assert answer.text.splitlines()[0] == (
         "meeting-2025-03-04.mp4: 03:39 long, recorded on 2025-03-04, language en, "
-        "2 speakers: Ines Moll (6 times), Ben Okafor (5 times)"
+        "2 speakers: Ines Moll (6 sentences), Ben Okafor (5 sentences)"
     )
     assert cited(answer) == [MEETING[0][1], MEETING[1][1]]
 

@@ -147,17 +147,14 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
         languages = Counter(s.language for s in shard.speech if s.language)
         first = {rows.rows[at].speaker: at for at in reversed(own)}
         named = [first[s] for s, _ in speakers.most_common(TOLD) if s in first]
-        day = recorded(shard.manifest)
-        told = [
-            f"{clock(shard.manifest.duration)} long",
-            *([f"recorded on {day}"] if day else []),
-            *([f"language {', '.join(c for c, _ in languages.most_common())}"] if languages else []),
-            *(
-                [f"{len(speakers)} speakers: {', '.join(f'{s} ({n} times)' for s, n in speakers.most_common())}"]
-                if speakers
-                else []
-            ),
-        ]
+        told = [f"{clock(shard.manifest.duration)} long"]
+        if day := recorded(shard.manifest):
+            told.append(f"recorded on {day}")
+        if languages:
+            told.append(f"language {', '.join(c for c, _ in languages.most_common())}")
+        if speakers:
+            counted = [f"{s} ({n} {'sentence' if n == 1 else 'sentences'})" for s, n in speakers.most_common()]
+            told.append(f"{len(speakers)} speakers: {', '.join(counted)}")
         for part in mentions(rows, named or own[:1]):
             found.append(replace(part, title=", ".join(told)))
     return found
