@@ -154,7 +154,7 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
             told.append(f"language {', '.join(c for c, _ in languages.most_common())}")
         if speakers:
             counted = [f"{s} ({n} {'sentence' if n == 1 else 'sentences'})" for s, n in speakers.most_common()]
-            told.append(f"{len(speakers)} speakers: {', '.join(counted)}")
+            told.append(f"{'speaker' if len(counted) == 1 else f'{len(counted)} speakers'}: {', '.join(counted)}")
         for part in mentions(rows, named or own[:1]):
             found.append(replace(part, title=", ".join(told)))
     return found
