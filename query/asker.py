@@ -27,7 +27,8 @@ from .answer.context import ContextOptions, interleaved, merge
 from .answer.extractive import nearest
 from .answer.models import Chat, LanguageModel
 from .find.finding import Finder
-from .find.opening import Opened, Opener, titled
+from .find.names import called, titled
+from .find.opening import Opened, Opener
 from .find.rerankers import Reranker
 from .find.retrieve import RetrieveOptions
 from .find.search import Searcher
@@ -233,8 +234,8 @@ class Asker:
             tell=tell,
         )
         pictured = frozenset(s.video for s in opened.shards if s.manifest.rows("frames"))
-        called = opened.rows.named(asked)
-        return Prepared(question=question, request=request, task=task, pictured=pictured, called=called, steps=steps)
+        name = called(opened.rows, asked)
+        return Prepared(question=question, request=request, task=task, pictured=pictured, called=name, steps=steps)
 
     def _looks(self, request: Request, choices: Sequence[str]) -> bool:
         """Whether pictures may matter to the answer, whatever the rows say."""
@@ -251,10 +252,10 @@ class Asker:
         self, asked: str, request: Request, opened: Opened[VisualIndex], steps: _Steps
     ) -> tuple[Request, Opened[VisualIndex]]:
         """Only the videos that a question about the whole names by the words of their file names."""
-        places, rest = titled(asked, opened.titles)
+        places, rest = titled(asked, opened.rows.titles)
         if places and request.kind == "fact":
             named = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
-            plain = named != "details" or any(len(opened.titles[i]) > 1 for i in places)  # "how many bottles ...?"
+            plain = named != "details" or any(len(opened.rows.titles[i]) > 1 for i in places)  # "how many bottles ...?"
             if plain and named in _OF_VIDEOS and set(terms(rest)) <= common_terms("whole", named):
                 request = _wanting(request, named, rest)
         narrows = request.kind in _OF_VIDEOS or request.stretch is not None

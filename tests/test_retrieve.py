@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from index_tools import put
 from store_tools import SPEC
-from vidrag.query.find import rows as rows_module
+from vidrag.query.find import windows as windows_module
 from vidrag.query.find.background import PRIOR, UNIT, Background, background
 from vidrag.query.find.finding import Finder
 from vidrag.query.find.retrieve import (
@@ -83,8 +83,8 @@ def test_windows_hold_about_sixty_words_and_overlap(archive: Archive) -> None:
     w = rows.windows
     words = rows.lengths
     for first, last in zip(w.first.tolist(), w.last.tolist(), strict=True):
-        assert words[first:last].sum() >= rows_module.WINDOW or last == len(said)
-        assert words[first : last - 1].sum() < rows_module.WINDOW
+        assert words[first:last].sum() >= windows_module.WINDOW or last == len(said)
+        assert words[first : last - 1].sum() < windows_module.WINDOW
     assert (np.diff(w.first) > 0).all() and (w.first[1:] < w.last[:-1]).all()
     assert w.first[0] == 0 and w.last[-1] == len(said)
     for at in range(len(said)):

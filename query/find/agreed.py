@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.known_vectors import remembered
-from .rows import RowSet, Scores
+from .rows import RowSet
+from .windows import Scores
 
 MOST = 12
 """Rows that are told."""

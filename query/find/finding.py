@@ -18,6 +18,7 @@ from ..understand.times import in_stretch
 from . import gather
 from .agreed import agreed
 from .background import background
+from .names import about
 from .retrieve import (
     Retrieved,
     RetrieveOptions,
@@ -131,23 +132,23 @@ class Finder:
         topic = own.difference(*rows.titles)
         if kind == "agreed" and topic and (within & (rows.coverage(list(topic)) >= MENTIONED)).any():
             kind = "fact"  # "what was decided about the roof?"
-        about = within & rows.about(own) if kind == "whole" or kind == "agreed" else within
+        meant = within & about(rows, own) if kind == "whole" or kind == "agreed" else within
         if request.stretch is not None:
             bare = len([t for t in terms(question) if t not in common_terms("whole")]) <= _BARE
             if bare or request.kind == "whole" or best.sure < LIKELY:
-                out.parts = gather.stretch(rows, about, IN_ORDER)
+                out.parts = gather.stretch(rows, meant, IN_ORDER)
                 out.kind = "stretch"
         elif kind == "fact" and (hint := _landmark(request, own, rows.language)) and best.sure >= LIKELY:
             out.parts = gather.beyond(rows, best.hits[0].at, hint in ("after", "next"), within)
             out.kind = "stretch"
         elif kind == "whole":
-            out.parts = gather.chapters(rows, about, self.options.chapters)
+            out.parts = gather.chapters(rows, meant, self.options.chapters)
             out.kind = "whole"
         elif kind == "details":
             out.parts = gather.details(rows, within)
             out.kind = "details"
         elif kind == "agreed":
-            out.parts = gather.mentions(rows, agreed(rows, about, self.encoder))
+            out.parts = gather.mentions(rows, agreed(rows, meant, self.encoder))
             out.kind = "agreed"
         elif kind == "every":
             out.parts = gather.mentions(rows, self._mentioned(rows, question, found, best, within))

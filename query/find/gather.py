@@ -14,8 +14,9 @@ from ...store.records import Chapter, clock
 from ..text.words import stop_word
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
-from .rows import RowSet, Scores
+from .rows import RowSet
 from .scope import recorded
+from .windows import Scores
 
 LEAST_WORDS = 5
 """Terms of a row from which on it can tell what a part is about."""

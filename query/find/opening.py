@@ -19,7 +19,7 @@ from ...store.index import Kind, versions
 from ...store.shard import Shard
 from ...store.shell import path_word
 from ...store.vectors import Vectors
-from ..text.words import terms, words
+from ..text.words import terms
 from .finding import Sought
 from .rows import RowSet
 from .search import Searcher
@@ -37,14 +37,13 @@ P = TypeVar("P")
 
 @dataclass(slots=True)
 class Opened(Generic[P]):
-    """Some videos, opened for questions: their rows, what the pictures in them are looked at with, the terms of their
-    file names, and what is damaged and left out.
+    """Some videos, opened for questions: their rows, what the pictures in them are looked at with, and what is damaged
+    and left out.
     """
 
     shards: list[Shard]
     rows: RowSet
     visual: P
-    titles: list[frozenset[str]]
     damaged: list[str]
 
 
@@ -162,7 +161,6 @@ class Opener(Generic[P]):
                     good,
                     RowSet(good, self._texts),
                     self._pictures(good),
-                    [_title(s.name) for s in good],
                     list(damaged.values()),
                 )
                 while len(self._opened) > 1 and (
@@ -199,20 +197,6 @@ class Opener(Generic[P]):
                 parts = [rows for s in shards if len(rows := _some_rows(s, self._texts))]
                 self._sample = key, np.concatenate(parts) if parts else opened.rows.sample
             return self._sample[1]
-
-
-def titled(question: str, titles: Sequence[frozenset[str]]) -> tuple[list[int], str]:
-    """The places of the ``titles`` all of whose terms a question holds, and it with "video" in place of these words."""
-    asked = {t: w for w in words(question) for t in terms(w)}
-    found = [i for i, title in enumerate(titles) if title and title <= asked.keys()]
-    used = {asked[t] for i in found for t in titles[i]}
-    name = "|".join(re.escape(w) for w in used)
-    rest = re.sub(rf"\b(?:{name})\b(?:\W+(?:{name})\b)*", "video", question, flags=re.I) if used else question
-    return found, " ".join(rest.split())
-
-
-def _title(name: str) -> frozenset[str]:
-    return frozenset(t for t in terms(re.sub(r"\.\w{2,5}$|[_\W]+", " ", name)) if t.isalpha())
 
 
 def _some_rows(shard: Shard, spec: EncoderSpec) -> Vectors:

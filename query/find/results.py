@@ -26,6 +26,7 @@ from ..text.things import FITS, fit
 from ..text.words import terms
 from ..types import Grounds, Request
 from .finding import Finder
+from .names import called
 from .opening import Opened, Opener
 from .retrieve import RetrieveOptions, Scored, fewness, likely, may_be_used, score, words_held
 from .rows import RowSet
@@ -132,9 +133,9 @@ class Lister:
         skipped = (page - 1) * top
         rows = list(islice(self._told(opened.shards, hits, damaged), skipped, skipped + top + 1))
         cover = view.cover
-        called = opened.rows.named(text) if not rows and page == 1 else ""
+        name = called(opened.rows, text) if not rows and page == 1 else ""
         notes += [
-            *([called] if called else []),
+            *([name] if name else []),
             *view.notes,
             *(f"left out, damaged: {d[:200]}" for d in damaged.values()),
         ]

@@ -21,7 +21,8 @@ from ...store.vectors import Vectors, normalised
 from ..text.words import exact_phrases, language_of, terms
 from ..types import Grounds
 from .background import Background
-from .rows import PAUSE, RowKind, RowSet, Scores
+from .rows import PAUSE, RowKind, RowSet
+from .windows import Scores
 
 SURE = (3.4, 5.5, 0.8, -10.6)
 """The curve of :attr:`Retrieved.sure`: weights of :class:`.Grounds`, and what is added.  The first two are fitted by

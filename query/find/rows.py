@@ -7,11 +7,12 @@ mean of its rows' vectors by their words, so nothing but rows is ever embedded.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +23,12 @@ from ...store.records import spoken_text
 from ...store.shard import Shard
 from ...store.vectors import Vectors, normalised
 from ..text.words import compact, language_of, terms
-from ..types import QuestionKind
-from ..understand.kinds import common_terms
+from .windows import Scores, Windows, windows
 
 RowKind = Literal["speech", "text"]
 KINDS: tuple[RowKind, ...] = ("speech", "text")
-WINDOW = 60
-"""Words of a window; each begins in the middle of the one before."""
-NAMED = 3
-"""Videos that are named as they are called what is asked."""
-ABOUT = 0.8
-"""Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 PAUSE = 30.0
 """Seconds without a row that end a window."""
-Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,22 +51,6 @@ class Row:
     def searched(self) -> str:
         """The text that is searched: speech with its speaker before it."""
         return spoken_text(self.text, self.speaker)
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """``first`` and ``last`` ``(n_windows,)``: the rows ``[first, last)`` of each; ``of`` ``(n_rows, k)``: the windows
-    that a row stands in, repeated to fill the line.
-    """
-
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-    of: NDArray[np.int64]
-
-    def best(self, scores: Scores) -> Scores:
-        """For each row the best of its windows' ``scores`` ``(n_windows,)``."""
-        found: Scores = scores[self.of].max(1)
-        return found
 
 
 class RowSet:
@@ -154,33 +131,13 @@ class RowSet:
                 found.setdefault(term, []).append(at)
         return found
 
-    def about(self, asked: Collection[str]) -> NDArray[np.bool_]:
-        """The rows of the speakers whom the terms ``asked`` name, else of the videos that hold most of these terms; all
-        where none does, bool ``(len(rows),)``.
-        """
-        inside = np.zeros(len(self.rows), bool)
-        inside[[at for t in asked for at in self.speakers.get(t, ())]] = True
-        if inside.any() or not asked:
-            return inside if inside.any() else ~inside
-        weight = {t: self.rarity(t) for t in asked}
-        held = np.array([sum(w for t, w in weight.items() if t in known) for known in self._vocabularies])
-        videos: NDArray[np.bool_] = held >= ABOUT * held.max(initial=0.0)
-        return videos[self.shard]
-
     @cached_property
     def titles(self) -> list[frozenset[str]]:
         """The terms of the file name of each video."""
-        return [frozenset(terms(s.name.rpartition(".")[0].replace("_", " "))) for s in self.shards]
-
-    def named(self, text: str) -> str:
-        """What to tell of videos whose file names hold all that ``text`` is about; empty where there are none."""
-        asked = {t for t in terms(text, self.language) if t not in common_terms(*get_args(QuestionKind))}
-        names = [s.name for s, title in zip(self.shards, self.titles, strict=True) if asked and asked <= title]
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        return f"with this in the name: {', '.join(names[:NAMED])}{more}" if names else ""
+        return [_title(s.name) for s in self.shards]
 
     @cached_property
-    def _vocabularies(self) -> list[set[str]]:
+    def vocabularies(self) -> list[set[str]]:
         """The terms of each video: of its rows and of its file name."""
         found = [set(title) for title in self.titles]
         for row, held in zip(self.rows, self.held, strict=True):
@@ -207,26 +164,8 @@ class RowSet:
 
     @cached_property
     def windows(self) -> Windows:
-        """Windows of :data:`WINDOW` words over rows of one video and kind that follow each other."""
-        words = self._words
-        first, last = list[int](), list[int]()
-        of: list[list[int]] = [[] for _ in self.rows]
-        for begin, end in self._runs():
-            at = begin
-            while at < end:
-                stop = int(np.searchsorted(words, words[at] + WINDOW, "left"))
-                stop = min(max(stop, at + 1), end)
-                for row in range(at, stop):
-                    of[row].append(len(first))
-                first.append(at)
-                last.append(stop)
-                if stop == end:
-                    break
-                half = int(np.searchsorted(words, words[at] + WINDOW / 2, "left"))
-                at = min(max(half, at + 1), stop)
-        most = max(map(len, of), default=1)
-        lines = [w + w[-1:] * (most - len(w)) for w in of]
-        return Windows(np.array(first, np.int64), np.array(last, np.int64), np.array(lines, np.int64).reshape(-1, most))
+        """Windows over rows of one video and kind that follow each other."""
+        return windows(self._words, self._runs())
 
     @cached_property
     def lengths(self) -> NDArray[np.float64]:
@@ -353,3 +292,7 @@ def _most_spoken(rows: Sequence[Row]) -> str | None:
     spoken = Counter(language_of(r.text) for r in rows[:: max(1, len(rows) // 200)])
     del spoken[None]
     return spoken.most_common(1)[0][0] if spoken else None
+
+
+def _title(name: str) -> frozenset[str]:
+    return frozenset(t for t in terms(re.sub(r"\.\w{2,5}$|[_\W]+", " ", name)) if t.isalpha())

@@ -1,0 +1,52 @@
+"""Videos and speakers whom a question names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..text.words import terms, words
+from ..types import QuestionKind
+from ..understand.kinds import common_terms
+from .rows import RowSet
+
+NAMED = 3
+"""Videos that are named as they are called what is asked."""
+ABOUT = 0.8
+"""Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
+
+
+def titled(question: str, titles: Sequence[frozenset[str]]) -> tuple[list[int], str]:
+    """The places of the ``titles`` all of whose terms a question holds, and it with "video" in place of these words."""
+    asked = {t: w for w in words(question) for t in terms(w)}
+    found = [i for i, title in enumerate(titles) if title and title <= asked.keys()]
+    used = {asked[t] for i in found for t in titles[i]}
+    name = "|".join(re.escape(w) for w in used)
+    rest = re.sub(rf"\b(?:{name})\b(?:\W+(?:{name})\b)*", "video", question, flags=re.I) if used else question
+    return found, " ".join(rest.split())
+
+
+def called(rows: RowSet, text: str) -> str:
+    """What to tell of videos whose file names hold all that ``text`` is about; empty where there are none."""
+    asked = {t for t in terms(text, rows.language) if t not in common_terms(*get_args(QuestionKind))}
+    names = [s.name for s, title in zip(rows.shards, rows.titles, strict=True) if asked and asked <= title]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"with this in the name: {', '.join(names[:NAMED])}{more}" if names else ""
+
+
+def about(rows: RowSet, asked: Collection[str]) -> NDArray[np.bool_]:
+    """The rows of the speakers whom the terms ``asked`` name, else of the videos that hold most of these terms; all
+    where none does, bool ``(len(rows),)``.
+    """
+    inside = np.zeros(len(rows.rows), bool)
+    inside[[at for t in asked for at in rows.speakers.get(t, ())]] = True
+    if inside.any() or not asked:
+        return inside if inside.any() else ~inside
+    weight = {t: rows.rarity(t) for t in asked}
+    held = np.array([sum(w for t, w in weight.items() if t in known) for known in rows.vocabularies])
+    videos: NDArray[np.bool_] = held >= ABOUT * held.max(initial=0.0)
+    return videos[rows.shard]
