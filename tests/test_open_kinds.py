@@ -5,11 +5,14 @@ and no language model.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
-from index_tools import put
+from index_tools import SPEC, put
 from vidrag.jobs import build, profile
 from vidrag.query.asker import Asker
+from vidrag.query.find.names import titled
+from vidrag.query.find.rows import RowSet
 from vidrag.query.text.written import asked_for
 from vidrag.query.types import Answer
 from vidrag.store.archive import Archive
@@ -137,3 +140,22 @@ def test_how_things_are_written(question: str, text: str, there: bool) -> None:
 
 def test_other_things_have_no_looks_of_their_own() -> None:
     assert asked_for("every mention of the cafe") is None
+
+
+@pytest.mark.parametrize(
+    "question, rest",
+    [
+        ("How does TS3004c end?", "How does video end?"),
+        ("What is the bread talk about?", "What is the video about?"),
+        ("Is the talk on bread good?", "Is the video on video good?"),
+        ("How does TS3011 end?", None),
+        ("Who talks?", None),
+        ("How long is 2024?", None),
+    ],
+)
+def test_videos_are_named_by_words_and_marks(question: str, rest: str | None, tmp_path: Path) -> None:
+    names = ["TS3004c.mp4", "bread-talk.webm", "2024.mp4"]
+    where = Archive.create(tmp_path / "archive")
+    rows = RowSet([where.shard(put(where, name)) for name in names], SPEC)
+    places, left = titled(question, rows.titles)
+    assert (left, len(places)) == ((rest, 1) if rest else (question, 0))

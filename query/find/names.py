@@ -16,13 +16,16 @@ from .rows import RowSet
 
 NAMED = 3
 """Videos that are named as they are called what is asked."""
+_MARK = re.compile(r"\b(?:[a-z]+\d|\d+[a-z])\w*", re.I | re.A)
+"""Letters and digits together, as in "IS1003d"."""
 ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 
 
 def titled(question: str, titles: Sequence[frozenset[str]]) -> tuple[list[int], str]:
     """The places of the ``titles`` all of whose terms a question holds, and it with "video" in place of these words."""
-    asked = {t: w for w in words(question) for t in terms(w)}
+    marks = _MARK.findall(question)
+    asked = {t: w for w in (*words(question), *marks) for t in terms(w)}
     found = [i for i, title in enumerate(titles) if title and title <= asked.keys()]
     used = {asked[t] for i in found for t in titles[i]}
     name = "|".join(re.escape(w) for w in used)

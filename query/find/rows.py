@@ -295,4 +295,6 @@ def _most_spoken(rows: Sequence[Row]) -> str | None:
 
 
 def _title(name: str) -> frozenset[str]:
-    return frozenset(t for t in terms(re.sub(r"\.\w{2,5}$|[_\W]+", " ", name)) if t.isalpha())
+    """The terms of a file name, without those of bare numbers."""
+    parts = re.split(r"[_\W]+", re.sub(r"\.\w{2,5}$", "", name))
+    return frozenset(t for part in parts if not part.isdecimal() for t in terms(part))
