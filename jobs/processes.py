@@ -84,14 +84,14 @@ class Processes:
         return [self._event(w) for w in list(self._workers) if w.line in ready]
 
     def _event(self, worker: _Process) -> Event:
-        kills, self._oom_kills = self._oom_kills, machine.oom_kills()
         try:
             told = worker.line.recv()
         except (EOFError, OSError):
             self._workers.remove(worker)
             worker.line.close()
             code = worker.process.wait()
-            of_memory = code == -signal.SIGKILL and self._oom_kills > kills
+            of_memory = code == -signal.SIGKILL and machine.oom_kills() > self._oom_kills
+            self._oom_kills += of_memory  # each kill is one death, whichever worker is heard of first
             return Event(worker, "died", why=_cause(code), place=here(), out_of_memory=of_memory)
         if not worker.ready:
             worker.ready = True
