@@ -126,6 +126,7 @@ def test_vectors_that_say_nothing_do_no_harm(value: float, archive: Archive) -> 
     tile(found, 119.7)
 
 
+@pytest.mark.long
 def test_ten_hours_stay_fast(archive: Archive) -> None:
     """Seven thousand sentences, as many lines of text, eighteen thousand frames."""
     each = 7200 // 60

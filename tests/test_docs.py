@@ -141,6 +141,7 @@ def test_a_block_that_fails_is_noticed(place: Path, tmp_path: Path) -> None:
         _shell(place, tmp_path, "vidrag ask nowhere/ hello")
 
 
+@pytest.mark.long
 def test_the_references_are_up_to_date() -> None:
     """``python docs/make_reference.py`` makes them anew."""
     for name, make in make_reference.pages().items():

@@ -224,6 +224,7 @@ def test_a_write_whose_reply_was_lost_is_ours(
     assert backend.put_if_absent("k", b"data") is False and backend.read("k") == b"theirs"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["lost request", "500 before", "hang before"])
 def test_a_rival_commits_while_our_reply_is_lost(world: World, kind: Kind) -> None:
     """What is read back is not ours: we build on it and both results stay."""
@@ -242,6 +243,7 @@ def test_a_rival_commits_while_our_reply_is_lost(world: World, kind: Kind) -> No
     assert world.judge(place) == {place: {VIDEO: (3, ["new"], True)}}
 
 
+@pytest.mark.long
 def test_when_nothing_can_be_read_back_the_outcome_is_unknown(world: World) -> None:
     """It says so, and that running it again is safe; it was done, and again it is not done twice."""
     place = world.place("a")
@@ -254,6 +256,7 @@ def test_when_nothing_can_be_read_back_the_outcome_is_unknown(world: World) -> N
     assert publish_new(world.archive(place, SEVERAL)).version == 2
 
 
+@pytest.mark.long
 def test_a_commit_that_may_still_arrive_says_so(world: World) -> None:
     place = world.place("a")
     world.proxy.break_nth(1, "hang before", commits, times=3)

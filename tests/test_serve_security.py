@@ -153,6 +153,7 @@ def test_only_files_of_the_page_are_served(server: Server, path: str) -> None:
     assert b" 404 " in said.split(b"\r\n")[0]
 
 
+@pytest.mark.long
 def test_large_bodies_are_not_read(server: Server, client: httpx.Client) -> None:
     assert client.post(f"{API}/ask", json={"question": "x" * 70_000}).status_code == 413
     begun = head(f"POST {API}/ask HTTP/1.1", "Content-Type: application/json")

@@ -171,6 +171,7 @@ def test_rows_are_exported_as_lines_and_subtitles(world: World) -> None:
     assert text.startswith("1\n00:00:00,000 --> 00:00:0") and "beep" in text
 
 
+@pytest.mark.long
 def test_runs_and_reports(world: World) -> None:
     (run,) = told(world, "runs", "archive")
     assert (run["videos"], run["done"], run["failed"], run["finished"]) == (3, 2, 1, True)
