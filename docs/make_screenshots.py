@@ -18,17 +18,18 @@ from importlib import resources
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+from vidrag.jobs.bench.serve import serving
 
 FOLDER = Path(__file__).resolve().parent / "images"
 _SIZE = {"width": 1280, "height": 800}
 _QUESTION = "What is shown while the speaker mentions plum cake?"
-_VIDRAG = [str(Path(sys.executable).with_name("vidrag")), "--offline"]
+_VIDRAG = Path(sys.executable).with_name("vidrag")
 
 
 def main() -> None:
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, _serving(Path(folder)) as address, sync_playwright() as drivers:
+    with tempfile.TemporaryDirectory() as folder, _sample_served(Path(folder)) as address, sync_playwright() as drivers:
         browser = drivers.chromium.launch(executable_path=program)
         page = browser.new_page(viewport=_SIZE, color_scheme="light", reduced_motion="reduce")
         _take(page, address)
@@ -36,20 +37,14 @@ def main() -> None:
 
 
 @contextmanager
-def _serving(folder: Path) -> Iterator[str]:
+def _sample_served(folder: Path) -> Iterator[str]:
     """The address of a server over an archive of the sample."""
     sample = Path(str(resources.files("vidrag.jobs.demo") / "sample.mp4"))
     archive = folder / "museum"
-    subprocess.run([*_VIDRAG, "ingest", archive, sample, "--no-ray"], check=True, stdout=subprocess.DEVNULL)
-    command = [*_VIDRAG, "serve", archive, "--port", "0", "--media", sample.parent]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline()
-        yield line.partition(": ")[2].strip()
-    finally:
-        server.terminate()
-        server.wait()
+    command = [_VIDRAG, "--offline", "ingest", archive, sample, "--no-ray"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with serving(_VIDRAG, str(archive), "--media", str(sample.parent)) as (_, address):
+        yield address
 
 
 def _take(page: Page, address: str) -> None:

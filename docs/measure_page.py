@@ -13,25 +13,24 @@ import argparse
 import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 from vidrag.jobs.bench import made_up
+from vidrag.jobs.bench.serve import serving
 from vidrag.store.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 
 _HOURS_3 = 2700
 _ROW_OF_THUMBNAILS = 4
 _SPEC = EncoderSpec("made-up", "", 8)
-_VIDRAG = [str(Path(sys.executable).with_name("vidrag")), "--offline"]
+_VIDRAG = Path(sys.executable).with_name("vidrag")
 
 
 def main() -> None:
@@ -41,9 +40,9 @@ def main() -> None:
     given = options.parse_args()
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        empty = stack.enter_context(_serving(_archive(root / "empty", [])))
-        few = stack.enter_context(_serving(_archive(root / "few", [100, _HOURS_3, *[3] * 98])))
-        many = stack.enter_context(_serving(_archive(root / "many", [3] * given.videos)))
+        lengths = ([], [100, _HOURS_3, *[3] * 98], [3] * given.videos)
+        archives = [_archive(root / str(number), own) for number, own in enumerate(lengths)]
+        empty, few, many = (stack.enter_context(serving(_VIDRAG, str(a)))[1] for a in archives)
         short, long = (f"{few}/v/{made_up.video_id(n)}" for n in (0, 1))
         thumbnails = "() => [...document.querySelectorAll('.grid img')].filter(i => i.naturalWidth).length >= {}"
         rows = "() => document.querySelectorAll('.line').length >= {}"
@@ -86,18 +85,6 @@ def _archive(folder: Path, lengths: list[int]) -> Path:
         vectors = made_up.hard(rows, _SPEC.dim, number)
         made_up.add(made, f"made up {number}".encode(), said[:rows], vectors, _SPEC, picture)
     return folder
-
-
-@contextmanager
-def _serving(archive: Path) -> Iterator[str]:
-    command = [*_VIDRAG, "serve", str(archive), "--port", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        yield server.stdout.readline().partition(": ")[2].strip()
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def _load(browser: Browser, address: str, condition: str) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -83,8 +83,8 @@ class Listing:
                     return list(self._entries.values())
                 self._reading = self._reader.submit(self._refresh)
             reading = self._reading
-        with suppress(TimeoutError):
-            reading.result(_PATIENCE_S if known else None)
+        if wait([reading], _PATIENCE_S if known else None).done:
+            reading.result()
         return list(self._entries.values())
 
     def page(self, words: str = "", sort: str = "name", state: str = "", start: int = 0, limit: int = 100) -> Page:
@@ -110,7 +110,7 @@ class Listing:
     def _refresh(self) -> None:
         began = time.monotonic()
         numbers = self._archive.newest_numbers()
-        wait = min(max(_FRESH_S, _SHARE * (time.monotonic() - began)), _MOST_FRESH_S)
+        fresh = min(max(_FRESH_S, _SHARE * (time.monotonic() - began)), _MOST_FRESH_S)
         changed = {v: n for v, n in numbers.items() if self._numbers.get(v) != n}
         self._archive.fetch(changed)
         entries = {v: e for v, e in self._entries.items() if v in numbers and v not in changed}
@@ -119,19 +119,19 @@ class Listing:
                 if manifest := self._archive.manifest(video, number):
                     entries[video] = entry(manifest)
         self._numbers, self._entries = numbers, {v: entries[v] for v in numbers if v in entries}
-        self._fresh_until = time.monotonic() + wait
+        self._fresh_until = time.monotonic() + fresh
 
 
 def entry(manifest: Manifest) -> Entry:
     """What a manifest tells of its video."""
-    cells = [c for s in manifest.current if (c := manifest.cell(s))]
+    cells, rows = [c for s in manifest.current if (c := manifest.cell(s))], manifest.rows
     return Entry(
         id=manifest.video,
         names=manifest.source.names,
         seconds=round(manifest.duration, 3),
         recorded=recorded(manifest),
         indexed=manifest.created,
-        counts={k: manifest.rows(k) for k in ("speech", "text", "frames", "chapters")},
+        counts={k: rows[k] for k in ("speech", "text", "frames", "chapters")},
         failed=tuple(c.stage for c in cells if c.status == "failed"),
     )
 

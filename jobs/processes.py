@@ -26,6 +26,8 @@ _POLITE_S = 4.0
 class _Process:
     process: subprocess.Popen[bytes]
     line: Connection
+    kills: int
+    """How many the kernel had killed for want of memory when this one was last heard of."""
     ready: bool = False
 
 
@@ -37,7 +39,6 @@ class Processes:
         self._workers: list[_Process] = []
         self._gpus, self._hired = local_gpus(), 0
         self._machine = machine.available()  # before workers take their share of it
-        self._oom_kills = machine.oom_kills()
 
     def places(self, pool: str, avoid: Collection[str]) -> int:
         return 0 if here().node in avoid else local_room(self.pools, pool, self._machine, len(self._gpus))
@@ -59,7 +60,7 @@ class Processes:
                 pass_fds=[theirs.fileno()],
                 env=env,
             )
-        worker = _Process(process, Connection(ours.detach()))
+        worker = _Process(process, Connection(ours.detach()), machine.oom_kills())
         self._workers.append(worker)
         self._send(worker, replace(self.order, groups=self.pools[pool].groups))
         return worker
@@ -90,9 +91,9 @@ class Processes:
             self._workers.remove(worker)
             worker.line.close()
             code = worker.process.wait()
-            of_memory = code == -signal.SIGKILL and machine.oom_kills() > self._oom_kills
-            self._oom_kills += of_memory  # each kill is one death, whichever worker is heard of first
+            of_memory = code == -signal.SIGKILL and machine.oom_kills() > worker.kills
             return Event(worker, "died", why=_cause(code), place=here(), out_of_memory=of_memory)
+        worker.kills = machine.oom_kills()
         if not worker.ready:
             worker.ready = True
             return Event(worker, "ready", told)

@@ -31,6 +31,7 @@ from .find.names import called, titled
 from .find.opening import Opened, Opener
 from .find.rerankers import Reranker
 from .find.retrieve import RetrieveOptions
+from .find.rows import RowSet
 from .find.search import Searcher
 from .look.detections import DetectionCache
 from .look.keyframes import KeyframeOptions
@@ -83,8 +84,7 @@ class Prepared:
     question: str
     request: Request
     task: Task
-    pictured: frozenset[str]
-    called: str
+    rows: RowSet
     steps: _Steps
 
 
@@ -144,8 +144,8 @@ class Asker:
         task, steps = ready.task, ready.steps
         with steps.step("answer"):
             draft = self._answer(task, steps)
-        if draft.abstained and ready.called:
-            steps.notes.append(ready.called)
+        if draft.abstained and (name := called(ready.rows, task.question)):
+            steps.notes.append(name)
         steps.timings["total"] = time.perf_counter() - began
         return Answer(
             question=ready.question,
@@ -156,7 +156,7 @@ class Asker:
             evidence=task.evidence,
             request=ready.request,
             nearest=nearest(task.evidence) if draft.abstained and not task.options else (),
-            pictured=ready.pictured,
+            pictured=_pictured(ready.rows, task.evidence),
             notes=(*steps.notes, *draft.notes),
             timings=steps.timings,
             profile=self.profile,
@@ -233,9 +233,7 @@ class Asker:
             told=told,
             tell=tell,
         )
-        pictured = frozenset(s.video for s in opened.shards if s.manifest.rows("frames"))
-        name = called(opened.rows, asked)
-        return Prepared(question=question, request=request, task=task, pictured=pictured, called=name, steps=steps)
+        return Prepared(question=question, request=request, task=task, rows=opened.rows, steps=steps)
 
     def _looks(self, request: Request, choices: Sequence[str]) -> bool:
         """Whether pictures may matter to the answer, whatever the rows say."""
@@ -310,6 +308,12 @@ class Asker:
         if draft.citations or draft.abstained or not task.evidence:
             return draft
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))
+
+
+def _pictured(rows: RowSet, evidence: Sequence[Evidence]) -> frozenset[str]:
+    """The videos of the evidence of which frames are stored."""
+    cited = {e.video for e in evidence}
+    return frozenset(s.video for s in rows.shards if s.video in cited and s.manifest.rows["frames"])
 
 
 def _wanting(request: Request, kind: QuestionKind, asked: str) -> Request:

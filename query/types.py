@@ -240,7 +240,7 @@ class Reply:
 class Answer:
     """``choice`` is the letter of the chosen option (None without options, or where none was chosen); ``citations`` are
     ids of ``evidence``, which is in time order; ``nearest``: ids of the rows that lie nearest to a question that none
-    answers; ``pictured``: the videos asked of which frames are stored; ``timings`` are seconds a step.
+    answers; ``pictured``: the videos of the evidence of which frames are stored; ``timings`` are seconds a step.
 
     ``confidence``, ``scores`` and ``usage`` are those of the :class:`Draft`; ``degraded``: a language model
     or the detector failed and the answer is what could be done without it.

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
@@ -107,10 +108,11 @@ class Manifest:
         wanted = fingerprint or self.current.get(stage)
         return next((c for c in self.cells if c.stage == stage and c.fingerprint == wanted), None)
 
-    def rows(self, kind: str) -> int:
-        """How many rows of a kind are current."""
+    @property
+    def rows(self) -> Counter[str]:
+        """How many rows of each kind are current."""
         cells = (self.cell(s) for s in self.current)
-        return sum(f.rows for c in cells if c for f in c.files if f.kind == kind)
+        return Counter({f.kind: f.rows for c in cells if c for f in c.files})
 
     @property
     def duration(self) -> float:

@@ -10,11 +10,13 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -25,21 +27,23 @@ from . import machine, spread
 
 def run(library: Library, vidrag: Path, questions: Sequence[str], *, clients: int, seconds: float) -> dict[str, Any]:
     """``vidrag`` is the program; ``clients`` ask all at once for ``seconds``."""
-    command = [str(vidrag), "--offline", "serve", library.archive.location, "--port", "0"]
+    with serving(vidrag, library.archive.location) as (server, address):
+        port = urlsplit(address).port or 80
+        single = _single(library, port, questions)
+        return {"bench": "serve", "machine": machine(), **single, **_many(server, port, questions, clients, seconds)}
+
+
+@contextmanager
+def serving(vidrag: Path, archive: str, *words: str) -> Iterator[tuple[int, str]]:
+    """A server over an archive: the id of its process, and its address.  ``words``: further ones of its command."""
+    command = [str(vidrag), "--offline", "serve", archive, "--port", "0", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            found = re.search(r"http://\S+:(\d+)", server.stdout.readline())
+            found = re.search(r"http://\S+:\d+", server.stdout.readline())
             if found is None:
                 raise VidragError("the server did not start; 'vidrag serve' says why")
-            port = int(found[1])
-            single = _single(library, port, questions)
-            return {
-                "bench": "serve",
-                "machine": machine(),
-                **single,
-                **_many(server.pid, port, questions, clients, seconds),
-            }
+            yield server.pid, found[0]
         finally:
             server.send_signal(signal.SIGINT)
 

@@ -13,7 +13,7 @@ from ...store.vectors import Vectors
 from ..text.words import exact_phrases, terms
 from ..text.written import asked_for
 from ..types import LIKELY, Found, Request, When
-from ..understand.kinds import common_terms
+from ..understand.kinds import own_terms
 from ..understand.times import in_stretch
 from . import gather
 from .agreed import agreed
@@ -125,16 +125,15 @@ class Finder:
     ) -> None:
         """Fills the parts of what is told in order."""
         kind = request.kind
-        common = common_terms("whole", "agreed", "every", "beginning", "ending")
-        own = {t for t in terms(question, rows.language) if t not in common}
+        own = set(own_terms(question, rows.language, "whole", "agreed", "every", "beginning", "ending"))
         if kind == "fact" and own and own <= rows.speakers.keys():
             kind = "whole"  # "what does Anna say?"
-        topic = own.difference(*rows.titles)
-        if kind == "agreed" and topic and (within & (rows.coverage(list(topic)) >= MENTIONED)).any():
+        topic = own.difference(*rows.titles) if kind == "agreed" else ()
+        if topic and (within & (rows.coverage(list(topic)) >= MENTIONED)).any():
             kind = "fact"  # "what was decided about the roof?"
         meant = within & about(rows, own) if kind == "whole" or kind == "agreed" else within
         if request.stretch is not None:
-            bare = len([t for t in terms(question) if t not in common_terms("whole")]) <= _BARE
+            bare = len(own_terms(question, None, "whole")) <= _BARE
             if bare or request.kind == "whole" or best.sure < LIKELY:
                 out.parts = gather.stretch(rows, meant, IN_ORDER)
                 out.kind = "stretch"
@@ -154,7 +153,7 @@ class Finder:
             out.parts = gather.mentions(rows, self._mentioned(rows, question, found, best, within))
             out.kind = "every"
         elif kind == "compare" and len(rows.shards) > 1:
-            asked = [t for t in terms(question, rows.language) if t not in common_terms("compare")]
+            asked = own_terms(question, rows.language, "compare")
             named = any(rows.covered([t], hit.at) for t in asked for hit in best.hits)
             out.parts = gather.sides(rows, found.score if named else None, within)
             out.kind = "compare"
@@ -167,7 +166,7 @@ class Finder:
         """Places of all rows that hold what the question asks every mention of, be it prices or the like; where none
         holds its words, of those that lie as near to it as the best one.
         """
-        wanted = [t for t in terms(question, rows.language) if t not in common_terms("every")]
+        wanted = own_terms(question, rows.language, "every")
         usable = np.flatnonzero(within).tolist()
         if exact_phrases(question):
             return [at for at in usable if found.exact[at]]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..text.words import terms, words
 from ..types import QuestionKind
-from ..understand.kinds import common_terms
+from ..understand.kinds import own_terms
 from .rows import RowSet
 
 NAMED = 3
@@ -35,7 +35,7 @@ def titled(question: str, titles: Sequence[frozenset[str]]) -> tuple[list[int], 
 
 def called(rows: RowSet, text: str) -> str:
     """What to tell of videos whose file names hold all that ``text`` is about; empty where there are none."""
-    asked = {t for t in terms(text, rows.language) if t not in common_terms(*get_args(QuestionKind))}
+    asked = set(own_terms(text, rows.language, *get_args(QuestionKind)))
     names = [s.name for s, title in zip(rows.shards, rows.titles, strict=True) if asked and asked <= title]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"with this in the name: {', '.join(names[:NAMED])}{more}" if names else ""

@@ -122,7 +122,8 @@ def score(
     near, around = rows.dense(vector)
     held, held_around = rows.lexical(words)
     above = scale.level(vector, others, rows.language) - scale.sentences(vector, rows.language)
-    level = np.array([above + scale.sentences(vector, language) for language in rows.languages])[rows.shard]
+    levels = {language: above + scale.sentences(vector, language) for language in set(rows.languages)}
+    level = np.array([levels[language] for language in rows.languages])[rows.shard]
     near, around = scale.nearness(near, level), scale.nearness(around, level)
     near = near - SHORT * np.exp(-rows.lengths / 2) - _lead_of_text(rows, near)
     around = around - _lead_of_text(rows, around)

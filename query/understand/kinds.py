@@ -63,6 +63,12 @@ class Kinds:
         return self._kinds[best] if scores[best] >= least else "fact"
 
 
+def own_terms(question: str, language: str | None, *kinds: QuestionKind) -> list[str]:
+    """The terms of a question besides the common ones of some kinds: of what something is wanted."""
+    common = common_terms(*kinds)
+    return [t for t in terms(question, language) if t not in common]
+
+
 @lru_cache(maxsize=16)
 def common_terms(*kinds: QuestionKind) -> frozenset[str]:
     """Terms that stand in several examples of one of some kinds: they say what is wanted, not of what."""
