@@ -2,8 +2,8 @@
 wrong hash fails the build.
 """
 
-from vidrag.store import models
 from vidrag.store.encoders import e5
+from vidrag.store.weights import models
 
 for name in sorted(models.KNOWN):
     if models.installed(name):

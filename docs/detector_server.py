@@ -20,8 +20,8 @@ from typing import Any
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(50_000_000))  # before a picture is decoded
 
 from vidrag.store import engines
+from vidrag.store.archive.pictures import decode_jpeg
 from vidrag.store.errors import VidragError, one_line
-from vidrag.store.pictures import decode_jpeg
 
 MOST_BYTES = 16 << 20
 MOST_ENTITIES = 100

@@ -88,7 +88,7 @@ def _schema() -> dict[str, Any]:
     from vidrag.jobs.library import Library
     from vidrag.jobs.serve.app import ServeOptions, make_api
     from vidrag.jobs.serve.security import Access
-    from vidrag.store.archive import Archive
+    from vidrag.store.archive.archive import Archive
 
     with tempfile.TemporaryDirectory() as folder:
         Archive.create(folder)

@@ -24,7 +24,7 @@ import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 from vidrag.jobs.bench import made_up
 from vidrag.jobs.bench.serve import serving
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 
 _HOURS_3 = 2700

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..store.archive.shard import Shard
 from ..store.encoders import EncoderSpec
 from ..store.records import Cell, Chapter, Frame, Segment, TextTrack
-from ..store.shard import Shard
 from ..store.vectors import Vectors
 from .chapters import ChapterOptions, Shown, beginnings, divided
 from .headings import Material, headed, standing, subtitle_like, telling

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
-from ..store import tries
-from ..store.archive import Archive
-from ..store.manifest import ProfileKey
+from ..store.archive import attempts as tries
+from ..store.archive.archive import Archive
+from ..store.archive.manifest import ProfileKey
 from ..store.records import Cell
 
 Watch = Callable[[float, Callable[[], None]], AbstractContextManager[None]]

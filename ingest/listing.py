@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..store.backend import storage_errors
+from ..store.archive.names import base
 from ..store.errors import StorageError, UsageError, one_line
-from ..store.names import base
-from ..store.object_access import is_url, split_url
-from ..store.objects import ObjectInfo, Objects
+from ..store.storage.objects.access import is_url, split_url
+from ..store.storage.objects.client import ObjectInfo, Objects
+from ..store.storage.protocol import storage_errors
 from . import file_kinds as kinds
 from .file_kinds import AMBIGUOUS, ending, named_like_media, never_media, never_walked
 from .media.sniff import demuxer_of, is_photo, is_text, sniffed

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..store.archive import Archive
+from ..store.archive.archive import Archive
+from ..store.archive.manifest import Source
 from ..store.errors import MediaError, SourceChanged, VidragError, one_line
-from ..store.manifest import Source
 from ..store.records import Cell, MediaInfo
 from . import captions, media, spoken, steps
 from .conduct import Conduct

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..store.archive import Archive
+from ..store.archive.archive import Archive
+from ..store.archive.manifest import Manifest
 from ..store.errors import NoSuchVideo
-from ..store.manifest import Manifest
 from ..store.records import Cell
 from .conduct import Conduct
 from .stages import FROM_STORE, STAGES, IngestSettings, from_rows

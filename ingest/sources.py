@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from ..store.backend import storage_errors
+from ..store.archive.names import base
 from ..store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
-from ..store.models import cache_dir
-from ..store.names import base
-from ..store.object_access import is_url, split_url
-from ..store.object_cache import ObjectCache
-from ..store.objects import ObjectInfo, Objects
+from ..store.storage.objects.access import is_url, split_url
+from ..store.storage.objects.cache import ObjectCache
+from ..store.storage.objects.client import ObjectInfo, Objects
+from ..store.storage.protocol import storage_errors
+from ..store.weights.models import cache_dir
 from .file_kinds import SUBTITLES
 
 Stamp = tuple[int | float | str, ...]

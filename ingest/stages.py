@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..store import engines
+from ..store.archive.schema import VERSIONS
 from ..store.fingerprints import digest
-from ..store.schema import VERSIONS
 from .chapters import ChapterOptions
 from .media import MediaOptions
 from .reading import ReadingOptions

@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..store import vectors
+from ..store.archive.pictures import decode_jpeg
+from ..store.archive.schema import TableWriter
+from ..store.archive.shard import Shard
+from ..store.archive.stored_files import stored
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.errors import (
     MACHINE_ERRORS,
@@ -25,11 +29,7 @@ from ..store.errors import (
     one_line,
     out_of_memory,
 )
-from ..store.pictures import decode_jpeg
 from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Status, StoredFile, TextTrack
-from ..store.schema import TableWriter
-from ..store.shard import Shard
-from ..store.stored_files import stored
 from . import media, memory, sound_tracks
 from .asr import SpeechRecogniser
 from .ocr import TextRecogniser

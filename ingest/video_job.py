@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..store import engines, provenance, tries
-from ..store.archive import Archive
+from ..store import engines
+from ..store.archive import attempts as tries
+from ..store.archive.archive import Archive
+from ..store.archive.manifest import Manifest, Source
+from ..store.archive.shard import Shard
+from ..store.engines import provenance
 from ..store.errors import StepTimeout, VidragError, WorkerDied
-from ..store.manifest import Manifest, Source
 from ..store.records import Cell
-from ..store.shard import Shard
 from . import chapter_step, memory, steps
 from .conduct import Conduct, deadly
 from .stages import ENGINE_OF, READS, SHARED, EngineChoice, IngestSettings

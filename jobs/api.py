@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..query import types
 from ..query.find import results
 from ..query.find.scope import Scope, day_of, seconds_of
-from ..store import models
+from ..store.archive.stored_files import version
 from ..store.errors import UsageError
-from ..store.stored_files import version
+from ..store.weights import models
 from . import notebook, pictures, printing
 from .library import Library
 from .listing import Entry
@@ -161,7 +161,7 @@ class VideoArchive:
         """
         if kind not in _TABLES:
             raise UsageError(f"no rows are called '{kind}'; known are {', '.join(_TABLES)}")
-        from ..store.schema import SCHEMAS
+        from ..store.archive.schema import SCHEMAS
 
         known = SCHEMAS[kind].names
         if bad := [c for c in columns or () if c not in known]:
@@ -274,9 +274,11 @@ def ingest(
     ``.gitignore``; ``on_video``: called with the source, how many are done, and of how many, after each video; for the
     rest see :func:`open` and ``vidrag ingest --help``.
     """
-    from ..store.archive import Archive
-    from . import build, ingest_run, plan
+    from ..store.archive.archive import Archive
+    from . import build
     from . import profile as profiles
+    from .runs import plan
+    from .runs import run as ingest_run
 
     if offline:
         models.set_offline(True)

@@ -11,11 +11,12 @@ from ..query.asker import Asker
 from ..query.find.results import Lister
 from ..query.find.search import Searcher
 from ..query.look.detections import DetectionCache
-from ..store import engines, models
-from ..store.archive import Archive
+from ..store import engines
+from ..store.archive.archive import Archive
 from ..store.encoders import EncoderSpec, ImageTextEncoder, TextEncoder
 from ..store.errors import EngineMissing
-from ..store.index import Kind
+from ..store.index.index import Kind
+from ..store.weights import models
 from .profile import Profile
 
 

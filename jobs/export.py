@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..store.archive import Archive
-from ..store.backend import storage_errors
+from ..store.archive.archive import Archive
+from ..store.archive.manifest import EARLIER, ProfileKey
+from ..store.archive.shard import Shard
 from ..store.errors import NoSuchVideo, UsageError
-from ..store.manifest import EARLIER, ProfileKey
 from ..store.records import Cell, Segment, spoken_text
-from ..store.shard import Shard
+from ..store.storage.protocol import storage_errors
 
 
 def to_archive(archive: Archive, videos: Sequence[str], target: str) -> int:

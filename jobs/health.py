@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..ingest.decoder.confine import landlock_version
-from ..store import devices, engines, models
+from ..store import engines
+from ..store.engines import devices
 from ..store.errors import VidragError, one_line
-from ..store.known_weights import KNOWN
+from ..store.weights import models
+from ..store.weights.known import KNOWN
 from . import build, machine
 from .places import local_gpus
 from .profile import Profile

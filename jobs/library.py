@@ -17,10 +17,10 @@ from ..query.find.results import Lister, Results
 from ..query.find.scope import Scope
 from ..query.types import Answer
 from ..store import engines
-from ..store.archive import Archive
+from ..store.archive.archive import Archive
+from ..store.archive.shard import Shard
 from ..store.errors import ArchiveDamaged
-from ..store.index import KINDS, Kind
-from ..store.shard import Shard
+from ..store.index.index import KINDS, Kind
 from . import build, profile
 from .listing import Listing
 
@@ -65,7 +65,7 @@ class Library:
         """A question that stands alone, where a language model can make one of it and of what was asked before."""
         if not conversation or not self.model:
             return question
-        from .conversation import standalone
+        from .answers.conversation import standalone
 
         return standalone(question, conversation, self.asker.chat)
 

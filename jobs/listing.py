@@ -15,9 +15,9 @@ from datetime import date
 from threading import Lock
 
 from ..query.find.scope import recorded
-from ..store.archive import Archive
+from ..store.archive.archive import Archive
+from ..store.archive.manifest import Manifest
 from ..store.errors import ArchiveDamaged, NotIndexed, UsageError
-from ..store.manifest import Manifest
 
 SORTS = ("name", "length", "recorded", "indexed")
 STATES = ("ok", "failed", "none")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..store.errors import UsageError
 
 if TYPE_CHECKING:
+    from ..store.archive.shard import Shard
     from ..store.records import Frame
-    from ..store.shard import Shard
 
 
 def on_screen(frames: Sequence[Frame], time: float) -> int | None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ..query.find.results import Listed, Results
 from ..query.types import Answer
-from ..store.archive import Archive
+from ..store.archive.archive import Archive
 from ..store.records import PERCEIVED, Evidence, clock
 from ..store.shell import is_address, path_word, quoted
-from .ledger import printable
+from .runs.ledger import printable
 
 
 def shown_rows(answer: Answer, more: bool = False) -> list[Evidence]:

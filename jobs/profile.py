@@ -23,10 +23,10 @@ from ..ingest.tracks import TrackOptions
 from ..query.asker import AskOptions
 from ..query.find.search import SearchOptions
 from ..store import engines
+from ..store.archive.manifest import ProfileKey
 from ..store.engines import Options
 from ..store.errors import OptionError
 from ..store.fingerprints import digest
-from ..store.manifest import ProfileKey
 from ..store.shell import quoted
 from .places import PoolOptions
 

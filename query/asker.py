@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ..store.archive import Archive
+from ..store.archive.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.engines import Options
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backend import machine_errors, storage_errors
 from .errors import ArchiveDamaged, StorageError, one_line
+from .storage.protocol import machine_errors, storage_errors
 
 Vectors = NDArray[np.float32]
 _MAGIC = b"IxSQ"  # IndexScalarQuantizer

@@ -11,11 +11,11 @@ from store_tools import source
 from vidrag.ingest.chapter_step import chapter_step
 from vidrag.ingest.chapters import ChapterOptions
 from vidrag.store import vectors
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.schema import TableWriter
+from vidrag.store.archive.shard import Shard
+from vidrag.store.archive.stored_files import stored
 from vidrag.store.records import Cell, Frame, FrameLabels, Segment, TextTrack
-from vidrag.store.schema import TableWriter
-from vidrag.store.shard import Shard
-from vidrag.store.stored_files import stored
 
 TOPICS = {
     "bread": "flour yeast oven dough crust salt knead loaf",

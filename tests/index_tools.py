@@ -11,13 +11,15 @@ from store_tools import SPEC, rows_of_norm_1
 from vidrag.query.find.search import TERMS_ID, Hit, Searcher, SearchOptions
 from vidrag.query.find.view import View
 from vidrag.query.text.words import terms
-from vidrag.store import index, index_build, vectors
-from vidrag.store.archive import Archive
+from vidrag.store import vectors
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import Source
+from vidrag.store.archive.schema import TableWriter
+from vidrag.store.archive.stored_files import stored
 from vidrag.store.encoders import EncoderSpec, TextEncoder
-from vidrag.store.manifest import Source
+from vidrag.store.index import build as index_build
+from vidrag.store.index import index
 from vidrag.store.records import Cell, Frame, Segment, TextTrack
-from vidrag.store.schema import TableWriter
-from vidrag.store.stored_files import stored
 
 WORDS = "locker staircase blue rocket cake museum ticket garden bridge 4719".split()
 JPEG = bytes([255, 216, 255, 0]) * 8

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from vidrag.store import vectors
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import Manifest, Source
+from vidrag.store.archive.schema import TableWriter
+from vidrag.store.archive.stored_files import stored
 from vidrag.store.encoders import EncoderSpec
-from vidrag.store.manifest import Manifest, Source
 from vidrag.store.records import Cell, Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, TextTrack, Word
-from vidrag.store.schema import TableWriter
-from vidrag.store.stored_files import stored
 
 SPEC = EncoderSpec("test", "0123456789abcdef", 8)
 

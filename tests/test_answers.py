@@ -15,12 +15,14 @@ import pytest
 from chat_server import ChatServer, completion, knowing, serving
 from hypothesis import given
 from hypothesis import strategies as st
-from vidrag.jobs import answer_log, asking, batch_run, compare
 from vidrag.jobs import profile as profiles
-from vidrag.jobs.batch import Asked
-from vidrag.jobs.ledger import new_run
-from vidrag.store import maintenance
-from vidrag.store.archive import Archive
+from vidrag.jobs.answers import asking, compare
+from vidrag.jobs.answers import log as answer_log
+from vidrag.jobs.answers import run as batch_run
+from vidrag.jobs.answers.batch import Asked
+from vidrag.jobs.runs.ledger import new_run
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged, UsageError
 from world import World, clip
 
@@ -283,7 +285,7 @@ def test_gc_takes_what_writers_left(archive: Archive, world: World) -> None:
 def test_answers_in_object_storage(made: World, bucket: str, tmp_path: Path) -> None:
     """The same there: kept, asked again, checked."""
     from vidrag.jobs import export
-    from vidrag.store.archive import video_ids
+    from vidrag.store.archive.archive import video_ids
 
     local = Archive.open(made.root / "archive")
     export.FORMATS["archive"](local, video_ids(local, None), f"{bucket}/copy")

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from vidrag.jobs import batch
-from vidrag.jobs.batch import Asked
+from vidrag.jobs.answers import batch
+from vidrag.jobs.answers.batch import Asked
 from vidrag.store.errors import StorageError, UsageError
 
 

@@ -15,7 +15,7 @@ from vidrag.jobs.bench import made_up, query, search
 from vidrag.query.asker import Asker
 from vidrag.query.find.search import SearchOptions
 from vidrag.store import engines
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from world import VIDRAG
 
 

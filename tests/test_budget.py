@@ -24,9 +24,10 @@ from vidrag.jobs import profile
 from vidrag.jobs.bench.made_up import add
 from vidrag.query.find.search import TERMS_ID
 from vidrag.query.text.words import terms
-from vidrag.store import engines, index_build
-from vidrag.store.archive import Archive
-from vidrag.store.manifest import Source, decode
+from vidrag.store import engines
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import Source, decode
+from vidrag.store.index import build as index_build
 from world import World
 
 SIZES = [(600, 100), pytest.param((5000, 1000), marks=[pytest.mark.slow, pytest.mark.timeout(900)])]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vidrag.store.cache_db import CacheFile
+from vidrag.store.storage.cache_db import CacheFile
 
 TABLE = "CREATE TABLE IF NOT EXISTS things (key INTEGER PRIMARY KEY, value TEXT)"
 GET, PUT = "SELECT value FROM things WHERE key=?", "INSERT OR REPLACE INTO things VALUES (?,?)"
@@ -156,7 +156,7 @@ def test_threads_share_one(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from vidrag.store.cache_db import CacheFile
+from vidrag.store.storage.cache_db import CacheFile
 
 cache = CacheFile(Path(sys.argv[1]), sys.argv[2], "things")
 for i in range(200):

@@ -17,7 +17,7 @@ from vidrag.ingest.pipeline import Outcome, ingest_video
 from vidrag.ingest.sidecars import best_first, sidecars
 from vidrag.ingest.stages import STAGES, fingerprints
 from vidrag.jobs import profile
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.records import Cell, MediaInfo, SoundTrack, SubtitleTrack
 
 SOUND = ("speech", "speech_vectors")

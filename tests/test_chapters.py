@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from vidrag.ingest.chapter_step import chapter_step, chapters_of
 from vidrag.ingest.chapters import Beginning, ChapterOptions, Shown, beginnings, divided
 from vidrag.ingest.headings import TITLE, Material, headed, shortened, telling
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.records import Chapter, Frame, FrameLabels, Label, Segment, Span, TextTrack
 
 OPTIONS = ChapterOptions()

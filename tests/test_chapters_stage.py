@@ -18,10 +18,10 @@ from vidrag.ingest.pipeline import Outcome, ingest_video
 from vidrag.ingest.stages import STAGES, fingerprints
 from vidrag.jobs.cli import archive_commands
 from vidrag.jobs.export import FORMATS
-from vidrag.jobs.known import Known
-from vidrag.jobs.plan import sources
-from vidrag.store import tries
-from vidrag.store.archive import Archive
+from vidrag.jobs.runs.known import Known
+from vidrag.jobs.runs.plan import sources
+from vidrag.store.archive import attempts as tries
+from vidrag.store.archive.archive import Archive
 from vidrag.store.records import Segment, Word
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from chat_server import Answer as Reply
 from chat_server import ChatServer, completion, prompt_of, serving, streamed
-from vidrag.jobs.conversation import standalone
+from vidrag.jobs.answers.conversation import standalone
 from vidrag.query.answer.extractive import Extractive
 from vidrag.query.answer.models import LanguageModel
 from vidrag.query.types import Message

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from media_files import pattern, with_tone
 from vidrag.ingest.stages import STAGES
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 
 VIDRAG = Path(sys.executable).with_name("vidrag")
 

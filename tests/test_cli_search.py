@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chapter_tools import FAKE
 from index_tools import put
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.records import Segment
 from world import World, clip
 

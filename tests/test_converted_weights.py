@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from vidrag.store.converted_weights import converted
 from vidrag.store.errors import ModelMissing
+from vidrag.store.weights.converted import converted
 
 
 class Convert:

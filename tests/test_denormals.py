@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from vidrag.ingest.asr.faster_whisper import FasterWhisper
 from vidrag.ingest.ocr.rapid import Rapid
-from vidrag.store.denormals import as_zero
+from vidrag.store.engines.denormals import as_zero
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "aarch64"), reason=f"not set on {platform.machine()}"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from vidrag.jobs import health, profile
-from vidrag.store import engines, models
+from vidrag.store import engines
+from vidrag.store.weights import models
 from world import World
 
 

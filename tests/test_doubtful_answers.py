@@ -13,7 +13,7 @@ from vidrag.jobs import build, profile
 from vidrag.jobs.cli import archive_commands
 from vidrag.query.answer import prompts
 from vidrag.query.types import Answer
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 
 CUES = """1
 00:00:00,100 --> 00:00:00,400

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from vidrag.store import engines
-from vidrag.store import models as store_models
 from vidrag.store.encoders import e5
 from vidrag.store.encoders.e5_weights import E5File
 from vidrag.store.encoders.unigram import Unigram
 from vidrag.store.errors import ModelMissing
-from vidrag.store.known_weights import KNOWN
+from vidrag.store.weights import models as store_models
+from vidrag.store.weights.known import KNOWN
 
 NAME = "multilingual-e5-small-q4"
 SENTENCES = {
@@ -175,7 +175,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 LOAD = """
 import json
-from vidrag.store import engines
+from vidrag.store.engines import __init__ as engines
 print(json.dumps(engines.load("text_encoder", "e5").queries(["lockers"])[0, :8].tolist()))
 """
 

@@ -16,11 +16,12 @@ from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import Engines, ingest_video
 from vidrag.ingest.reembed import embed_video
 from vidrag.ingest.stages import FROM_STORE, STAGES
-from vidrag.jobs import embed, profile
-from vidrag.store.archive import Archive
+from vidrag.jobs import profile
+from vidrag.jobs.runs import embed
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import Manifest
 from vidrag.store.encoders.minilm import MiniLM, MiniLMOptions
 from vidrag.store.errors import NoSuchVideo, SpaceMismatch
-from vidrag.store.manifest import Manifest
 from world import VIDRAG, World, clip
 
 SALT = "text_encoder.salt=1"

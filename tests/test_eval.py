@@ -13,7 +13,7 @@ import pytest
 from chat_server import Answer, ChatServer, completion, obliging, serving
 from vidrag.jobs import build, profile
 from vidrag.jobs.evaluate import moments, study
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import EngineMissing, ModelMissing
 from world import World, until
 

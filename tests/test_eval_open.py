@@ -17,7 +17,7 @@ from vidrag.jobs.evaluate.dataset import Place
 from vidrag.jobs.evaluate.judge import judge_of
 from vidrag.jobs.evaluate.open_answers import Asked, guard, holds, score
 from vidrag.jobs.evaluate.open_sets import OpenQuestion
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing, UsageError
 from vidrag.store.records import Span
 from world import World

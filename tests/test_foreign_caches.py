@@ -14,9 +14,9 @@ from media_files import with_tone
 from store_tools import publish_speech, source
 from vidrag.query.answer.models.openai import OpenAIChat, OpenAIOptions
 from vidrag.query.look.detectors.over_http import OverHttp, OverHttpOptions
-from vidrag.store.archive import Archive
-from vidrag.store.cache_db import CacheFile
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import OptionError
+from vidrag.store.storage.cache_db import CacheFile
 from vidrag.store.transport import is_private
 from world import World
 
@@ -127,7 +127,7 @@ def test_a_file_of_another_user_is_not_opened(how: str, tmp_path: Path) -> None:
 
 
 def test_gc_removes_the_caches_of_earlier_versions(archive: Archive) -> None:
-    from vidrag.store import maintenance
+    from vidrag.store.archive import maintenance
 
     publish_speech(archive, source())
     folder = Path(archive.location) / "cache"

@@ -25,9 +25,10 @@ from vidrag.query.answer.models import TooMuch  # noqa: E402
 from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache  # noqa: E402
 from vidrag.query.answer.prompts import answer  # noqa: E402
 from vidrag.query.types import Message, Task  # noqa: E402
-from vidrag.store import engines, models  # noqa: E402
+from vidrag.store import engines  # noqa: E402
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing, OptionError  # noqa: E402
 from vidrag.store.records import Evidence  # noqa: E402
+from vidrag.store.weights import models  # noqa: E402
 from world import VIDRAG  # noqa: E402
 
 ROWS = tuple(
@@ -304,7 +305,7 @@ def test_the_command_asks_the_model(kind: str, indexed: Path, no_network: None) 
 
 def test_as_many_pictures_as_are_wanted_reach_the_model(indexed: Path) -> None:
     from vidrag.jobs import build, profile
-    from vidrag.store.archive import Archive
+    from vidrag.store.archive.archive import Archive
 
     for wanted in (0, 8, 14, 256):
         chosen = profile.load(

@@ -17,8 +17,9 @@ from engine_tools import harmed, random_detector  # noqa: E402
 from vidrag.query.look.detections import DetectionCache  # noqa: E402
 from vidrag.query.look.detectors import BatchDetector  # noqa: E402
 from vidrag.query.look.detectors.phrases import phrase  # noqa: E402
-from vidrag.store import engines, models  # noqa: E402
+from vidrag.store import engines  # noqa: E402
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing, OptionError  # noqa: E402
+from vidrag.store.weights import models  # noqa: E402
 
 NAMES = ("grounding-dino", "owlv2")
 ALL = {"threshold": 0.0, "overlap": 1.0}

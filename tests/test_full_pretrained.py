@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from vidrag.store import models, pretrained
+from vidrag.store.engines import pretrained
 from vidrag.store.errors import ModelMissing
+from vidrag.store.weights import models
 
 pytestmark = pytest.mark.full
 torch = pytest.importorskip("torch")

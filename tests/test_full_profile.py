@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 from engine_tools import minilm, needed, random_clip
-from vidrag.store import engines, models
-from vidrag.store.archive import Archive
-from vidrag.store.manifest import ProfileKey
+from vidrag.store import engines
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import ProfileKey
+from vidrag.store.weights import models
 from world import World
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]

@@ -13,8 +13,9 @@ transformers = pytest.importorskip("transformers")
 
 from engine_tools import harmed  # noqa: E402
 from random_rerankers import cross_encoder  # noqa: E402
-from vidrag.store import engines, models  # noqa: E402
+from vidrag.store import engines  # noqa: E402
 from vidrag.store.errors import EngineMissing, ModelMissing  # noqa: E402
+from vidrag.store.weights import models  # noqa: E402
 
 TEXTS = ["a red cat", "two dogs", "the cat and the dog on the table"]
 

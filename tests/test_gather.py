@@ -24,7 +24,7 @@ from vidrag.query.find.gather import (
 )
 from vidrag.query.find.rows import RowSet
 from vidrag.query.types import Part
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.records import Chapter, Segment, TextTrack
 
 ALL = list(TOPICS)

@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 from hub_server import Files, Hub
-from vidrag.store import hub as hubs
-from vidrag.store import models, weight_files
 from vidrag.store.errors import ModelMissing
+from vidrag.store.weights import files as weight_files
+from vidrag.store.weights import hub as hubs
+from vidrag.store.weights import models
 
 READ = """
 import json, sys
-from vidrag.store import models
+from vidrag.store.weights import models
 from vidrag.store.errors import ModelMissing
 
 ref, offline = sys.argv[1], sys.argv[2] == "offline"

@@ -19,12 +19,12 @@ from vidrag.query.find.results import Lister, thumbnails
 from vidrag.query.find.retrieve import RetrieveOptions
 from vidrag.query.find.rows import RowSet
 from vidrag.query.text.words import terms
-from vidrag.store import coverage, index
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.encoders.e5 import E5, E5Options
 from vidrag.store.errors import NoSuchVideo, SpaceMismatch, UsageError
-from vidrag.store.postings import Postings, StoredLists, Writer, bm25, length
+from vidrag.store.index import coverage, index
+from vidrag.store.index.postings import Postings, StoredLists, Writer, bm25, length
 
 OTHER = EncoderSpec("another", "fedcba9876543210", 8)
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from index_tools import ask, build, plain, put, same, searcher, sentences, source_of
 from test_store_damage import DAMAGE
-from vidrag.store import coverage, index, index_upkeep
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.maintenance import Collected, collect
 from vidrag.store.fingerprints import canonical
-from vidrag.store.index import FOLDER
-from vidrag.store.maintenance import Collected, collect
+from vidrag.store.index import coverage, index
+from vidrag.store.index import upkeep as index_upkeep
+from vidrag.store.index.index import FOLDER
 
 KINDS = ("catalogue", "speech", "text", "frames", "manifest")
 

@@ -14,7 +14,7 @@ from vidrag.ingest.pipeline import Outcome, identity_of, ingest_video
 from vidrag.ingest.sources import Location
 from vidrag.ingest.stages import STAGES, fingerprints
 from vidrag.jobs import profile
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 
 
 def status(outcomes: list[Outcome]) -> dict[str, str]:

@@ -15,9 +15,9 @@ from rapidfuzz import fuzz
 from vidrag.ingest.pipeline import Engines, Outcome, ingest_video
 from vidrag.ingest.stages import ENGINE_OF, STAGES
 from vidrag.jobs import build, profile
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.shard import Shard
 from vidrag.store.errors import EngineMissing, ModelMissing
-from vidrag.store.shard import Shard
 
 pytestmark = pytest.mark.recognises
 

@@ -12,7 +12,7 @@ from media_files import Local, cut_between_packets, overwritten, with_tone
 from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import Outcome, ingest_video
 from vidrag.ingest.stages import READS, STAGES, fingerprints
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ModelMissing, StorageError
 
 

@@ -11,9 +11,9 @@ from media_files import Local, with_tone
 from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import ingest_video
 from vidrag.jobs import profile
-from vidrag.jobs.known import Known
-from vidrag.jobs.plan import Item, sources
-from vidrag.store.archive import Archive
+from vidrag.jobs.runs.known import Known
+from vidrag.jobs.runs.plan import Item, sources
+from vidrag.store.archive.archive import Archive
 
 
 def aged(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from vidrag.query.text.known_vectors import remembered
-from vidrag.store import models
+from vidrag.store.weights import models
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -18,7 +18,7 @@ from vidrag.ingest import media
 from vidrag.ingest.listing import Listing, listed
 from vidrag.ingest.media.sniff import sniff
 from vidrag.store.errors import NotAVideo, UsageError
-from vidrag.store.objects import Objects
+from vidrag.store.storage.objects.client import Objects
 from world import World
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp41"

@@ -18,10 +18,10 @@ from vidrag.ingest import media
 from vidrag.ingest.media import MediaOptions
 from vidrag.ingest.stages import STAGES
 from vidrag.jobs import build, profile
-from vidrag.jobs.plan import sources
-from vidrag.store.archive import Archive
+from vidrag.jobs.runs.plan import sources
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.shard import Shard
 from vidrag.store.errors import EngineMissing, MediaError, ModelMissing
-from vidrag.store.shard import Shard
 
 GIVEN = Path(__file__).resolve().parents[2] / "shared" / "data" / "bad"
 OPTIONS = MediaOptions(stall_s=20)

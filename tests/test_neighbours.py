@@ -9,7 +9,7 @@ from chapter_tools import publish
 from vidrag.jobs import build, profile
 from vidrag.query.answer.context import ContextOptions, merge
 from vidrag.query.types import Candidate
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.records import Segment
 
 SAID = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vidrag.store import models
+from vidrag.store.weights import models
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "examples" / "ask_an_archive.ipynb"
 

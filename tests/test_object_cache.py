@@ -15,12 +15,12 @@ from typing import IO
 
 import pytest
 from vidrag.store.errors import StorageError
-from vidrag.store.object_cache import ObjectCache
+from vidrag.store.storage.objects.cache import ObjectCache
 
 USER = """
 import random, sys, time
 from pathlib import Path
-from vidrag.store.object_cache import ObjectCache
+from vidrag.store.storage.objects.cache import ObjectCache
 
 folder, seed, rounds = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 cache = ObjectCache(folder, limit=5000, spare_s=0.0)
@@ -42,7 +42,7 @@ print(made)
 SLOW = """
 import sys, time
 from pathlib import Path
-from vidrag.store.object_cache import ObjectCache
+from vidrag.store.storage.objects.cache import ObjectCache
 
 def fill(out):
     out.write(b"x" * 500)

@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 from fault_proxy import FOR_WRITES, FaultProxy, Kind, Request
 from store_tools import publish_all, publish_speech, source
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import Manifest
 from vidrag.store.errors import StorageError
-from vidrag.store.manifest import Manifest
-from vidrag.store.object_access import ObjectOptions
-from vidrag.store.object_backend import ObjectBackend
-from vidrag.store.object_cache import ObjectCache
+from vidrag.store.storage.objects.access import ObjectOptions
+from vidrag.store.storage.objects.backend import ObjectBackend
+from vidrag.store.storage.objects.cache import ObjectCache
 
 VIDEO = source().sha256[:16]
 ONE = ObjectOptions(timeout_s=0.4, attempts=1, backoff_s=0)
@@ -34,7 +34,7 @@ FOR_READS: tuple[Kind, ...] = ("503 before", "lost reply", "hang before")
 
 JUDGE = """
 import json, sys
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 
 out = {}
 for place in sys.argv[1:]:
@@ -55,7 +55,7 @@ print(json.dumps(out))
 PUBLISHER = """
 import sys
 from store_tools import publish_speech, source
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 
 publish_speech(Archive.open(sys.argv[1]), source("new.mp4"), "2" * 16, "new")
 """

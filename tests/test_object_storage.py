@@ -20,9 +20,9 @@ from fault_proxy import FaultProxy
 from store_tools import FRAMES, SPEC, SPEECH, TEXT, publish_all, publish_speech, source
 from test_store_publish import EACH, race
 from vidrag.ingest.pipeline import Outcome
-from vidrag.jobs.ledger import Ledger, close
-from vidrag.store import maintenance, object_backend
-from vidrag.store.archive import Archive
+from vidrag.jobs.runs.ledger import Ledger, close
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import (
     ArchiveDamaged,
     NoSuchVideo,
@@ -32,16 +32,17 @@ from vidrag.store.errors import (
     UsageError,
     VidragError,
 )
-from vidrag.store.object_access import ObjectOptions
-from vidrag.store.object_backend import ObjectBackend
-from vidrag.store.object_cache import ObjectCache
-from vidrag.store.objects import ObjectInfo
+from vidrag.store.storage.objects import backend as object_backend
+from vidrag.store.storage.objects.access import ObjectOptions
+from vidrag.store.storage.objects.backend import ObjectBackend
+from vidrag.store.storage.objects.cache import ObjectCache
+from vidrag.store.storage.objects.client import ObjectInfo
 
 VIDEO = source().sha256[:16]
 
 DRIVER = """
 import sys, time
-from vidrag.store.object_backend import ObjectBackend
+from vidrag.store.storage.objects.backend import ObjectBackend
 
 journal = ObjectBackend(sys.argv[1], journal_s=0.2).journal("runs/r.jsonl")
 journal.write(b"one\\n")
@@ -358,7 +359,7 @@ def test_profile_files(bucket: str, tmp_path: Path) -> None:
         "AWS_ACCESS_KEY_ID": "",
         "AWS_SECRET_ACCESS_KEY": "",
     }
-    code = "import sys; from vidrag.store.archive import Archive; print(Archive.create(sys.argv[1]).ids())"
+    code = "import sys; from vidrag.store.archive.archive import Archive; print(Archive.create(sys.argv[1]).ids())"
     env = {k: v for k, v in {**os.environ, **files, "AWS_PROFILE": "other"}.items() if v}
     done = subprocess.run([sys.executable, "-c", code, f"{bucket}/a"], env=env, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
@@ -368,7 +369,7 @@ def test_without_the_package(bucket: str) -> None:
     """One line that says how to get it."""
     code = (
         "import sys; sys.modules['obstore'] = None\n"
-        "from vidrag.store.archive import Archive\n"
+        "from vidrag.store.archive.archive import Archive\n"
         "try: Archive.open('s3://b/a')\n"
         "except Exception as e: print(type(e).__name__, e.exit_code, e)"
     )

@@ -14,7 +14,7 @@ from vidrag.ingest.chapters import ChapterOptions
 from vidrag.jobs import build, profile
 from vidrag.query.asker import Asker
 from vidrag.query.types import Answer
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
 from vidrag.store.errors import NoSuchVideo, UsageError
 from vidrag.store.records import Segment, clock

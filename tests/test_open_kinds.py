@@ -15,7 +15,7 @@ from vidrag.query.find.names import titled
 from vidrag.query.find.rows import RowSet
 from vidrag.query.text.written import asked_for
 from vidrag.query.types import Answer
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
 from vidrag.store.records import Segment
 

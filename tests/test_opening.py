@@ -9,7 +9,7 @@ from index_tools import build, put
 from vidrag.jobs import build as made
 from vidrag.jobs import profile
 from vidrag.query.asker import Asker
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.encoders.e5 import E5, E5Options
 

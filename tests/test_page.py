@@ -16,10 +16,10 @@ from chat_server import serving as chat_serving
 from media_files import X264, ffmpeg, lavfi
 from serve_tools import Server, serving
 from store_tools import source_with_id
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.schema import TableWriter
+from vidrag.store.archive.stored_files import stored
 from vidrag.store.records import Cell, Frame, Segment, TextTrack
-from vidrag.store.schema import TableWriter
-from vidrag.store.stored_files import stored
 from world import World, clip
 
 TOKEN = "a-long-word-that-nobody-guesses"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from vidrag.store.circuit_breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Patience
 from vidrag.store.errors import EngineFailed
-from vidrag.store.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, Patience
 
 
 class Clock:

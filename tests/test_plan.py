@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from vidrag.jobs.plan import Item, sources
+from vidrag.jobs.runs.plan import Item, sources
 from vidrag.store.errors import UsageError
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp41"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from media_files import with_tone
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from world import World, until
 
 SHORT, LONG = 1.0, 2.0

@@ -17,9 +17,9 @@ import pytest
 import vidrag
 from chapter_tools import FAKE
 from index_tools import put
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.schema import SCHEMAS
 from vidrag.store.records import PERCEIVED, Segment, clock
-from vidrag.store.schema import SCHEMAS
 from world import World, clip
 
 LIGHT = """

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from media_files import with_tone
 from ray_nodes import Nodes
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from world import World, until
 
 pytestmark = pytest.mark.long

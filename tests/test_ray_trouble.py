@@ -12,8 +12,8 @@ import pytest
 import s3_server as s3
 from media_files import with_tone
 from ray_nodes import Nodes
-from vidrag.store.archive import Archive
-from vidrag.store.objects import Objects
+from vidrag.store.archive.archive import Archive
+from vidrag.store.storage.objects.client import Objects
 from world import World, until
 
 CLIPS = 6

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 from doc_pages import PAGES, README, ROOT, blocks
+from vidrag.store.archive.schema import TableWriter
 from vidrag.store.records import Segment
-from vidrag.store.schema import TableWriter
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_reference

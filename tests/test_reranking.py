@@ -10,7 +10,7 @@ import pytest
 from index_tools import put
 from vidrag.jobs import build, profile
 from vidrag.query.find.retrieve import _reranked
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
 
 PLACES = [10, 11, 12, 13, 14]

@@ -36,7 +36,7 @@ from vidrag.query.find.retrieve import (
 from vidrag.query.find.rows import RowSet
 from vidrag.query.text.words import terms
 from vidrag.query.types import Found, Grounds, Request
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders import TextEncoder
 from vidrag.store.encoders.e5 import E5, E5Options
 from vidrag.store.records import Segment

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vidrag.ingest.media import Sampled
 from vidrag.ingest.sampling import Kept, Sampler, SamplingOptions, gate, jpeg, tile_change
-from vidrag.store.pictures import decode_jpeg
+from vidrag.store.archive.pictures import decode_jpeg
 
 SIDE = (360, 640)
 

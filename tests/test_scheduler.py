@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from vidrag.ingest.pipeline import Identity, Outcome
 from vidrag.ingest.sources import Location
-from vidrag.jobs import machine, pool, profile
+from vidrag.jobs import machine, profile
 from vidrag.jobs.places import PoolOptions, lacking, room
-from vidrag.jobs.plan import Item
-from vidrag.jobs.pool import Event, SetAside
-from vidrag.jobs.processes import Processes
-from vidrag.jobs.supply import Supply
-from vidrag.jobs.worker import Place, Ready, Task, here
+from vidrag.jobs.runs import pool
+from vidrag.jobs.runs.plan import Item
+from vidrag.jobs.runs.pool import Event, SetAside
+from vidrag.jobs.runs.processes import Processes
+from vidrag.jobs.runs.scheduler import Supply
+from vidrag.jobs.runs.worker import Place, Ready, Task, here
 from vidrag.store.errors import ModelMissing, OutOfMemory, StorageError, VidragError
 
 FULL = StorageError("/tmp: no space left")

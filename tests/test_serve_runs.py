@@ -16,7 +16,7 @@ import httpx2 as httpx
 import pytest
 from serve_tools import Server, serving
 from vidrag.jobs.serve.allowed import Allowed
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import UsageError
 from world import World, clip, until
 

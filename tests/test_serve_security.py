@@ -189,8 +189,8 @@ def test_the_token_is_in_no_log(server: Server) -> None:
 
 def test_paths_of_a_foreign_archive_lead_nowhere(sample_archive: Path, tmp_path: Path) -> None:
     """An archive from elsewhere names any file of this machine as its original; only given folders are served."""
-    from vidrag.store.archive import Archive
-    from vidrag.store.manifest import Source
+    from vidrag.store.archive.archive import Archive
+    from vidrag.store.archive.manifest import Source
     from vidrag.store.records import Cell
 
     secret, shown = tmp_path / "secret", tmp_path / "shown"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import s3_server
 from serve_tools import COMMAND, serving
-from vidrag.store.objects import Objects
+from vidrag.store.storage.objects.client import Objects
 from world import World, until
 
 API = "/api/v1"
@@ -59,7 +59,7 @@ def test_what_is_no_archive_and_a_port_that_is_taken(sample_archive: Path, tmp_p
 
 
 def test_an_empty_archive_says_how_to_fill_it(tmp_path: Path) -> None:
-    from vidrag.store.archive import Archive
+    from vidrag.store.archive.archive import Archive
 
     Archive.create(tmp_path / "archive")
     with serving(tmp_path / "archive", tmp_path) as running, running.client() as client:
@@ -70,7 +70,7 @@ def test_an_empty_archive_says_how_to_fill_it(tmp_path: Path) -> None:
 
 
 def test_a_video_that_is_added_while_it_serves_is_found(sample_archive: Path, tmp_path: Path) -> None:
-    from vidrag.store.archive import Archive
+    from vidrag.store.archive.archive import Archive
 
     Archive.create(tmp_path / "archive")
     with serving(tmp_path / "archive", tmp_path) as running, running.client() as client:

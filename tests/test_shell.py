@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_files import pattern
 from vidrag.jobs.printing import open_hint
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.shell import path_word, quoted
 from world import World
 

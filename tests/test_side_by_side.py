@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.pipeline import Engines, ingest_video
-from vidrag.jobs import build, profile, report
-from vidrag.jobs.asking import Keys
-from vidrag.jobs.batch import Asked
+from vidrag.jobs import build, profile
+from vidrag.jobs.answers.asking import Keys
+from vidrag.jobs.answers.batch import Asked
+from vidrag.jobs.runs import report
 from vidrag.query.find.search import TERMS_ID
 from vidrag.query.text.words import terms
-from vidrag.store import engines, index_build, maintenance
-from vidrag.store.archive import Archive
+from vidrag.store import engines
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import EARLIER, Manifest, ProfileKey, Source
 from vidrag.store.errors import NotIndexed, SpaceMismatch
-from vidrag.store.manifest import EARLIER, Manifest, ProfileKey, Source
+from vidrag.store.index import build as index_build
 from vidrag.store.records import Cell
 from world import World, clip
 

@@ -18,11 +18,11 @@ from vidrag.ingest import media, sources
 from vidrag.ingest.listing import listed
 from vidrag.ingest.pipeline import identity_of
 from vidrag.ingest.sources import Found, Location, Opened
-from vidrag.jobs.plan import Item
-from vidrag.jobs.supply import content
+from vidrag.jobs.runs.plan import Item
+from vidrag.jobs.runs.scheduler import content
 from vidrag.store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
-from vidrag.store.object_cache import ObjectCache
-from vidrag.store.objects import Objects
+from vidrag.store.storage.objects.cache import ObjectCache
+from vidrag.store.storage.objects.client import Objects
 from world import World
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\0\0isommp41"

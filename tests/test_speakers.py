@@ -12,7 +12,7 @@ from media_files import with_tone
 from vidrag.jobs.cli.ask_commands import _print
 from vidrag.query.answer.prompts import row
 from vidrag.query.types import Answer, Request
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.records import Evidence
 from world import World
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from store_tools import rows_of_norm_1
 from vidrag.jobs.bench.made_up import hard
-from vidrag.store.ann import AnnBuilder, AnnFile, lists_for, probes_for
 from vidrag.store.errors import ArchiveDamaged, StorageError
+from vidrag.store.index.ann import AnnBuilder, AnnFile, lists_for, probes_for
 from vidrag.store.vectors import Vectors, normalised
 
 

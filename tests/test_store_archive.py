@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from store_tools import FRAMES, LABELS, SPEC, SPEECH, TEXT, publish_all, publish_speech, source, source_with_id
-from vidrag.store import archive as archives
-from vidrag.store.archive import Archive, video_ids
+from vidrag.store.archive import archive as archives
+from vidrag.store.archive.archive import Archive, video_ids
+from vidrag.store.archive.manifest import Source
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.errors import (
     AmbiguousVideo,
@@ -20,7 +21,6 @@ from vidrag.store.errors import (
     SpaceMismatch,
     StorageError,
 )
-from vidrag.store.manifest import Source
 
 
 def folder_of(archive: Archive, of: Source) -> Path:

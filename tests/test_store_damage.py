@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from store_tools import SPEC, publish_all, source
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.pictures import decode_jpeg
+from vidrag.store.archive.shard import Shard
 from vidrag.store.errors import ArchiveDamaged
-from vidrag.store.pictures import decode_jpeg
-from vidrag.store.shard import Shard
 
 READS: dict[str, Callable[[Shard], object]] = {
     "speech.parquet": lambda s: s.speech,

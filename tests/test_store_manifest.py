@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from store_tools import SPEC, source
+from vidrag.store.archive.manifest import FORMAT, Manifest, Source, decode, manifest_name, manifest_version
 from vidrag.store.errors import ArchiveDamaged, NotAnArchive
 from vidrag.store.fingerprints import canonical
-from vidrag.store.manifest import FORMAT, Manifest, Source, decode, manifest_name, manifest_version
 from vidrag.store.records import Cell, StoredFile
 
 ODD_NAMES = [

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from vidrag.store import models
 from vidrag.store.errors import ModelMissing
-from vidrag.store.known_weights import KNOWN, WeightFile, Weights
+from vidrag.store.weights import models
+from vidrag.store.weights.known import KNOWN, WeightFile, Weights
 
 PARTS = (b"first half, ", b"second half")
 WHOLE = b"".join(PARTS)

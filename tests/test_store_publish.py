@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 from store_tools import publish_all, publish_speech, source
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import decode
 from vidrag.store.errors import ArchiveDamaged, StorageError
-from vidrag.store.local_backend import LocalBackend
-from vidrag.store.manifest import decode
 from vidrag.store.records import Cell
+from vidrag.store.storage.local import LocalBackend
 
 EACH = 6  # cells that each of two racing writers publishes
 
 WRITER = """
 import hashlib, json, sys
 from store_tools import publish_speech, source
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 
 location, digit, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 archive = Archive.open(location)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from store_tools import FRAMES, RECORDS, SPEECH, table
+from vidrag.store.archive.schema import SCHEMAS, VERSIONS, TableWriter, from_table, open_parquet, to_table
 from vidrag.store.errors import ArchiveDamaged
 from vidrag.store.records import (
     Chapter,
@@ -27,7 +28,6 @@ from vidrag.store.records import (
     Word,
     clock,
 )
-from vidrag.store.schema import SCHEMAS, VERSIONS, TableWriter, from_table, open_parquet, to_table
 
 seconds = st.floats(0, 1e6)
 single = st.floats(0, 1, width=32)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from media_files import with_tone
-from vidrag.store import names
-from vidrag.store.archive import Archive
+from vidrag.store.archive import names
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.maintenance import collect, verify
 from vidrag.store.errors import NoSuchVideo
-from vidrag.store.maintenance import collect, verify
-from vidrag.store.objects import Objects
+from vidrag.store.storage.objects.client import Objects
 from world import World, clip
 
 GIVEN = Path(__file__).resolve().parents[2] / "shared" / "data" / "field" / "folder"

@@ -12,7 +12,7 @@ import pytest
 from index_tools import put
 from vidrag.jobs import build, profile
 from vidrag.query.asker import Asker
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
 
 BIRDS = "heron otter badger falcon beaver marten".split()

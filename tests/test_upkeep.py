@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from media_files import with_tone
 from vidrag.ingest.stages import STAGES
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from world import World
 
 

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from vidrag.ingest.asr import Transcript
-from vidrag.store import models
 from vidrag.store.engines import EngineOptions
 from vidrag.store.errors import ModelMissing, UsageError, VidragError
 from vidrag.store.records import Segment
+from vidrag.store.weights import models
 
 
 class SidecarOptions(EngineOptions):

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store import models
 from ...store.errors import ModelMissing, one_line
 from ...store.records import Segment, Word
+from ...store.weights import models
 
 Note = Callable[[str], None]
 

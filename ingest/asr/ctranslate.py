@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store import models
 from ...store.errors import ModelMissing, one_line
+from ...store.weights import models
 
 RATE = 16_000
 """Samples a second of the sound that Whisper hears."""

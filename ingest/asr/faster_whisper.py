@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...store import denormals
-from ...store.engines import EngineOptions
+from ...store.engines import EngineOptions, denormals
 from ...store.records import Segment, Span, Word, moved
 from . import Transcript
 from .ctranslate import RATE, guessed, whisper

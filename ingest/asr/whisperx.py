@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...store import models
-from ...store.devices import device, out_of_memory, set_threads
 from ...store.engines import EngineOptions
+from ...store.engines.devices import device, out_of_memory, set_threads
 from ...store.errors import EngineFailed, ModelMissing, one_line
 from ...store.records import Segment, Span
+from ...store.weights import models
 from . import Transcript
 from .aligning import Aligner, Speakers
 from .ctranslate import RATE, guessed, unloadable, whisper_folder

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ...store import models
-from ...store.devices import device, set_threads
 from ...store.encoders import Picture
 from ...store.engines import EngineOptions
+from ...store.engines.devices import device, set_threads
 from ...store.errors import ModelMissing, OptionError, one_line
+from ...store.weights import models
 from . import Quads
 from .crops import crops, shrunk
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ...store import denormals, models
 from ...store.encoders import Picture
-from ...store.engines import EngineOptions
+from ...store.engines import EngineOptions, denormals
 from ...store.errors import EngineMissing, ModelMissing, one_line
+from ...store.weights import models
 from . import Quads
 from .crops import crops, shrunk
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ...store import denormals, models
 from ...store.encoders import Picture
-from ...store.engines import EngineOptions
+from ...store.engines import EngineOptions, denormals
+from ...store.weights import models
 from . import Quads
 
 

@@ -1,7 +1,7 @@
 """What a large cluster would do: a small discrete simulation over measured costs.
 
-Workers of one core take the two parts of a video (sound, pictures) from one driver, as :mod:`vidrag.jobs.pool` hands
-them out: one after the other, longest first.  Nodes fail; what was in flight on them is done again.
+Workers of one core take the two parts of a video (sound, pictures) from one driver, as :mod:`vidrag.jobs.runs.pool`
+hands them out: one after the other, longest first.  Nodes fail; what was in flight on them is done again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from ...store.engines import Options
-from ..estimate import CPU
+from ..runs.estimate import CPU
 
 SOUND = ("speech", "speech_vectors")
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from ...ingest.conduct import Conduct
 from ...ingest.sources import Location
-from ...store import models
-from ...store.archive import Archive
-from .. import pool
+from ...store.archive.archive import Archive
+from ...store.weights import models
 from ..places import PoolOptions
-from ..plan import Item
 from ..profile import Profile
-from ..supply import Supply
-from ..worker import Order
+from ..runs import pool
+from ..runs.plan import Item
+from ..runs.scheduler import Supply
+from ..runs.worker import Order
 from . import machine, spread
 
 
@@ -46,14 +46,14 @@ def run(videos: Sequence[Path], profile: Profile, workers: int, runs: int) -> di
 
     def processes(count: int) -> Callable[[Order], pool.Executor]:
         def make(order: Order) -> pool.Executor:
-            from ..processes import Processes
+            from ..runs.processes import Processes
 
             return Processes(order, {"any": PoolOptions(workers=count)})
 
         return make
 
     def actors(order: Order) -> pool.Executor:
-        from ..ray_ingest import RayActors
+        from ..runs.ray_cluster import RayActors
 
         return RayActors(order, {"any": PoolOptions(workers=workers)}, None, workers)
 

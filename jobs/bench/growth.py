@@ -16,14 +16,14 @@ from typing import Any
 from ...ingest.conduct import Conduct
 from ...ingest.pipeline import Engines, Outcome, ingest_video
 from ...ingest.stages import STAGES, fingerprints
-from ...store import maintenance, names
-from ...store.archive import Archive
-from ...store.manifest import Manifest, Source, manifest_name
+from ...store.archive import maintenance, names
+from ...store.archive.archive import Archive
+from ...store.archive.manifest import Manifest, Source, manifest_name
 from ...store.records import Cell
 from ..export import to_archive
-from ..known import Known
-from ..plan import sources
 from ..profile import Profile
+from ..runs.known import Known
+from ..runs.plan import sources
 from . import machine, spread
 
 Timed = Callable[..., Any]

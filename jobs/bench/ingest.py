@@ -18,8 +18,8 @@ from ...ingest.pipeline import Engines, ingest_video
 from ...ingest.stages import IngestSettings
 from ...ingest.steps import Clock
 from ...store import engines
-from ...store.archive import Archive
-from ...store.shard import Shard
+from ...store.archive.archive import Archive
+from ...store.archive.shard import Shard
 from . import machine
 
 _CALLS: dict[engines.Kind, tuple[str, ...]] = {

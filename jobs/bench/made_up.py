@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ...store import vectors as store_vectors
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
+from ...store.archive.manifest import Source
+from ...store.archive.schema import TableWriter
+from ...store.archive.stored_files import stored
 from ...store.encoders import EncoderSpec
-from ...store.manifest import Source
 from ...store.records import Cell, Frame, Segment
-from ...store.schema import TableWriter
-from ...store.stored_files import stored
 from ...store.vectors import Vectors, normalised
 
 COMMON = (

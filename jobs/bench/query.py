@@ -22,7 +22,7 @@ from ...query.find.published import THRESHOLD, mean_query
 from ...query.find.retrieve import RetrieveOptions
 from ...query.find.rows import RowSet
 from ...query.understand.decouple import by_rules
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
 from ...store.encoders import TextEncoder
 from . import cpu_each, machine, made_up, spread
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ...query.find.search import TERMS_ID, Searcher, SearchOptions
 from ...query.text.words import terms
-from ...store import index_build
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
 from ...store.encoders import EncoderSpec
+from ...store.index import build as index_build
 from ...store.vectors import Vectors
 from . import cpu_each, machine, made_up, spread
 
@@ -56,7 +56,7 @@ def run(rows: int, dim: int, queries: int, videos: int, options: SearchOptions, 
 def rows_of(archive: Archive, most: int = 50_000) -> Vectors:
     """Vectors of speech and text that an archive holds, at most ``most``, float32 ``(n, dim)``."""
     from ...store.errors import UsageError
-    from ...store.index import wanted
+    from ...store.index.index import wanted
 
     parts, count = list[Vectors](), 0
     for shard in archive.shards():

@@ -27,10 +27,11 @@ def answers(
     as_json: AsJson = False,
 ) -> int:
     """List the batches of answers that the archive keeps, oldest first.  Exit code 4 where one is damaged."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ...store.errors import ArchiveDamaged, one_line
     from ...store.shell import path_word
-    from .. import answer_log, asking
+    from ..answers import asking
+    from ..answers import log as answer_log
 
     opened, told, code = Archive.open(archive), list[dict[str, Any]](), 0
     if run:
@@ -84,8 +85,9 @@ def rerun(
     ] = None,
 ) -> int:
     """Ask the questions of a run again with its settings and changes to them; what they do not touch is kept."""
-    from ...store.archive import Archive
-    from .. import answer_log, batch_run
+    from ...store.archive.archive import Archive
+    from ..answers import log as answer_log
+    from ..answers import run as batch_run
     from .ask_commands import Counter, say_ended
 
     opened = Archive.open(archive)
@@ -100,10 +102,10 @@ def rerun(
 
 def compare(archive: ArchivePath, before: Run, after: Run, as_json: AsJson = False) -> int:
     """Show which answers of two runs differ and why, and whether the second is better (McNemar's exact test)."""
-    from ...store.archive import Archive
-    from .. import answer_log
-    from .. import compare as work
-    from ..ledger import printable
+    from ...store.archive.archive import Archive
+    from ..answers import compare as work
+    from ..answers import log as answer_log
+    from ..runs.ledger import printable
 
     opened = Archive.open(archive)
     names = [answer_log.find(opened, name) for name in (before, after)]

@@ -29,7 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output, a
 
 def _version(asked: bool) -> None:
     if asked:
-        from ...store.stored_files import version
+        from ...store.archive.stored_files import version
 
         typer.echo(f"vidrag {version()}")
         raise typer.Exit
@@ -60,7 +60,7 @@ def root(
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(name)s: %(message)s")
     logging.getLogger("vidrag").setLevel(logging.INFO if verbose else logging.WARNING)
     if offline:
-        from ...store import models
+        from ...store.weights import models
 
         models.set_offline(True)
 

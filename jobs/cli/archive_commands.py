@@ -13,8 +13,8 @@ import typer
 from .app import ArchivePath, AsJson, profile_of
 
 if TYPE_CHECKING:
+    from ...store.archive.shard import Shard
     from ...store.records import Cell, Chapter, Segment
-    from ...store.shard import Shard
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
 
 def ls(archive: ArchivePath, as_json: AsJson = False) -> None:
     """List the videos of an archive."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ...store.records import clock
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     opened = Archive.open(archive)
     rows = [_row(s) for s in opened.shards()]
@@ -66,8 +66,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what is in the index of one video: chapters, transcript, text on screen, frames and labels, with times."""
-    from ...store.archive import Archive
-    from ...store.manifest import ProfileKey
+    from ...store.archive.archive import Archive
+    from ...store.archive.manifest import ProfileKey
 
     opened = Archive.open(archive)
     if profile:
@@ -108,7 +108,7 @@ def _everything(shard: Shard) -> dict[str, object]:
 
 def _print(shard: Shard) -> None:
     from ...store.records import MediaInfo, clock
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     manifest = shard.manifest
     print(f"{shard.video}  {printable(', '.join(manifest.source.names))}")
@@ -180,7 +180,7 @@ def _noted(cell: Cell) -> str:
 
 def _section(title: str, rows: list[tuple[float, float, str]]) -> None:
     from ...store.records import clock
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     print(f"\n{title}" + ("" if rows else ": nothing"))
     for start, end, text in rows:

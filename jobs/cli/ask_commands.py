@@ -13,8 +13,8 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
     from ...query.types import Answer
-    from ...store.archive import Archive
-    from ..batch_run import Ended
+    from ...store.archive.archive import Archive
+    from ..answers.run import Ended
 
 Video = Annotated[
     list[str] | None,
@@ -40,7 +40,7 @@ def ask(
     more: Annotated[bool, typer.Option("--more", help="Show all rows that were considered, the best first.")] = False,
 ) -> int:
     """Ask a question; the answer cites who said or what showed it, from which second to which second."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from .. import build
     from .streaming import shown
 
@@ -69,10 +69,10 @@ def batch(
     settings: Settings = None,
 ) -> int:
     """Answer many questions: one JSON line each, in input order, also where a question failed."""
-    from ...store.archive import Archive
-    from .. import batch as work
-    from .. import batch_run
+    from ...store.archive.archive import Archive
     from .. import profile as profiles
+    from ..answers import batch as work
+    from ..answers import run as batch_run
 
     asked, opened = work.read(questions), Archive.open(archive)
     table, given = profiles.table(profile, settings or []), profiles.words(profile, settings or [])

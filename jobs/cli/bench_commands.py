@@ -47,9 +47,10 @@ def ask(
     settings: Settings = None,
 ) -> None:
     """A cold question over its imports, a warm one over encoding its text."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ...store.errors import UsageError
-    from .. import batch, build
+    from .. import build
+    from ..answers import batch
     from ..bench import ask as bench
 
     asker = build.asker(Archive.open(archive), profile_of(profile, settings))
@@ -83,7 +84,7 @@ def commit(videos: Videos, profile: ProfileName = "embedded", settings: Settings
 @group.command("verify")
 def verify(archive: ArchivePath, runs: Runs = 5) -> None:
     """Bytes a second of 'vidrag verify' over those of plain SHA-256."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ..bench import growth
 
     print(json.dumps(growth.verify(Archive.open(archive), runs), indent=1))
@@ -109,7 +110,7 @@ def opening(
     profile: ProfileName = "embedded",
 ) -> None:
     """A cold question about one video in an archive of many over the same in an archive of one."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ..bench import growth
 
     found = growth.opening(_program(), profile_of(profile, None), Archive.open(archive), videos, question, runs)
@@ -128,7 +129,7 @@ def search(
     settings: Settings = None,
 ) -> None:
     """CPU of a flat search over that of the archive's index, exact re-rank included, and the index's recall."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ..bench import search as bench
 
     options = profile_of(profile, settings).search.model_copy(update={"index_rows": 0})
@@ -146,7 +147,7 @@ def serve(
     settings: Settings = None,
 ) -> None:
     """A question over HTTP beside the same asked directly; many clients at once, and the server's memory."""
-    from .. import batch
+    from ..answers import batch
     from ..bench import serve as bench
     from ..library import Library
 
@@ -170,7 +171,7 @@ def query(
     settings: Settings = None,
 ) -> None:
     """The published algorithm, which encodes every document for every question, over ours; warm and side by side."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from .. import build
     from ..bench import query as bench
 

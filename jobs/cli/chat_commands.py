@@ -54,7 +54,7 @@ def _line() -> str | None:
         except (EOFError, KeyboardInterrupt):
             print()
             return None
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     line = sys.stdin.buffer.readline().decode("utf-8", "replace")
     if line.strip():
@@ -71,7 +71,7 @@ class _Talk:
         self._last: Answer | None = None
 
     def greet(self) -> None:
-        from ..conversation import NO_MODEL
+        from ..answers.conversation import NO_MODEL
 
         count = len(self._library.listing.entries())
         print(f"{self._library.name}: {count} {'video' if count == 1 else 'videos'}\n{_HELP}")
@@ -94,7 +94,7 @@ class _Talk:
     def ask(self, question: str) -> None:
         """Prints the answer as ``vidrag ask`` does, and how the question was understood where that differs."""
         from ...store.errors import UsageError, one_line
-        from ..ledger import printable
+        from ..runs.ledger import printable
         from .streaming import shown
 
         try:
@@ -118,7 +118,7 @@ class _Talk:
 
     def _about(self, name: str) -> None:
         from ...store.errors import UsageError, one_line
-        from ..ledger import printable
+        from ..runs.ledger import printable
 
         if not name:
             self._videos = None

@@ -12,7 +12,7 @@ import typer
 from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
-    from ..embed import Embedded
+    from ..runs.embed import Embedded
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +30,9 @@ def embed(
 ) -> int:
     """Compute vectors and chapters anew from what an archive holds, after a change of encoder.  No video is read, none
     need be there.  What is up to date is left alone; run it again after a stop.  Exit code 3 where videos failed."""
-    from ...store.archive import Archive
-    from .. import embed as work
+    from ...store.archive.archive import Archive
     from .. import machine
+    from ..runs import embed as work
 
     chosen, opened = profile_of(profile, settings), Archive.open(archive)
     count = threads or max(1, int(machine.available().cpus))
@@ -47,7 +47,7 @@ def embed(
 
 def _index(archive: Any, profile: Any, threads: int) -> Any:
     """Brings the index over all videos up to date where this profile has one."""
-    from ...store.index import newest, versions
+    from ...store.index.index import newest, versions
     from .search_commands import updated
 
     if not versions(archive) or (found := newest(archive, [])) is None:
@@ -62,14 +62,14 @@ def _quiet(done: int, of: int, line: str, left_s: float) -> None:
 
 
 def _progress(done: int, of: int, line: str, left_s: float) -> None:
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     left = f"  {left_s / 60:.1f} min left" if done < of else ""
     print(f"[{done}/{of}] {printable(line)}{left}", flush=True)
 
 
 def _tell(told: Embedded, index: Any, left_out: str) -> None:
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     good = told.videos - len(told.failed)
     line = f"{good} of {told.videos} videos have the vectors of this profile ({told.kept} had them before)"

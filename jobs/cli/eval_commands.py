@@ -128,7 +128,7 @@ def _run(
     as_json: bool,
     judge: list[str] | None = None,
 ) -> int:
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from .. import profile as profiles
     from ..evaluate import arms, asking, benchmarks, results, tables, traces
     from ..evaluate.judge import judge_of

@@ -24,7 +24,7 @@ def fit(
     settings: Settings = None,
 ) -> int:
     """Fit when to say that the videos do not say, with each set left out in turn: one JSON line each."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from .. import build
     from ..evaluate import fit as work
     from ..evaluate import open_sets

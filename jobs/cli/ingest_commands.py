@@ -15,9 +15,9 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
     from ...ingest.pipeline import Outcome
-    from ..ingest_run import Progress
-    from ..plan import Item, Plan
     from ..profile import Profile
+    from ..runs.plan import Item, Plan
+    from ..runs.run import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -75,10 +75,12 @@ def ingest(
     as_json: AsJson = False,
 ) -> int:
     """Index videos: speech, on-screen text and frames.  Run it again at any time: only what is missing is done."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ...store.errors import UsageError
-    from .. import build, ingest_run, plan
+    from .. import build
     from ..profile import with_switches
+    from ..runs import plan
+    from ..runs import run as ingest_run
 
     if ray and no_ray:
         raise UsageError("--ray and --no-ray exclude each other")
@@ -106,7 +108,7 @@ def ingest(
     executor = ingest_run.workers_of(chosen, workers, ray, processes=no_ray)
     work = partial(ingest_run.ingest, opened, chosen, items, executor, retry_failed=retry_failed, rehash=rehash)
     if events:
-        from ..ingest_events import EventLines
+        from ..runs.events import EventLines
 
         lines = EventLines(planned, sys.stdout)
         run, progress = work(lines.video, warn=lines.warn, began=lines.began, part=lines.part)
@@ -134,7 +136,7 @@ def _paths_in(name: str) -> list[str]:
 
 
 def _say_unreachable(planned: Plan) -> None:
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     for one in planned.unreachable:
         print(f"not looked at: {printable(one.path)}: {one.message}", file=sys.stderr)
@@ -153,7 +155,7 @@ def _passed_over(planned: Plan) -> list[str]:
 
 
 def _no_videos(named: list[str], planned: Plan) -> str:
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     where = printable(", ".join(named[:3])) + (f" and {len(named) - 3} more" if named[3:] else "")
     told = "".join(f" ({line})" for line in _passed_over(planned))
@@ -161,10 +163,11 @@ def _no_videos(named: list[str], planned: Plan) -> str:
 
 
 def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_json: bool) -> int:
-    from ...store.archive import Archive
-    from ...store.backend import open_backend
-    from .. import estimate, machine
+    from ...store.archive.archive import Archive
+    from ...store.storage.protocol import open_backend
+    from .. import machine
     from ..places import local_gpus, local_room
+    from ..runs import estimate
 
     opened = Archive.open(archive) if open_backend(archive).size("archive.json") is not None else None
     may, gpus, pools = machine.available(), len(local_gpus()), profile.pools
@@ -180,8 +183,8 @@ def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_js
 
 def _tell(run: str, progress: Progress, archive: str) -> None:
     from ...store.shell import path_word
-    from ..ledger import printable
-    from ..report import set_aside_text
+    from ..runs.ledger import printable
+    from ..runs.report import set_aside_text
 
     good = progress.videos - len(progress.failed)
     line = f"{good} of {progress.videos} videos indexed"
@@ -259,7 +262,7 @@ class _Report:
 
 
 def _line(item: Item, rows: list[Outcome]) -> str:
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     name = printable(item.location.name)
     bad = next((o for o in rows if o.status == "failed"), None)

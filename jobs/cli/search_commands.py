@@ -16,8 +16,8 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
     from ...query.find.results import Results
-    from ...store.archive import Archive
-    from ...store.index_build import Built
+    from ...store.archive.archive import Archive
+    from ...store.index.build import Built
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +56,7 @@ def search(
     """
     from ...query.find import results as work
     from ...query.find.scope import Scope, day_of, seconds_of
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ...store.errors import UsageError
     from .. import build
 
@@ -104,11 +104,11 @@ def index(
 ) -> int:
     """Make or update the index over all videos, which makes searches in large archives fast.  Exit code 4 where videos
     are damaged and stay outside."""
-    from ...store import index_build
-    from ...store.archive import Archive
-    from ...store.coverage import coverage
-    from ...store.index import versions
-    from ..embed import check_vectors
+    from ...store.archive.archive import Archive
+    from ...store.index import build as index_build
+    from ...store.index.coverage import coverage
+    from ...store.index.index import versions
+    from ..runs.embed import check_vectors
 
     chosen = profile_of(profile, settings)
     opened, least = Archive.open(archive).under(chosen.key()), chosen.search.index_rows
@@ -131,7 +131,7 @@ def updated(archive: Archive, rebuild: bool, threads: int, quiet: bool) -> Built
     """Brings the index over all videos up to date, or makes one.  ``archive``: under the profile that it is for."""
     from ...query.find.search import TERMS_ID
     from ...query.text.words import terms
-    from ...store import index_build
+    from ...store.index import build as index_build
 
     progress = None if quiet else _progress
     return index_build.update(archive, terms, TERMS_ID, rebuild=rebuild, threads=threads, progress=progress)
@@ -142,7 +142,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _tell(built: Any, least: int, seconds: float) -> None:
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     for note in built.notes:
         print(f"note: {printable(note)}")

@@ -25,7 +25,7 @@ def shown(stream: TextIO, wanted: bool) -> Iterator[Callable[[str], object] | No
         nonlocal live
         from rich.text import Text
 
-        from ..ledger import printable
+        from ..runs.ledger import printable
 
         if live is None:
             from rich.console import Console

@@ -12,7 +12,7 @@ import typer
 from .app import AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
-    from ...store.known_weights import Weights
+    from ...store.weights.known import Weights
 
 group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
@@ -44,8 +44,8 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     """List known weights: licence, hash, where they come from, and whether they are here."""
     if context.invoked_subcommand:
         return
-    from ...store import models as store_models
-    from ...store.known_weights import KNOWN
+    from ...store.weights import models as store_models
+    from ...store.weights.known import KNOWN
 
     rows = [
         {

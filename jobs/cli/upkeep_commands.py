@@ -39,9 +39,10 @@ def verify(
     Without names of videos the stored answers are read, too.
     """
     from ...ingest.stages import readers
-    from ...store import index_upkeep, maintenance
-    from ...store.archive import Archive, video_ids
+    from ...store.archive import maintenance
+    from ...store.archive.archive import Archive, video_ids
     from ...store.errors import StorageError
+    from ...store.index import upkeep as index_upkeep
 
     opened, began = Archive.open(archive), time.monotonic()
     damage, files, size, count = list[maintenance.Damage](), 0, 0, 0
@@ -92,10 +93,11 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove what no profile needs: results of earlier options, leftovers of killed runs, removed videos."""
-    from ...store import index_upkeep, maintenance
-    from ...store.archive import Archive
+    from ...store.archive import maintenance
+    from ...store.archive.archive import Archive
     from ...store.errors import UsageError
-    from ..ledger import printable
+    from ...store.index import upkeep as index_upkeep
+    from ..runs.ledger import printable
 
     opened, seconds = Archive.open(archive), _seconds(grace)
     for name in forget or ():
@@ -130,9 +132,9 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> int:
     """Take videos out of the archive.  The video files themselves are not touched."""
-    from ...store.archive import Archive, video_ids
+    from ...store.archive.archive import Archive, video_ids
     from ...store.errors import UsageError
-    from ..ledger import printable
+    from ..runs.ledger import printable
 
     opened = Archive.open(archive)
     ids = video_ids(opened, videos)
@@ -161,7 +163,7 @@ def export(
     ] = "archive",
 ) -> int:
     """Copy the newest version of videos to another archive, or their rows to JSONL, SRT or WebVTT files."""
-    from ...store.archive import Archive, video_ids
+    from ...store.archive.archive import Archive, video_ids
     from ...store.errors import UsageError
     from .. import export as work
 
@@ -175,10 +177,10 @@ def export(
 
 def runs(archive: ArchivePath, as_json: AsJson = False) -> int:
     """List the ingest runs of an archive, oldest first.  Exit code 4 where a ledger is damaged."""
-    from ...store.archive import Archive
+    from ...store.archive.archive import Archive
     from ...store.errors import ArchiveDamaged, one_line
     from ...store.shell import path_word
-    from .. import report as work
+    from ..runs import report as work
 
     opened, told, code = Archive.open(archive), [], 0
     for run in work.runs(opened):
@@ -205,8 +207,8 @@ def report(
     as_json: AsJson = False,
 ) -> int:
     """What came of a run: done, none, failed by cause, slowest, rate, coverage.  Exit code 3 where videos failed."""
-    from ...store.archive import Archive
-    from .. import report as work
+    from ...store.archive.archive import Archive
+    from ..runs import report as work
 
     opened = Archive.open(archive)
     found = work.find(opened, run)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...query.asker import Asker
 from ...store import engines
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
 from ...store.errors import (
     AmbiguousVideo,
     ArchiveDamaged,
@@ -22,9 +22,9 @@ from ...store.errors import (
     one_line,
 )
 from ...store.fingerprints import canonical, digest
-from ...store.models import sha256_of
+from ...store.weights.models import sha256_of
 from .. import build, profile
-from ..asking import code
+from ..answers.asking import code
 from .arms import Arm
 from .controls import FormGuesser, blind
 from .dataset import Dataset, Question

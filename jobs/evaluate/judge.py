@@ -12,7 +12,7 @@ from ...query.answer.models.remembered import remembering
 from ...query.answer.models.replies import json_object
 from ...query.types import Message
 from ...store import engines
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
 from ...store.errors import EngineFailed, UsageError
 from .. import build, profile
 

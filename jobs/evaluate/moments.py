@@ -14,7 +14,7 @@ from typing import Any
 from ...query.asker import Asker
 from ...query.look.keyframes import KeyframeOptions
 from ...query.look.visual import VisualIndex
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
 from ...store.errors import UsageError
 from ...store.records import Span
 from .. import build

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from ...ingest.subtitles import SubtitleOptions, parse
-from ...store.archive import Archive
-from ...store.backend import storage_errors
+from ...store.archive.archive import Archive
 from ...store.errors import UsageError
-from .. import plan
+from ...store.storage.protocol import storage_errors
+from ..runs import plan
 from .corpus import place
 from .dataset import Fields, Place, parsed, read_rows
 from .study import READ, Part, Say, index

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...store.backend import storage_errors
 from ...store.errors import UsageError
 from ...store.shell import path_word
+from ...store.storage.protocol import storage_errors
 from . import chart, score, stats, tables
 from .arms import BASE, Arm
 from .asking import ArmRun, Report, Setting, run

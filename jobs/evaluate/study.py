@@ -12,17 +12,19 @@ from typing import Any
 from ...ingest.pipeline import Outcome
 from ...ingest.sidecars import sidecars
 from ...ingest.sources import Location
-from ...store.archive import Archive
-from ...store.backend import storage_errors
+from ...store.archive.archive import Archive
+from ...store.archive.stored_files import version
 from ...store.errors import UsageError
 from ...store.records import MediaInfo
-from ...store.stored_files import version
-from .. import build, export, ingest_run, plan, profile
-from ..ledger import printable
-from ..plan import Item
-from ..pool import Executor
+from ...store.storage.protocol import storage_errors
+from .. import build, export, profile
 from ..profile import Profile
-from ..worker import Order
+from ..runs import plan
+from ..runs import run as ingest_run
+from ..runs.ledger import printable
+from ..runs.plan import Item
+from ..runs.pool import Executor
+from ..runs.worker import Order
 from . import corpus, results, tables
 from .arms import Arm
 from .asking import ArmRun, Report, Setting, code_fingerprint
@@ -129,7 +131,7 @@ def index(
 
 
 def _executor(order: Order, chosen: Profile) -> Executor:
-    from ..processes import Processes
+    from ..runs.processes import Processes
 
     return Processes(order, chosen.pools)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ...store import owned
-from ...store.backend import storage_errors
 from ...store.errors import UsageError
+from ...store.storage import owned
+from ...store.storage.protocol import storage_errors
 
 Trace = Mapping[str, Any]
 FELL_BACK = "answered from evidence alone"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
+from ...store.archive.names import base, same, stem
 from ...store.errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, one_line
 from ...store.fingerprints import digest
-from ...store.names import base, same, stem
 from .dataset import Dataset, Question
 
 

@@ -12,10 +12,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
+from ...store.archive.stored_files import version
 from ...store.errors import VidragError, one_line
-from ...store.stored_files import version
-from ..known import Ingested
 from ..library import Library
+from ..runs.known import Ingested
 from . import asking, errors, links, openai, page, playing, runs, tools, videos
 from .errors import Refused
 from .media import Originals

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...store import models
+from ...store.weights import models
 from ..library import Library
 from .errors import Refused
 

@@ -16,12 +16,12 @@ from typing import Literal
 
 from ...ingest.media.sniff import sniff
 from ...ingest.sources import Location
+from ...store.archive.manifest import Manifest
 from ...store.errors import MediaError, UsageError
-from ...store.manifest import Manifest
-from ...store.object_access import split_url
 from ...store.records import MediaInfo
 from ...store.shell import is_address
-from ..known import Ingested
+from ...store.storage.objects.access import split_url
+from ..runs.known import Ingested
 from .errors import Refused
 
 State = Literal["here", "missing", "changed", "outside"]

@@ -15,7 +15,7 @@ from ...store.errors import UsageError
 from ...store.records import clock, spoken_text
 
 if TYPE_CHECKING:
-    from ...store.shard import Shard
+    from ...store.archive.shard import Shard
     from ..library import Library
     from ..listing import Entry
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ...store.archive.shard import Shard
 from ...store.errors import UsageError
 from ...store.records import PERCEIVED, Segment, TextTrack, clock
-from ...store.shard import Shard
 from ..library import Library
 from ..printing import how
 from . import links

@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from ...ingest.sources import Location
-from ...store.manifest import Manifest
+from ...store.archive.manifest import Manifest
 from ..library import Library
 from .errors import Refused
 from .media import LONGEST_CLIP, Originals, can_be_copied, copy_command, stream_command

@@ -15,10 +15,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
 from ...store.errors import ArchiveDamaged, UsageError
-from .. import report
 from ..library import Library
+from ..runs import report
 from . import uploads
 from .allowed import Allowed as Allowed
 from .asking import event

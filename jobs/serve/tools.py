@@ -23,8 +23,8 @@ from starlette.routing import Route
 
 from ...query.find.results import kinds_of
 from ...query.find.scope import Scope, day_of, seconds_of
+from ...store.archive.stored_files import version
 from ...store.records import Segment, clock
-from ...store.stored_files import version
 from .. import pictures, printing
 from ..library import Library
 from . import links, passages

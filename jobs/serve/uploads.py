@@ -22,8 +22,8 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from ...store import owned
-from ...store.naming import Naming
+from ...store.storage import owned
+from ...store.storage.naming import Naming
 from .allowed import UPLOADS, Allowed
 from .errors import Refused
 

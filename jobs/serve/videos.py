@@ -10,11 +10,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from ...store.archive.shard import Shard
+from ...store.archive.stored_files import version
 from ...store.errors import UsageError
 from ...store.fingerprints import digest
 from ...store.records import Segment
-from ...store.shard import Shard
-from ...store.stored_files import version
 from .. import export, pictures
 from ..library import Library
 from ..listing import Entry, entry

@@ -12,11 +12,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
+from ...store.archive.shard import Shard
 from ...store.encoders import EncoderSpec
 from ...store.errors import ArchiveDamaged, NoSuchVideo, NotIndexed, SpaceMismatch, UsageError, one_line
-from ...store.index import Kind, versions
-from ...store.shard import Shard
+from ...store.index.index import Kind, versions
 from ...store.shell import path_word
 from ...store.vectors import Vectors
 from ..text.words import terms

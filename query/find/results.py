@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.backend import storage_errors
+from ...store.archive.shard import Shard
 from ...store.encoders import ImageTextEncoder, TextEncoder
 from ...store.errors import ArchiveDamaged, UsageError, one_line
-from ...store.index import KINDS, Kind
+from ...store.index.index import KINDS, Kind
 from ...store.records import Frame
-from ...store.shard import Shard
+from ...store.storage.protocol import storage_errors
 from ...store.vectors import Vectors
 from ..text.things import FITS, fit
 from ..text.words import terms

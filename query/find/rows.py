@@ -17,10 +17,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...store.archive.shard import Shard
 from ...store.encoders import EncoderSpec
-from ...store.postings import bm25_scores, idf
+from ...store.index.postings import bm25_scores, idf
 from ...store.records import spoken_text
-from ...store.shard import Shard
 from ...store.vectors import Vectors, normalised
 from ..text.words import compact, language_of, terms
 from .windows import Scores, Windows, windows

@@ -10,10 +10,10 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from ...store.archive.manifest import Manifest
+from ...store.archive.shard import Shard
 from ...store.errors import UsageError
-from ...store.manifest import Manifest
 from ...store.records import clock
-from ...store.shard import Shard
 from ..text.words import language_of
 from .rows import Row, RowSet
 

@@ -1,8 +1,8 @@
 """Searches a whole archive: dense and BM25 rankings over every row, fused by rank, without opening every video.
 
-Where the archive has an index (:mod:`vidrag.store.index`) it says where to look; the best of what it finds are scored
-again from the stored vectors, and videos that it does not hold yet are searched exactly and merged.  Small archives
-and those without an index are searched exactly throughout.
+Where the archive has an index (:mod:`vidrag.store.index.index`) it says where to look; the best of what it finds are
+scored again from the stored vectors, and videos that it does not hold yet are searched exactly and merged.  Small
+archives and those without an index are searched exactly throughout.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from threading import Lock
 import numpy as np
 from pydantic import Field
 
-from ...store.archive import Archive
+from ...store.archive.archive import Archive
 from ...store.encoders import EncoderSpec, check_space
 from ...store.engines import Options
 from ...store.errors import ArchiveDamaged, one_line
 from ...store.fingerprints import digest
-from ...store.index import KINDS, MEND, Kind
-from ...store.postings import DOUBTFUL, SCREEN, bm25
+from ...store.index.index import KINDS, MEND, Kind
+from ...store.index.postings import DOUBTFUL, SCREEN, bm25
 from ...store.vectors import Vectors
 from ..text.words import terms
 from .view import IndexLost, Place, Scored, View, look

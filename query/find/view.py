@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.archive import Archive
-from ...store.coverage import Coverage, coverage, shard
+from ...store.archive.archive import Archive
+from ...store.archive.shard import Shard
 from ...store.encoders import EncoderSpec
 from ...store.errors import ArchiveDamaged, one_line
-from ...store.index import KINDS, MEND, ArchiveIndex, Block, Kind, newest, versions, wanted
-from ...store.postings import DOUBTFUL, SCREEN, Postings, Rows, length
-from ...store.shard import Shard
+from ...store.index.coverage import Coverage, coverage, shard
+from ...store.index.index import KINDS, MEND, ArchiveIndex, Block, Kind, newest, versions, wanted
+from ...store.index.postings import DOUBTFUL, SCREEN, Postings, Rows, length
 from ...store.shell import path_word
 from ...store.vectors import VectorFile, Vectors
 from ..text.words import terms

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...store.nouns import plural
+from ...store.encoders.nouns import plural
 from ...store.records import Box, Detection, Frame, iou
 
 _SAME = 0.3

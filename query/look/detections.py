@@ -15,12 +15,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ...store.cache_db import CacheFile
+from ...store.archive.pictures import decode_jpeg
+from ...store.archive.shard import Shard
 from ...store.encoders import Picture
 from ...store.fingerprints import digest
-from ...store.pictures import decode_jpeg
 from ...store.records import Detection
-from ...store.shard import Shard
+from ...store.storage.cache_db import CacheFile
 from .detectors import BatchDetector, Detector
 
 log = logging.getLogger("vidrag.query")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from ...store.archive.pictures import decode_jpeg
+from ...store.archive.shard import Shard
 from ...store.errors import EngineFailed, one_line
-from ...store.pictures import decode_jpeg
-from ...store.shard import Shard
 from ...store.vectors import Vectors
 from ..text.things import FITS
 from ..types import Candidate, Found, Request

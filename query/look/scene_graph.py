@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
-from ...store.nouns import plural
+from ...store.encoders.nouns import plural
 from ...store.records import Box, Detection
 from ..types import Relation
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ...store.archive.shard import Shard
 from ...store.records import Evidence, clock
-from ...store.shard import Shard
 from ..types import Candidate
 from .counting import spread
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...store.archive.shard import Shard
 from ...store.encoders import ImageTextEncoder
-from ...store.nouns import plural
+from ...store.encoders.nouns import plural
 from ...store.records import Frame
-from ...store.shard import Shard
 from ...store.vectors import Vectors
 from ..text.things import fit
 from ..types import Candidate, Relation

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...store import models
 from ...store.vectors import Vectors
+from ...store.weights import models
 
 
 def remembered(space: str, text: str, encode: Callable[[], Vectors]) -> Vectors:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import owned
-from ..backend import storage_errors
 from ..errors import EngineFailed, EngineMissing, ModelMissing, UsageError, one_line
+from ..storage import owned
+from ..storage.protocol import storage_errors
 from . import Picture
 from .onnx_clip import (
     PICTURE_VECTORS,

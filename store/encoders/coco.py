@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from .. import models
 from ..records import Detection
+from ..weights import models
 from . import Picture
 
 WEIGHTS = "ssd-mobilenet-v2-coco"

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .. import models
-from ..converted_weights import converted
 from ..engines import EngineOptions, identity
 from ..errors import ModelMissing, one_line
 from ..fingerprints import digest
 from ..vectors import Vectors
+from ..weights import models
+from ..weights.converted import converted
 from . import EncoderSpec
 from .e5_weights import E5File, write_ctranslate2
 from .pooling import mean_pooled

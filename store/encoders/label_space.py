@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from .. import models
 from ..engines import EngineOptions, identity
 from ..errors import EngineMissing
 from ..fingerprints import digest
-from ..nouns import plural
 from ..records import Detection, Label
 from ..vectors import Vectors, normalised
+from ..weights import models
 from . import EncoderSpec, ImageBatch, Picture, coco
 from .minilm import DIM, MiniLM, MiniLMOptions
+from .nouns import plural
 
 _SIDE = 280
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from .. import models
 from ..engines import EngineOptions, identity
 from ..errors import ModelMissing
 from ..fingerprints import digest
 from ..vectors import Vectors
+from ..weights import models
 from . import EncoderSpec, onnx_session, well_formed
 from .pooling import mean_pooled
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from .. import models
 from ..engines import EngineOptions, identity
+from ..engines.pretrained import head
 from ..errors import ModelMissing, one_line
 from ..fingerprints import canonical, digest
-from ..pretrained import head
 from ..vectors import Vectors, normalised
+from ..weights import models
 from . import EncoderSpec, ImageBatch, Picture
 from .onnx_session import session, tokenizer
 from .pixels import Pixels

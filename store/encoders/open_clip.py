@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from .. import models
-from ..devices import Batches, TorchOptions, device, dtype, set_threads
 from ..engines import identity
+from ..engines.devices import Batches, TorchOptions, device, dtype, set_threads
 from ..errors import ModelMissing, one_line
 from ..fingerprints import canonical, digest
 from ..vectors import Vectors, normalised
+from ..weights import models
 from . import EncoderSpec, ImageBatch, Picture
 
 _CONFIG = "open_clip_config.json"

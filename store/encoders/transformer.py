@@ -9,9 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from .. import pretrained
-from ..devices import Batches, TorchOptions, device, dtype, set_threads
-from ..engines import identity
+from ..engines import identity, pretrained
+from ..engines.devices import Batches, TorchOptions, device, dtype, set_threads
 from ..fingerprints import digest
 from ..vectors import Vectors, normalised
 from . import EncoderSpec, well_formed
@@ -104,7 +103,7 @@ class TransformerEncoder:
 
 
 def _loaded(folder: Path, options: TransformerOptions, where: str) -> tuple[Any, Any]:
-    """Model and tokenizer from a folder; see :mod:`vidrag.store.pretrained`."""
+    """Model and tokenizer from a folder; see :mod:`vidrag.store.engines.pretrained`."""
     tokenizer = pretrained.processor("AutoTokenizer", folder, options.model, options.remote_code)
     model = pretrained.model(
         "AutoModel",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from vidrag.store import models
+from vidrag.store.weights import models
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from store_tools import at_a_barrier
-from vidrag.store import owned
-from vidrag.store.backend import TEMPORARY, Backend, open_backend
 from vidrag.store.errors import NotAnArchive, StorageError
-from vidrag.store.local_backend import LocalBackend
+from vidrag.store.storage import owned
+from vidrag.store.storage.local import LocalBackend
+from vidrag.store.storage.protocol import TEMPORARY, Backend, open_backend
 
 SCRATCH = f"{TEMPORARY}{'a' * 16}"
 FOLDER = f"videos/{'b' * 16}"
@@ -23,7 +23,7 @@ RUN = "runs/20260101-000000-ab.jsonl"
 
 CREATOR = """
 import json, sys
-from vidrag.store.backend import open_backend
+from vidrag.store.storage.protocol import open_backend
 
 backend = open_backend(sys.argv[1])
 print("ready", flush=True)

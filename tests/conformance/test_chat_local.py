@@ -15,9 +15,10 @@ from vidrag.query.answer.answering import answerer
 from vidrag.query.answer.models import TooMuch
 from vidrag.query.answer.models.local import LocalChat, LocalOptions, gguf
 from vidrag.query.types import Message, Task
-from vidrag.store import engines, models
+from vidrag.store import engines
 from vidrag.store.errors import EngineFailed, EngineMissing, ModelMissing
 from vidrag.store.records import Evidence
+from vidrag.store.weights import models
 
 ROWS = (
     Evidence("E1", "speech", "0" * 16, "talk.mp4", 1.0, 4.0, "Please leave your suitcases downstairs.", 0.4, 2),

@@ -21,17 +21,13 @@ import faiss  # noqa: F401  (here, so that no child opens libraries)
 import pyarrow.parquet  # noqa: F401
 from store_tools import RECORDS, SPEC, publish_all, publish_speech, rows_of_norm_1, source, source_with_id
 from vidrag.ingest.stages import readers
-from vidrag.jobs.ledger import Ledger
-from vidrag.store import (
-    coverage,
-    index,
-    index_build,
-    index_upkeep,
-    local_backend,  # noqa: F401
-    maintenance,
-)
-from vidrag.store.archive import Archive
+from vidrag.jobs.runs.ledger import Ledger
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged, NoSuchVideo, VidragError
+from vidrag.store.index import build as index_build
+from vidrag.store.index import coverage, index
+from vidrag.store.index import upkeep as index_upkeep
 
 VIDEO = source()
 OTHER = source_with_id("abcd", "other.mp4")

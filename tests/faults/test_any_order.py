@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from store_tools import source_with_id
 from vidrag.ingest.stages import readers
-from vidrag.store import maintenance
-from vidrag.store.archive import Archive
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.shard import Shard
 from vidrag.store.errors import ArchiveDamaged, NoSuchVideo
-from vidrag.store.shard import Shard
 
 VIDEOS, OPTIONS, NAMES = st.sampled_from("abc"), st.sampled_from("12"), st.sampled_from(["x.mp4", "y.mp4"])
 NTH = st.integers(1, 70)

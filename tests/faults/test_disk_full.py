@@ -13,9 +13,9 @@ import pytest
 from fault_tools import Hands, Scene, Trial
 from store_tools import rows_of_norm_1
 from vidrag.store import vectors
+from vidrag.store.archive.schema import TableWriter
 from vidrag.store.errors import StorageError
 from vidrag.store.records import Segment
-from vidrag.store.schema import TableWriter
 
 PAGE = 4096
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fault_tools import Fault, Hands, committed
 from media_files import with_tone
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from world import World
 
 JOBS = ("new", "mended", "look", "collected", "removed")

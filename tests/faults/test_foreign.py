@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from store_tools import publish_speech, source_with_id
 from vidrag.ingest.stages import readers
 from vidrag.jobs.evaluate.traces import results_folder
-from vidrag.store import index_upkeep, maintenance, owned
-from vidrag.store.archive import Archive
-from vidrag.store.backend import open_backend
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged, StorageError, VidragError
-from vidrag.store.object_cache import ObjectCache
+from vidrag.store.index import upkeep as index_upkeep
+from vidrag.store.storage import owned
+from vidrag.store.storage.objects.cache import ObjectCache
+from vidrag.store.storage.protocol import open_backend
 from world import World
 
 ID, HASH = "0123456789abcdef", "0123456789ab"
@@ -341,7 +343,7 @@ def test_only_one_module_deletes() -> None:
         for path in (root / room).rglob("*.py")
         if any(call in path.read_text("utf-8") for call in calls)
     }
-    assert found == {"store/owned.py"}
+    assert found == {"store/storage/owned.py"}
 
 
 def test_a_name_that_is_not_ours_is_refused(tmp_path: Path) -> None:

@@ -22,15 +22,15 @@ import pytest
 from media_files import Local, with_tone
 from mutations import changed, damaged, doubled_key, places
 from vidrag.ingest.pipeline import ingest_video
-from vidrag.jobs import report
 from vidrag.jobs.cli import archive_commands, upkeep_commands
-from vidrag.jobs.estimate import rates
-from vidrag.jobs.ledger import Ledger, to_table
-from vidrag.store import maintenance
-from vidrag.store.archive import Archive
+from vidrag.jobs.runs import report
+from vidrag.jobs.runs.estimate import rates
+from vidrag.jobs.runs.ledger import Ledger, to_table
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import Manifest, decode
 from vidrag.store.errors import VidragError
 from vidrag.store.fingerprints import canonical
-from vidrag.store.manifest import Manifest, decode
 from world import World
 
 RUN = "20260101-000000-abcd"

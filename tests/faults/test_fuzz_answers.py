@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, prompt_of, serving
 from vidrag.jobs import build, profile
-from vidrag.jobs.ledger import printable
+from vidrag.jobs.runs.ledger import printable
 from vidrag.query.answer.models import LanguageModel
 from vidrag.query.asker import Asker
 from vidrag.query.types import Message, Reply
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import EngineFailed, UsageError, VidragError
 from world import World, clip
 

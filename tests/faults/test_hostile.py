@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from store_tools import SPEC, publish_speech, source
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.schema import to_table
+from vidrag.store.archive.stored_files import stored
 from vidrag.store.errors import ArchiveDamaged
 from vidrag.store.records import Cell, Segment
-from vidrag.store.schema import to_table
-from vidrag.store.stored_files import stored
 
 VIDEO = source().sha256[:16]
 
@@ -53,7 +53,7 @@ def test_a_pickle_is_never_loaded(stage: str, kind: str, archive: Archive, tmp_p
 
 READ = """
 import resource, sys
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged
 archive = Archive.open(sys.argv[1])
 try:

@@ -14,12 +14,12 @@ import fault_child
 import pytest
 from fault_tools import Fault, Hands, files
 from store_tools import at_a_barrier
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 
 ERRORS = {n: getattr(errno, n) for n in ("EPERM", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV")}
 WRITER = """
 import json, sys
-from vidrag.store.backend import open_backend
+from vidrag.store.storage.protocol import open_backend
 
 backend = open_backend(sys.argv[1])
 backend.check_writable()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from media_files import with_tone
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from world import World
 
 NAMES = [

@@ -10,7 +10,7 @@ from fault_child import VIDEO
 from fault_tools import Fault, Hands, Scene, Trial
 from media_files import with_tone
 from vidrag.jobs.export import to_archive
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from world import World
 
 

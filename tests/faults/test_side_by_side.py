@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from store_tools import publish_speech, source
-from vidrag.store import maintenance
-from vidrag.store.archive import Archive
+from vidrag.store.archive import maintenance
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged
 
 VIDEO = source().sha256[:16]
@@ -21,7 +21,7 @@ VIDEO = source().sha256[:16]
 WRITER = """
 import sys
 from store_tools import publish_speech, source
-from vidrag.store.archive import Archive
+from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import StorageError
 archive = Archive.open(sys.argv[1])
 print("ready", flush=True)
@@ -36,8 +36,8 @@ print("done", flush=True)
 
 COLLECTOR = """
 import sys, threading
-from vidrag.store.archive import Archive
-from vidrag.store.maintenance import collect
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.maintenance import collect
 archive, rounds = Archive.open(sys.argv[1]), 0
 stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ....store.archive.pictures import decode_jpeg
 from ....store.encoders import Picture
 from ....store.errors import ArchiveDamaged, EngineFailed, one_line
-from ....store.pictures import decode_jpeg
 from ...types import Message
 
 How = Literal["images", "video"]

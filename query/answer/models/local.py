@@ -18,9 +18,9 @@ from typing import Any
 
 from pydantic import Field
 
-from ....store import models
 from ....store.errors import EngineFailed, ModelMissing, one_line
 from ....store.fingerprints import digest
+from ....store.weights import models
 from ...types import Message, Reply
 from . import LanguageModel, ModelOptions, TooMuch
 from .dialects import is_too_much

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
+from ....store.circuit_breaker import Patience
 from ....store.errors import EngineFailed, EngineMissing, OptionError, one_line
 from ....store.fingerprints import digest
-from ....store.patience import Patience
 from ....store.transport import is_private
 from ...types import Message, Reply
 from . import LanguageModel, ModelOptions, TooMuch

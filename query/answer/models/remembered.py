@@ -17,8 +17,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ....store.cache_db import CacheFile
 from ....store.fingerprints import canonical
+from ....store.storage.cache_db import CacheFile
 from ...types import Message, Reply
 from . import LanguageModel
 from .replies import LONGEST, json_object

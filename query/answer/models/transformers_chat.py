@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ....store import models, pretrained
-from ....store.devices import DeviceOptions, device, dtype, emptied, out_of_memory, set_threads
+from ....store.engines import pretrained
+from ....store.engines.devices import DeviceOptions, device, dtype, emptied, out_of_memory, set_threads
 from ....store.errors import EngineFailed, EngineMissing, ModelMissing, one_line
 from ....store.fingerprints import digest
+from ....store.weights import models
 from ...types import Message, Reply
 from . import LanguageModel, ModelOptions, TooMuch, conversation
 

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ....store import pretrained
-from ....store.devices import Batches, TorchOptions, device, dtype, set_threads
-from ....store.engines import identity
+from ....store.engines import identity, pretrained
+from ....store.engines.devices import Batches, TorchOptions, device, dtype, set_threads
 from ....store.errors import ModelMissing
 from ....store.fingerprints import digest
 

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ....store import pretrained
-from ....store.devices import Batches, TorchOptions, device, dtype, set_threads
 from ....store.encoders import Picture
-from ....store.engines import identity
+from ....store.engines import identity, pretrained
+from ....store.engines.devices import Batches, TorchOptions, device, dtype, set_threads
 from ....store.errors import EngineFailed, ModelMissing, VidragError, one_line
 from ....store.fingerprints import digest
 from ....store.records import Detection

@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import Field
 
+from ....store.circuit_breaker import Patience
 from ....store.encoders import Picture
 from ....store.engines import EngineOptions, identity
 from ....store.errors import EngineFailed, EngineMissing, OptionError, one_line
 from ....store.fingerprints import digest
-from ....store.patience import Patience
 from ....store.records import Detection
 from ....store.transport import is_private
 from .json_client import JsonClient

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from ....store.nouns import singular
+from ....store.encoders.nouns import singular
 from ....store.records import Box, Detection, iou
 
 MOST_WORDS = 8

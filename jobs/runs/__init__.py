@@ -1,0 +1,1 @@
+"""Ingest runs: what to do, workers, ledgers and reports."""

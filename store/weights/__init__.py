@@ -1,0 +1,1 @@
+"""Weights of models: known sets, the hub, files, and their hashes."""
