@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from ..store.engines import Options
+from ..store.options import Options
 from ..store.records import Frame, Segment, Span, TextTrack
 from ..store.vectors import Vectors, normalised
 from .segment import Limits, Reals, boundaries, held, unrest

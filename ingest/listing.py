@@ -17,9 +17,9 @@ from typing import Any
 
 from ..store.archive.names import base
 from ..store.errors import StorageError, UsageError, one_line
+from ..store.storage.faults import storage_errors
 from ..store.storage.objects.access import is_url, split_url
 from ..store.storage.objects.client import ObjectInfo, Objects
-from ..store.storage.protocol import storage_errors
 from . import file_kinds as kinds
 from .file_kinds import AMBIGUOUS, ending, named_like_media, never_media, never_walked
 from .media.sniff import demuxer_of, is_photo, is_text, sniffed

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..store.encoders import Picture
-from ..store.engines import Options
+from ..store.options import Options
 from ..store.records import Box, TextLine, iou
 from .ocr import Quads, TextRecogniser
 

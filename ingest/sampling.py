@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ..store.encoders import Picture
-from ..store.engines import Options
+from ..store.options import Options
 from .media import Sampled
 
 _GATE = (256, 144)

@@ -17,12 +17,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from ..store.archive.names import base
+from ..store.cache_dir import cache_dir
 from ..store.errors import MediaError, NotAVideo, SourceChanged, StorageError, UsageError
+from ..store.storage.faults import storage_errors
 from ..store.storage.objects.access import is_url, split_url
 from ..store.storage.objects.cache import ObjectCache
 from ..store.storage.objects.client import ObjectInfo, Objects
-from ..store.storage.protocol import storage_errors
-from ..store.weights.models import cache_dir
 from .file_kinds import SUBTITLES
 
 Stamp = tuple[int | float | str, ...]

@@ -19,6 +19,7 @@ from typing import Any
 from ..store import engines
 from ..store.archive.schema import VERSIONS
 from ..store.fingerprints import digest
+from ..store.options import Options
 from .chapters import ChapterOptions
 from .media import MediaOptions
 from .reading import ReadingOptions
@@ -132,7 +133,7 @@ def settings_key(settings: IngestSettings) -> str:
         if isinstance(value, EngineChoice):
             own[one.name] = [value.name, engines.options(one.name, value.name, value.options).identity()]  # type: ignore[arg-type]
         else:
-            own[one.name] = value.identity() if isinstance(value, engines.Options) else value
+            own[one.name] = value.identity() if isinstance(value, Options) else value
     return digest(own)
 
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ..store.engines import Options
 from ..store.errors import MediaError, MediaLimit
+from ..store.options import Options
 from ..store.records import Segment
 from .languages import language_of
 from .plain_text import decoded

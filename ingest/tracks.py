@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 from rapidfuzz import fuzz
 
-from ..store.engines import Options
+from ..store.options import Options
 from ..store.records import Box, TextLine, TextTrack, iou
 
 

@@ -17,7 +17,7 @@ from ..store.archive.manifest import EARLIER, ProfileKey
 from ..store.archive.shard import Shard
 from ..store.errors import NoSuchVideo, UsageError
 from ..store.records import Cell, Segment, spoken_text
-from ..store.storage.protocol import storage_errors
+from ..store.storage.faults import storage_errors
 
 
 def to_archive(archive: Archive, videos: Sequence[str], target: str) -> int:

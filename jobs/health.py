@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..ingest.decoder.confine import landlock_version
 from ..store import engines
+from ..store.cache_dir import cache_dir
 from ..store.engines import devices
 from ..store.errors import VidragError, one_line
 from ..store.weights import models
@@ -38,7 +39,7 @@ def checks(profile: Profile) -> list[Check]:
 
 def _machine() -> Iterator[Check]:
     yield Check("python", sys.version_info >= (3, 11), True, f"{platform.python_version()} on {platform.machine()}")
-    free = shutil.disk_usage(models.cache_dir().anchor).free / 1e9
+    free = shutil.disk_usage(cache_dir().anchor).free / 1e9
     yield Check("cores", True, False, f"{machine.available().cpus:g}; {free:.0f} GB of disk free")
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ..store.engines import Options
+from ..store.options import Options
 from .machine import Machine
 
 Resource = Literal["CPU", "GPU", "memory"]

@@ -8,8 +8,7 @@ from ..query.find.results import Listed, Results
 from ..query.types import Answer
 from ..store.archive.archive import Archive
 from ..store.records import PERCEIVED, Evidence, clock
-from ..store.shell import is_address, path_word, quoted
-from .runs.ledger import printable
+from ..store.shell import is_address, path_word, printable, quoted
 
 
 def shown_rows(answer: Answer, more: bool = False) -> list[Evidence]:

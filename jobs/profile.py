@@ -24,9 +24,9 @@ from ..query.asker import AskOptions
 from ..query.find.search import SearchOptions
 from ..store import engines
 from ..store.archive.manifest import ProfileKey
-from ..store.engines import Options
 from ..store.errors import OptionError
 from ..store.fingerprints import digest
+from ..store.options import Options, parse_options
 from ..store.shell import quoted
 from .places import PoolOptions
 
@@ -184,8 +184,8 @@ def compose(table: dict[str, Any]) -> Profile:
         if section != "name" and not isinstance(value, dict):
             raise OptionError(f"profile: '{section}' must be a table of options")
     choice = {k: _choice(k, table.get(k, {})) for k in engines.KINDS}
-    groups: dict[str, Any] = {s: engines.parse_options(m, table.get(s, {}), s) for s, m in _MODELS.items()}
-    run = engines.parse_options(RunOptions, table.get("run", {}), "run")
+    groups: dict[str, Any] = {s: parse_options(m, table.get(s, {}), s) for s, m in _MODELS.items()}
+    run = parse_options(RunOptions, table.get("run", {}), "run")
     ingest = IngestSettings(
         **groups,
         asr=choice["asr"],
@@ -194,8 +194,8 @@ def compose(table: dict[str, Any]) -> Profile:
         image_text_encoder=choice["image_text_encoder"],
         strict=run.strict,
     )
-    ask = AskOptions(**{s: engines.parse_options(type(getattr(AskOptions(), s)), table.get(s, {}), s) for s in _ASK})
-    search = engines.parse_options(SearchOptions, table.get("search", {}), "search")
+    ask = AskOptions(**{s: parse_options(type(getattr(AskOptions(), s)), table.get(s, {}), s) for s in _ASK})
+    search = parse_options(SearchOptions, table.get("search", {}), "search")
     name = str(table.get("name", "?"))
     asking = choice["reranker"], choice["detector"], choice["chat"]
     return Profile(name, ingest, ask, search, *asking, run, _pools(table.get("pools", {})))
@@ -205,7 +205,7 @@ def _pools(table: Mapping[str, Any]) -> dict[str, PoolOptions]:
     for name, section in table.items():
         if not isinstance(section, dict):
             raise OptionError(f"profile: 'pools.{name}' must be a table of options")
-    pools = {n: engines.parse_options(PoolOptions, s, f"pools.{n}") for n, s in table.items()}
+    pools = {n: parse_options(PoolOptions, s, f"pools.{n}") for n, s in table.items()}
     for group in GROUPS:
         if not any(group in p.groups for p in pools.values()):
             raise OptionError(f"profile: no pool takes the group '{group}'; name it in the groups of one")
@@ -228,7 +228,7 @@ def with_switches(
     ingest = profile.ingest
     given = {k: v for k, v in (("language", language), ("audio_track", audio_track)) if v}
     if given:
-        speech = engines.parse_options(SpeechOptions, {**ingest.speech.model_dump(), **given}, "speech")
+        speech = parse_options(SpeechOptions, {**ingest.speech.model_dump(), **given}, "speech")
         ingest = replace(ingest, speech=speech)
     if partial_fails:
         ingest = replace(ingest, strict=True)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ..store.archive.archive import Archive
 from ..store.encoders import ImageTextEncoder, TextEncoder
-from ..store.engines import Options
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
+from ..store.options import Options
 from ..store.records import Evidence, clock
 from .answer.answering import answerer
 from .answer.context import ContextOptions, interleaved, merge

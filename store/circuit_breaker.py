@@ -10,13 +10,14 @@ from typing import TypeVar
 from .errors import EngineFailed
 
 T = TypeVar("T")
-MOST = 2
+MAX_FAILURES = 2
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 60.0, 960.0
 
 
-class Patience:
-    """Calls a server, which messages name ``what``; after :data:`MOST` slow failures in a row it is not called for a
-    minute, then for two, four ...
+class CircuitBreaker:
+    """Calls a server, which messages name ``what``.
+
+    After :data:`MAX_FAILURES` slow failures in a row it is not called for a minute, then for two, four ...
 
     A failure that takes less than ``slow_s`` costs a batch nothing and does not count.  Safe for several threads.
     """
@@ -43,8 +44,8 @@ class Patience:
             now = self._clock()
             with self._lock:
                 self._failures = self._failures + 1 if now - began >= self._slow_s else 0
-                if self._failures >= MOST:
-                    self._until = now + min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - MOST))
+                if self._failures >= MAX_FAILURES:
+                    self._until = now + min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._failures - MAX_FAILURES))
             raise
         with self._lock:
             self._failures = 0

@@ -1,9 +1,10 @@
-"""Short hashes of JSON values: the names of cells, vector spaces and cache entries."""
+"""Hashes of JSON values, which name cells, vector spaces and cache entries, and of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -15,3 +16,9 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """16 hex digits of the SHA-256 of the canonical JSON of ``value``."""
     return hashlib.sha256(canonical(value)).hexdigest()[:16]
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digits of the SHA-256 of a file."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

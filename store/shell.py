@@ -1,4 +1,4 @@
-"""Paths as words of a command line that a user pastes into a shell."""
+"""Text for terminals: paths as words of a command line that a user pastes into a shell, odd characters escaped."""
 
 from __future__ import annotations
 
@@ -32,3 +32,11 @@ def path_word(path: str) -> str:
 def is_address(path: str) -> bool:
     """True for what a program may take for the address of something elsewhere."""
     return bool(_URL.match(path))
+
+
+def printable(text: str) -> str:
+    """Text that any file or terminal can hold: odd bytes of file names and control characters escaped."""
+    if text.isascii() and text.isprintable():
+        return text
+    clean = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ArchiveDamaged, StorageError, one_line
-from .storage.protocol import machine_errors, storage_errors
+from .storage.faults import machine_errors, storage_errors
 
 Vectors = NDArray[np.float32]
 _MAGIC = b"IxSQ"  # IndexScalarQuantizer

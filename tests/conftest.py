@@ -54,7 +54,7 @@ engine = "fake"
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache of the tests' own for what is kept of archives; weights and hashes are those of this machine's user."""
-    from vidrag.store.weights.models import cache_dir
+    from vidrag.store.cache_dir import cache_dir
 
     before, real, own = os.environ.get("VIDRAG_CACHE"), cache_dir(), tmp_path_factory.mktemp("cache")
     for name in ("weights", "verified", "hashes"):

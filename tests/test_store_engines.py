@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pydantic import Field
 from vidrag.store import engines
-from vidrag.store.engines import EngineOptions, Options, parse_options
+from vidrag.store.engines import EngineOptions
 from vidrag.store.errors import EngineMissing, ModelMissing, OptionError, UsageError, VidragError, one_line
+from vidrag.store.options import Options, parse_options
 
 NEEDY = """
 from vidrag.store.engines import EngineOptions

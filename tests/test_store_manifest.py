@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from store_tools import SPEC, source
-from vidrag.store.archive.manifest import FORMAT, Manifest, Source, decode, manifest_name, manifest_version
+from vidrag.store.archive.manifest import FORMAT, Manifest, Source, decode
 from vidrag.store.errors import ArchiveDamaged, NotAnArchive
 from vidrag.store.fingerprints import canonical
 from vidrag.store.records import Cell, StoredFile
+from vidrag.store.storage.keys import manifest_name, manifest_version
 
 ODD_NAMES = [
     "caf\udce9.mp4",

@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from pydantic import Field
 
-from ...store.engines import Options
 from ...store.errors import DecoderDied, MediaError, MediaLimit, one_line
+from ...store.options import Options
 from .. import decoder
 from ..decoder import ALIVE, DONE, HEAD, limits
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ...store.cache_dir import cache_dir
 from ...store.encoders import Picture
 from ...store.engines import EngineOptions
 from ...store.engines.devices import device, set_threads
@@ -56,7 +57,7 @@ class Easy:
 
     def __init__(self, options: EasyOptions) -> None:
         self.options = options
-        folder = models.cache_dir() / "weights" / "easyocr" if options.model == _HUB else _folder(options.model)
+        folder = cache_dir() / "weights" / "easyocr" if options.model == _HUB else _folder(options.model)
         where = device(options.device)
         set_threads(options.threads)
         self._reader = _reader(options, folder, where)

@@ -16,7 +16,7 @@ from typing import IO, Any
 from ...query.understand.options import LETTERS
 from ...store.errors import UsageError, one_line
 from ...store.storage import owned
-from ...store.storage.protocol import storage_errors
+from ...store.storage.faults import storage_errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from ...store.archive.archive import Archive
 from ...store.archive.schema import SCHEMAS
 from ...store.errors import ArchiveDamaged, UsageError, one_line
+from ...store.fingerprints import sha256_of
 from ...store.storage.cache_db import CacheFile
-from ...store.storage.protocol import storage_errors
-from ...store.weights.models import sha256_of
+from ...store.storage.faults import storage_errors
 
 _HEAD = b"vidrag.run"
 _OWN = "CREATE TABLE IF NOT EXISTS runs (name TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID"

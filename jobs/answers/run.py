@@ -12,9 +12,10 @@ from typing import Any
 from ...store.archive.archive import Archive
 from ...store.archive.stored_files import version
 from ...store.errors import StorageError, UsageError, one_line
+from ...store.shell import printable
 from .. import build
 from .. import profile as profiles
-from ..runs.ledger import new_run, printable
+from ..runs.ledger import new_run
 from . import asking
 from . import log as answer_log
 from .asking import Counts, Keys

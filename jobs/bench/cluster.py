@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ...store.engines import Options
+from ...store.options import Options
 from ..runs.estimate import CPU
 
 SOUND = ("speech", "speech_vectors")

@@ -18,8 +18,9 @@ from ...ingest.pipeline import Engines, Outcome, ingest_video
 from ...ingest.stages import STAGES, fingerprints
 from ...store.archive import maintenance, names
 from ...store.archive.archive import Archive
-from ...store.archive.manifest import Manifest, Source, manifest_name
+from ...store.archive.manifest import Manifest, Source
 from ...store.records import Cell
+from ...store.storage.keys import manifest_name
 from ..export import to_archive
 from ..profile import Profile
 from ..runs.known import Known

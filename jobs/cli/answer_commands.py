@@ -103,9 +103,9 @@ def rerun(
 def compare(archive: ArchivePath, before: Run, after: Run, as_json: AsJson = False) -> int:
     """Show which answers of two runs differ and why, and whether the second is better (McNemar's exact test)."""
     from ...store.archive.archive import Archive
+    from ...store.shell import printable
     from ..answers import compare as work
     from ..answers import log as answer_log
-    from ..runs.ledger import printable
 
     opened = Archive.open(archive)
     names = [answer_log.find(opened, name) for name in (before, after)]

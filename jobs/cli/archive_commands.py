@@ -26,7 +26,7 @@ def ls(archive: ArchivePath, as_json: AsJson = False) -> None:
     """List the videos of an archive."""
     from ...store.archive.archive import Archive
     from ...store.records import clock
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     opened = Archive.open(archive)
     rows = [_row(s) for s in opened.shards()]
@@ -108,7 +108,7 @@ def _everything(shard: Shard) -> dict[str, object]:
 
 def _print(shard: Shard) -> None:
     from ...store.records import MediaInfo, clock
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     manifest = shard.manifest
     print(f"{shard.video}  {printable(', '.join(manifest.source.names))}")
@@ -180,7 +180,7 @@ def _noted(cell: Cell) -> str:
 
 def _section(title: str, rows: list[tuple[float, float, str]]) -> None:
     from ...store.records import clock
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     print(f"\n{title}" + ("" if rows else ": nothing"))
     for start, end, text in rows:

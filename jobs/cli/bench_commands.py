@@ -202,8 +202,8 @@ def cluster(
     ] = None,
 ) -> None:
     """Simulate a large cluster over measured costs: how long, and what breaks first."""
-    from ...store.engines import parse_options
     from ...store.errors import OptionError
+    from ...store.options import parse_options
     from ..bench.cluster import ClusterOptions, simulate
 
     given = {}

@@ -54,7 +54,7 @@ def _line() -> str | None:
         except (EOFError, KeyboardInterrupt):
             print()
             return None
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     line = sys.stdin.buffer.readline().decode("utf-8", "replace")
     if line.strip():
@@ -94,7 +94,7 @@ class _Talk:
     def ask(self, question: str) -> None:
         """Prints the answer as ``vidrag ask`` does, and how the question was understood where that differs."""
         from ...store.errors import UsageError, one_line
-        from ..runs.ledger import printable
+        from ...store.shell import printable
         from .streaming import shown
 
         try:
@@ -118,7 +118,7 @@ class _Talk:
 
     def _about(self, name: str) -> None:
         from ...store.errors import UsageError, one_line
-        from ..runs.ledger import printable
+        from ...store.shell import printable
 
         if not name:
             self._videos = None

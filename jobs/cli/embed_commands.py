@@ -62,14 +62,14 @@ def _quiet(done: int, of: int, line: str, left_s: float) -> None:
 
 
 def _progress(done: int, of: int, line: str, left_s: float) -> None:
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     left = f"  {left_s / 60:.1f} min left" if done < of else ""
     print(f"[{done}/{of}] {printable(line)}{left}", flush=True)
 
 
 def _tell(told: Embedded, index: Any, left_out: str) -> None:
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     good = told.videos - len(told.failed)
     line = f"{good} of {told.videos} videos have the vectors of this profile ({told.kept} had them before)"

@@ -136,7 +136,7 @@ def _paths_in(name: str) -> list[str]:
 
 
 def _say_unreachable(planned: Plan) -> None:
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     for one in planned.unreachable:
         print(f"not looked at: {printable(one.path)}: {one.message}", file=sys.stderr)
@@ -155,7 +155,7 @@ def _passed_over(planned: Plan) -> list[str]:
 
 
 def _no_videos(named: list[str], planned: Plan) -> str:
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     where = printable(", ".join(named[:3])) + (f" and {len(named) - 3} more" if named[3:] else "")
     told = "".join(f" ({line})" for line in _passed_over(planned))
@@ -164,7 +164,7 @@ def _no_videos(named: list[str], planned: Plan) -> str:
 
 def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_json: bool) -> int:
     from ...store.archive.archive import Archive
-    from ...store.storage.protocol import open_backend
+    from ...store.storage.open import open_backend
     from .. import machine
     from ..places import local_gpus, local_room
     from ..runs import estimate
@@ -182,8 +182,7 @@ def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_js
 
 
 def _tell(run: str, progress: Progress, archive: str) -> None:
-    from ...store.shell import path_word
-    from ..runs.ledger import printable
+    from ...store.shell import path_word, printable
     from ..runs.report import set_aside_text
 
     good = progress.videos - len(progress.failed)
@@ -262,7 +261,7 @@ class _Report:
 
 
 def _line(item: Item, rows: list[Outcome]) -> str:
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     name = printable(item.location.name)
     bad = next((o for o in rows if o.status == "failed"), None)

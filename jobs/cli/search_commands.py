@@ -142,7 +142,7 @@ def _progress(done: int, total: int) -> None:
 
 
 def _tell(built: Any, least: int, seconds: float) -> None:
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     for note in built.notes:
         print(f"note: {printable(note)}")

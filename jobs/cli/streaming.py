@@ -25,7 +25,7 @@ def shown(stream: TextIO, wanted: bool) -> Iterator[Callable[[str], object] | No
         nonlocal live
         from rich.text import Text
 
-        from ..runs.ledger import printable
+        from ...store.shell import printable
 
         if live is None:
             from rich.console import Console

@@ -97,7 +97,7 @@ def gc(
     from ...store.archive.archive import Archive
     from ...store.errors import UsageError
     from ...store.index import upkeep as index_upkeep
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     opened, seconds = Archive.open(archive), _seconds(grace)
     for name in forget or ():
@@ -134,7 +134,7 @@ def rm(
     """Take videos out of the archive.  The video files themselves are not touched."""
     from ...store.archive.archive import Archive, video_ids
     from ...store.errors import UsageError
-    from ..runs.ledger import printable
+    from ...store.shell import printable
 
     opened = Archive.open(archive)
     ids = video_ids(opened, videos)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ...store.engines import Options, parse_options
 from ...store.errors import OptionError, UsageError, one_line
+from ...store.options import Options, parse_options
 
 BASE = "ours"
 Group = Literal["arms", "ablations"]

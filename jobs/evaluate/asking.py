@@ -21,8 +21,7 @@ from ...store.errors import (
     VidragError,
     one_line,
 )
-from ...store.fingerprints import canonical, digest
-from ...store.weights.models import sha256_of
+from ...store.fingerprints import canonical, digest, sha256_of
 from .. import build, profile
 from ..answers.asking import code
 from .arms import Arm

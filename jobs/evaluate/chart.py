@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..runs.ledger import printable
+from ...store.shell import printable
 
 _LEFT, _WIDE, _RIGHT, _TOP, _ROW = 290, 430, 150, 62, 30
 _INK, _SOFT, _LINE, _MARK, _BASE = "#1f2328", "#59636e", "#d8dee4", "#0969da", "#bc4c00"

@@ -22,7 +22,7 @@ import numpy as np
 from ...ingest.subtitles import SubtitleOptions, parse
 from ...store.archive.archive import Archive
 from ...store.errors import UsageError
-from ...store.storage.protocol import storage_errors
+from ...store.storage.faults import storage_errors
 from ..runs import plan
 from .corpus import place
 from .dataset import Fields, Place, parsed, read_rows

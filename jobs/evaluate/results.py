@@ -10,7 +10,7 @@ from typing import Any
 
 from ...store.errors import UsageError
 from ...store.shell import path_word
-from ...store.storage.protocol import storage_errors
+from ...store.storage.faults import storage_errors
 from . import chart, score, stats, tables
 from .arms import BASE, Arm
 from .asking import ArmRun, Report, Setting, run

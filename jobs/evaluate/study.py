@@ -16,12 +16,12 @@ from ...store.archive.archive import Archive
 from ...store.archive.stored_files import version
 from ...store.errors import UsageError
 from ...store.records import MediaInfo
-from ...store.storage.protocol import storage_errors
+from ...store.shell import printable
+from ...store.storage.faults import storage_errors
 from .. import build, export, profile
 from ..profile import Profile
 from ..runs import plan
 from ..runs import run as ingest_run
-from ..runs.ledger import printable
 from ..runs.plan import Item
 from ..runs.pool import Executor
 from ..runs.worker import Order

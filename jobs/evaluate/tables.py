@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..runs.ledger import printable
+from ...store.shell import printable
 from .score import FIGURES
 
 Table = tuple[list[str], list[list[str]]]

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from ...store.errors import UsageError
 from ...store.storage import owned
-from ...store.storage.protocol import storage_errors
+from ...store.storage.faults import storage_errors
 
 Trace = Mapping[str, Any]
 FELL_BACK = "answered from evidence alone"

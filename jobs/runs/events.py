@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from ...ingest.pipeline import Outcome
-from .ledger import printable
+from ...store.shell import printable
 from .plan import Item, Plan
 from .run import Progress
 

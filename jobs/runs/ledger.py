@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from ...ingest.pipeline import Outcome
 from ...store.archive.archive import Archive
 from ...store.archive.schema import SCHEMAS
-from ...store.storage.protocol import storage_errors
+from ...store.shell import printable
+from ...store.storage.faults import storage_errors
 
 _FIELDS = tuple(f.name for f in fields(Outcome))
 
@@ -82,14 +83,6 @@ def close(archive: Archive, run: str) -> None:
 
 def lines_key(run: str) -> str:
     return f"runs/{run}.jsonl"
-
-
-def printable(text: str) -> str:
-    """Text that any file or terminal can hold: odd bytes of file names and control characters escaped."""
-    if text.isascii() and text.isprintable():
-        return text
-    clean = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
 
 
 def tables(lines: bytes, part: int = 20_000) -> Iterator[pa.Table]:

@@ -17,7 +17,8 @@ from ...store.archive.archive import Archive
 from ...store.archive.schema import SCHEMAS
 from ...store.errors import ArchiveDamaged, UsageError, one_line
 from ...store.records import clock
-from .ledger import lines_key, printable, tables
+from ...store.shell import printable
+from .ledger import lines_key, tables
 
 _NAMES = ("source", "stage", "status")
 _NUMBERS = ("attempts", "seconds", "cpu_seconds", "rows", "bytes", "media_seconds")

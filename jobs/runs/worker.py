@@ -26,7 +26,7 @@ from ...ingest.stages import GROUPS, IngestSettings
 from ...store import engines
 from ...store.archive.archive import Archive
 from ...store.errors import MACHINE_ERRORS, OutOfMemory, VidragError, one_line, out_of_memory
-from ...store.storage.protocol import storage_errors
+from ...store.storage.faults import storage_errors
 from ...store.weights import models
 
 log = logging.getLogger("vidrag.jobs")

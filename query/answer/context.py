@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import Field
 
-from ...store.engines import Options
+from ...store.options import Options
 from ...store.records import Evidence, EvidenceKind
 from ..types import Candidate
 

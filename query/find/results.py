@@ -20,7 +20,7 @@ from ...store.encoders import ImageTextEncoder, TextEncoder
 from ...store.errors import ArchiveDamaged, UsageError, one_line
 from ...store.index.index import KINDS, Kind
 from ...store.records import Frame
-from ...store.storage.protocol import storage_errors
+from ...store.storage.faults import storage_errors
 from ...store.vectors import Vectors
 from ..text.things import FITS, fit
 from ..text.words import terms

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...store.engines import Options
+from ...store.options import Options
 from ...store.vectors import Vectors, normalised
 from ..text.words import exact_phrases, language_of, terms
 from ..types import Grounds

@@ -17,11 +17,11 @@ from pydantic import Field
 
 from ...store.archive.archive import Archive
 from ...store.encoders import EncoderSpec, check_space
-from ...store.engines import Options
 from ...store.errors import ArchiveDamaged, one_line
 from ...store.fingerprints import digest
 from ...store.index.index import KINDS, MEND, Kind
 from ...store.index.postings import DOUBTFUL, SCREEN, bm25
+from ...store.options import Options
 from ...store.vectors import Vectors
 from ..text.words import terms
 from .view import IndexLost, Place, Scored, View, look

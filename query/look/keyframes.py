@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ...store.engines import Options
+from ...store.options import Options
 from ...store.records import Frame
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...store.cache_dir import cache_dir
 from ...store.vectors import Vectors
-from ...store.weights import models
 
 
 def remembered(space: str, text: str, encode: Callable[[], Vectors]) -> Vectors:
@@ -16,7 +16,7 @@ def remembered(space: str, text: str, encode: Callable[[], Vectors]) -> Vectors:
 
     ``space`` and ``text`` name encoder and texts.  A cache that cannot be read or written costs time and nothing else.
     """
-    path = models.cache_dir() / "vectors" / f"{hashlib.sha256(f'{space} {text}'.encode()).hexdigest()[:32]}.npy"
+    path = cache_dir() / "vectors" / f"{hashlib.sha256(f'{space} {text}'.encode()).hexdigest()[:32]}.npy"
     try:
         found: Vectors = np.load(path, allow_pickle=False)
         if found.dtype == np.float32 and found.ndim == 2 and np.isfinite(found).all():

@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...store.encoders.coco import NAMES
-from ...store.engines import Options
 from ...store.errors import VidragError, one_line
+from ...store.options import Options
 from ..types import MOST_THINGS, Message, Relation, Reply, Request, Scope, TimeHint, When
 from . import cues
 from .times import named_stretch

@@ -15,13 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from threading import RLock
 
+from ..cache_dir import cache_dir
 from ..errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, NotIndexed, StorageError, one_line
-from ..fingerprints import digest
+from ..fingerprints import digest, sha256_of
 from ..records import Cell
 from ..shell import path_word
-from ..storage import owned
-from ..storage.protocol import Backend, open_backend, storage_errors
-from ..weights.models import cache_dir, sha256_of
+from ..storage.faults import storage_errors
+from ..storage.keys import is_deletable, manifest_name, manifest_version
+from ..storage.open import open_backend
+from ..storage.protocol import Backend
 from . import manifest as manifests
 from . import names
 from .manifest import EARLIER, Manifest, ProfileKey, Source
@@ -106,7 +108,7 @@ class Archive:
         if stamp is not None and self._held.get(video) == stamp:
             return True
         names = self.backend.list(f"videos/{video}")
-        if not any(manifests.manifest_version(n) for n in names):
+        if not any(manifest_version(n) for n in names):
             return False
         if any(n.endswith((".parquet", ".faiss")) for n in names):
             if stamp is not None:
@@ -125,7 +127,7 @@ class Archive:
         if stamp is not None and (known := self._numbers.get(video)) and known[0] == stamp:
             return list(known[1])
         names = self.backend.list(folder, "manifest-")
-        found = sorted((v for n in names if (v := manifests.manifest_version(n)) is not None), reverse=True)
+        found = sorted((v for n in names if (v := manifest_version(n)) is not None), reverse=True)
         if stamp is not None:
             self._numbers[video] = stamp, list(found)
         return found
@@ -273,8 +275,8 @@ class Archive:
         that have it open those that lose a file say so.
         """
         folder = f"videos/{video}"
-        held = [n for n in self.backend.list(folder) if owned.is_deletable(f"{folder}/{n}")]
-        files = [n for n in held if manifests.manifest_version(n) is None]
+        held = [n for n in self.backend.list(folder) if is_deletable(f"{folder}/{n}")]
+        files = [n for n in held if manifest_version(n) is None]
         try:
             base = self.newest(video)
         except ArchiveDamaged:  # no version can be read: nothing to hide from readers
@@ -284,7 +286,7 @@ class Archive:
         with self._lock:
             self._open.pop(video, None)
         kept = 0 if base is None else 1  # the version that says so keeps the numbers going up
-        for name in [*files, *(manifests.manifest_name(v) for v in reversed(self.versions(video)[kept:]))]:
+        for name in [*files, *(manifest_name(v) for v in reversed(self.versions(video)[kept:]))]:
             self.backend.delete(f"{folder}/{name}")
         return base is not None and not base.deleted
 
@@ -324,23 +326,11 @@ class Archive:
 
         ``current``: also those that are the current ones of their stage, or belong to a profile, by then.
         """
-
-        def without(m: Manifest) -> Manifest:
-            return m.without(lambda c: gone(c) and (current or not m.needed(c)))
-
-        return self._advance(video, without)
+        return self._advance(video, lambda m: m.without(lambda c: gone(c) and (current or not m.needed(c))))
 
     def forget(self, video: str, profile: str) -> None:
         """Publishes a version that knows nothing of ``profile``; where its cells were current, another's are now."""
-
-        def without(m: Manifest) -> Manifest:
-            left = {n: p for n, p in m.profiles.items() if n != profile}
-            gone = m.profiles[profile].cells if profile in m.profiles else {}
-            others = next((dict(p.cells) for p in left.values()), None)
-            current = others if others and dict(gone) == dict(m.current) else m.current
-            return dataclasses.replace(m, profiles=left, current=current)
-
-        self._advance(video, without)
+        self._advance(video, lambda m: m.without_profile(profile))
 
     def seen_at(self, path: str) -> list[Manifest]:
         """The newest version of each video that was seen at ``path`` and has not left it."""
@@ -353,25 +343,12 @@ class Archive:
         return found
 
     def leave(self, video: str, path: str, moved_to: Sequence[str], alive: Callable[[str], bool]) -> Manifest:
-        """Publishes that ``video`` is no longer at ``path``, which holds other content now.
+        """Publishes that ``video`` is no longer at ``path``, which holds other content now; see :meth:`Manifest.left`.
 
-        Where it was ``moved_to`` other paths, or is ``alive`` at another of its own, only the path goes.  Else the
-        version says that the video was taken out: no reader finds it any more; its files stay until that version is old
-        enough to be collected.
+        Files of a video that was taken out stay until that version is old enough to be collected.
         """
         self._name(video, Source("", 0, tuple(moved_to)))
-
-        def left(m: Manifest) -> Manifest:
-            if m.deleted or path not in m.source.paths:
-                return m
-            others = [p for p in m.source.paths if p != path and p not in moved_to]
-            there = [*moved_to, *filter(alive, others)]
-            if there:
-                paths = (*there, *(p for p in others if p not in there))
-                return dataclasses.replace(m, source=dataclasses.replace(m.source, paths=paths))
-            return dataclasses.replace(m.without(lambda c: not m.needed(c)), deleted=True)
-
-        return self._advance(video, left)
+        return self._advance(video, lambda m: m.left(path, moved_to, alive))
 
     def find(self, name: str) -> str:
         """The id of the video that ``name`` means: an id, a prefix of one (4 digits or more), a file name or a path.
@@ -492,7 +469,7 @@ class Archive:
 
 
 def _key(video: str, number: int) -> str:
-    return f"videos/{video}/{manifests.manifest_name(number)}"
+    return f"videos/{video}/{manifest_name(number)}"
 
 
 def video_ids(archive: Archive, names: Sequence[str] | None) -> list[str]:

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from ..errors import ArchiveDamaged, StorageError, one_line
 from ..records import Cell, StoredFile
-from ..storage import owned
-from ..storage.protocol import Backend, Entry, machine_errors
+from ..storage.faults import machine_errors
+from ..storage.keys import is_deletable, is_known, is_scratch, manifest_name, manifest_version
+from ..storage.protocol import Backend, Entry
 from ..vectors import VectorFile
-from . import manifest as manifests
 from . import schema
 from .archive import Archive
 from .manifest import Manifest
@@ -68,7 +68,7 @@ def _check(archive: Archive, video: str) -> Checked:
         except FileNotFoundError:
             continue  # collected since it was listed
         except (ArchiveDamaged, OSError) as e:
-            damage.append(Damage(video, f"{folder}/{manifests.manifest_name(number)}", one_line(e)))
+            damage.append(Damage(video, f"{folder}/{manifest_name(number)}", one_line(e)))
     if newest is None:
         return Checked(video, "?", 0, 0, tuple(damage))
     files = {f.name: (c, f) for c in newest.cells for f in c.files}
@@ -114,7 +114,7 @@ def _header(path: Path, cell: Cell, file: StoredFile) -> None:
 def verify_answers(archive: Archive) -> Iterator[Checked]:
     """Reads every stored batch of answers; :attr:`Checked.video` is empty.  Their pages carry checksums."""
     for entry in archive.backend.entries("answers"):
-        if not entry.name.endswith(".parquet") or not owned.is_deletable(f"answers/{entry.name}"):
+        if not entry.name.endswith(".parquet") or not is_deletable(f"answers/{entry.name}"):
             continue
         key, problem = f"answers/{entry.name}", ""
         try:
@@ -149,7 +149,7 @@ def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[st
     for video in sorted({d.video for d in damage if d.video}):
         bad = {d.key for d in damage if d.video == video and not _sound_again(archive, d)}
         for key in bad:  # first, so that none of them is built upon
-            if manifests.manifest_version(key.rsplit("/", 1)[1]) is not None:
+            if manifest_version(key.rsplit("/", 1)[1]) is not None:
                 set_aside(key)
         if manifest := archive.manifest(video):
             archive.drop(video, _lost(manifest, bad, readers))
@@ -161,7 +161,7 @@ def quarantine(archive: Archive, damage: Sequence[Damage], readers: Callable[[st
 def _sound_again(archive: Archive, damage: Damage) -> bool:
     """True for what could not be read only for a moment: with it a whole version would go, or hours of work."""
     name = damage.key.rsplit("/", 1)[1]
-    number = manifests.manifest_version(name)
+    number = manifest_version(name)
     try:
         if number is not None:
             archive.version(damage.video, number, fresh=True)
@@ -195,7 +195,7 @@ class Collected:
     def take(self, backend: Backend, prefix: str, entry: Entry, dry_run: bool) -> None:
         """Removes an entry of the folder ``prefix`` where it is vidrag's."""
         key = key_of(prefix, entry)
-        if owned.is_deletable(key) and backend.delete(key, dry_run):
+        if is_deletable(key) and backend.delete(key, dry_run):
             self.keys.append(key)
             self.bytes += entry.bytes
         else:
@@ -217,9 +217,9 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
     for prefix in ("", "runs", "answers", "videos", "names", "cache"):
         for entry in backend.entries(prefix):
             key = key_of(prefix, entry)
-            if not owned.is_known(key, entry.folder):
+            if not is_known(key, entry.folder):
                 out.foreign.append(key)
-            elif owned.is_scratch(entry.name) or prefix == "cache":  # earlier versions kept caches in the archive
+            elif is_scratch(entry.name) or prefix == "cache":  # earlier versions kept caches in the archive
                 if entry.age_s >= grace_s:
                     out.take(backend, prefix, entry, dry_run)
             elif prefix == "videos":
@@ -236,9 +236,9 @@ def collect(archive: Archive, grace_s: float, dry_run: bool = False) -> Collecte
 
 def _collect_names(archive: Archive, folder: str, grace_s: float, dry_run: bool, out: Collected) -> None:
     for entry in archive.backend.entries(folder):
-        if not owned.is_known(key_of(folder, entry), entry.folder):
+        if not is_known(key_of(folder, entry), entry.folder):
             out.foreign.append(key_of(folder, entry))
-        elif owned.is_scratch(entry.name) and entry.age_s >= grace_s:
+        elif is_scratch(entry.name) and entry.age_s >= grace_s:
             out.take(archive.backend, folder, entry, dry_run)
 
 
@@ -269,7 +269,7 @@ def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, 
         return ages.get(name, 0.0) >= grace_s
 
     if newest is not None:
-        name = manifests.manifest_name(newest.version)
+        name = manifest_name(newest.version)
         slim = newest.without(lambda c: not newest.needed(c))
         if old(name) and slim.cells != newest.cells:
             if not dry_run:
@@ -278,17 +278,17 @@ def _collect_video(archive: Archive, video: str, grace_s: float, dry_run: bool, 
                 slim = archive.drop(video, lambda c: (c.stage, c.fingerprint) in stale, current=False)
                 if slim.version < newest.version:
                     raise ArchiveDamaged(f"{archive.location}/{folder}/{name}: cannot be read any more")
-                name = manifests.manifest_name(slim.version)
+                name = manifest_name(slim.version)
             keep |= {name, *_names(slim)}
         elif not (newest.deleted and old(name)):
             keep |= {name, *_names(newest)}
     for number in archive.versions(video):
-        name = manifests.manifest_name(number)
+        name = manifest_name(number)
         if name in ages and not old(name):
             with contextlib.suppress(ArchiveDamaged, OSError):
                 keep |= {name, *_names(archive.version(video, number))}
-    for entry in sorted(backend.entries(folder), key=lambda e: (manifests.manifest_version(e.name) is None, e.name)):
-        if not owned.is_known(f"{folder}/{entry.name}", entry.folder):
+    for entry in sorted(backend.entries(folder), key=lambda e: (manifest_version(e.name) is None, e.name)):
+        if not is_known(f"{folder}/{entry.name}", entry.folder):
             out.foreign.append(f"{folder}/{entry.name}")
         elif entry.name not in keep and entry.age_s >= grace_s:
             out.take(backend, folder, entry, dry_run)

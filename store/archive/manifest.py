@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
 
@@ -23,19 +23,9 @@ from ..shell import quoted
 
 FORMAT = 1
 T = TypeVar("T")
-_NAME = re.compile(r"manifest-(\d{6,})\.json")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MOST = 2**53
 """No number in a manifest is larger: nothing overflows, and any JSON reader sees the same one."""
-
-
-def manifest_name(version: int) -> str:
-    return f"manifest-{version:06d}.json"
-
-
-def manifest_version(name: str) -> int | None:
-    match = _NAME.fullmatch(name)
-    return int(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +180,29 @@ class Manifest:
             if (kept := {s: fp for s, fp in p.cells.items() if (s, fp) in left})
         }
         return dataclasses.replace(self, version=self.version + 1, cells=cells, current=current, profiles=profiles)
+
+    def without_profile(self, name: str) -> Manifest:
+        """This version without a profile; where its cells are the current ones, another profile's are from now on."""
+        left = {n: p for n, p in self.profiles.items() if n != name}
+        gone = self.profiles[name].cells if name in self.profiles else {}
+        others = next((dict(p.cells) for p in left.values()), None)
+        current = others if others and dict(gone) == dict(self.current) else self.current
+        return dataclasses.replace(self, profiles=left, current=current)
+
+    def left(self, path: str, moved_to: Sequence[str], alive: Callable[[str], bool]) -> Manifest:
+        """The version after the video has left ``path``.
+
+        Where it was ``moved_to`` other paths, or is ``alive`` at another of its own, only the path goes.  Else the
+        version says that the video was taken out: no reader finds it any more.
+        """
+        if self.deleted or path not in self.source.paths:
+            return self
+        others = [p for p in self.source.paths if p != path and p not in moved_to]
+        there = [*moved_to, *filter(alive, others)]
+        if there:
+            paths = (*there, *(p for p in others if p not in there))
+            return dataclasses.replace(self, source=dataclasses.replace(self.source, paths=paths))
+        return dataclasses.replace(self.without(lambda c: not self.needed(c)), deleted=True)
 
     def encode(self) -> bytes:
         body = {"format": FORMAT, **dataclasses.asdict(self)}

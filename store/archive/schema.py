@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ..errors import ArchiveDamaged, StorageError
 from ..records import Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, TextTrack, Word
-from ..storage.protocol import machine_errors, storage_errors
+from ..storage.faults import machine_errors, storage_errors
 
 _F64, _F32, _STR = pa.float64(), pa.float32(), pa.string()
 _BOX = pa.list_(_F32, 4)

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from ..encoders import HOW_TO_EMBED, EncoderSpec, check_space
 from ..errors import ArchiveDamaged, StorageError, one_line
 from ..records import Cell, Chapter, Frame, FrameLabels, Segment, StoredFile, TextTrack, spoken_text
-from ..storage.protocol import Backend, machine_errors
+from ..storage.faults import machine_errors
+from ..storage.protocol import Backend
 from ..vectors import VectorFile
 from . import schema
 from .manifest import Manifest

@@ -6,9 +6,9 @@ import datetime
 import os
 from pathlib import Path
 
+from ..fingerprints import sha256_of
 from ..records import StoredFile
-from ..storage.protocol import storage_errors
-from ..weights.models import sha256_of
+from ..storage.faults import storage_errors
 
 
 def stored(kind: str, fingerprint: str, path: Path, rows: int) -> tuple[StoredFile, str]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import EngineFailed, EngineMissing, ModelMissing, UsageError, one_line
 from ..storage import owned
-from ..storage.protocol import storage_errors
+from ..storage.faults import storage_errors
 from . import Picture
 from .onnx_clip import (
     PICTURE_VECTORS,

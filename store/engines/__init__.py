@@ -17,32 +17,16 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from ..errors import EngineMissing, OptionError, one_line
+from ..errors import EngineMissing, one_line
+from ..options import Options, parse_options
 from ..weights import models
 
 Kind = Literal["asr", "ocr", "text_encoder", "image_text_encoder", "reranker", "detector", "chat"]
 KINDS: tuple[Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder", "reranker", "detector", "chat")
-
-
-class Options(BaseModel):
-    """Base of every options class: immutable, no unknown keys, bounds beside the field.
-
-    ``runtime`` names the fields that change how fast a result comes but not the result; they stay out of fingerprints.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    runtime: ClassVar[frozenset[str]] = frozenset()
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that change results, as JSON values."""
-        return self.model_dump(mode="json", exclude=set(self.runtime))
-
-
-T = TypeVar("T", bound=Options)
 
 
 class EngineOptions(Options):
@@ -94,19 +78,6 @@ def find(kind: Kind, name: str) -> EngineClass:
     return found
 
 
-def parse_options(model: type[T], values: Mapping[str, Any], where: str) -> T:
-    """``model`` made from ``values``; an unknown key or a value out of range is named in one line with its bounds."""
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as e:
-        first = e.errors()[0]
-        key = ".".join(str(p) for p in first["loc"]) or "?"
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(sorted(model.model_fields)) or "none"
-            raise OptionError(f"{where}: unknown option '{key}'; known: {known}") from e
-        raise OptionError(f"{where}.{key}: {first['msg']} (given: {first['input']!r})") from e
-
-
 def options(kind: Kind, name: str, values: Mapping[str, Any]) -> EngineOptions:
     return parse_options(find(kind, name).Options, values, f"{kind}={name}")
 
@@ -133,7 +104,7 @@ def load(kind: Kind, name: str, values: Mapping[str, Any] | None = None) -> Any:
     """A ready engine.
 
     Raises :class:`EngineMissing` where packages are missing, :class:`~vidrag.store.errors.ModelMissing` where weights
-    are, :class:`OptionError` for options that do not fit.
+    are, ``OptionError`` for options that do not fit.
     """
     cls = find(kind, name)
     opts = options(kind, name, values or {})

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArchiveDamaged
-from ..storage.protocol import storage_errors
+from ..storage.faults import storage_errors
 from ..vectors import Vectors, head_of
 
 Positions = NDArray[np.int64]

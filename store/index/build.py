@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from ..archive.archive import Archive
-from ..archive.manifest import manifest_name
 from ..archive.shard import Shard
 from ..archive.stored_files import now, stored, version
 from ..encoders import EncoderSpec
 from ..errors import ArchiveDamaged, StorageError, one_line
 from ..records import StoredFile
-from ..storage.protocol import storage_errors
+from ..storage.faults import storage_errors
+from ..storage.keys import manifest_name
 from ..vectors import Vectors
 from . import ann
 from .ann import AnnBuilder

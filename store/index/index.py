@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..archive.archive import Archive
-from ..archive.manifest import Manifest, fitting, manifest_name, manifest_version, stored_file
+from ..archive.manifest import Manifest, fitting, stored_file
 from ..archive.shard import verified_path
 from ..encoders import EncoderSpec
 from ..errors import ArchiveDamaged, NotAnArchive, StorageError, one_line
 from ..fingerprints import canonical
 from ..records import StoredFile
+from ..storage.keys import manifest_name, manifest_version
 from .ann import AnnFile
 from .postings import MOST_ROWS, StoredLists
 

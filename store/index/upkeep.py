@@ -9,10 +9,9 @@ from pathlib import Path
 
 from ..archive.archive import Archive
 from ..archive.maintenance import Checked, Collected, Damage, key_of, problem_of
-from ..archive.manifest import manifest_name, manifest_version
 from ..errors import ArchiveDamaged, NotAnArchive, StorageError, one_line
 from ..records import StoredFile
-from ..storage import owned
+from ..storage.keys import is_known, manifest_name, manifest_version
 from .ann import AnnFile
 from .index import FOLDER, TABLES, IndexManifest, load, versions
 from .postings import StoredLists
@@ -93,7 +92,7 @@ def collect(archive: Archive, grace_s: float, dry_run: bool, out: Collected) -> 
         log.warning("%s; the index is left alone", one_line(e))
         return
     for entry in sorted(entries, key=lambda e: (manifest_version(e.name) is None, e.name)):
-        if not owned.is_known(key_of(FOLDER, entry), entry.folder):
+        if not is_known(key_of(FOLDER, entry), entry.folder):
             out.foreign.append(key_of(FOLDER, entry))
         elif entry.name not in keep and entry.name not in young:
             out.take(backend, FOLDER, entry, dry_run)

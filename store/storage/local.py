@@ -10,7 +10,6 @@ import contextlib
 import errno
 import logging
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -19,8 +18,10 @@ from pathlib import Path
 
 from ..errors import NotAnArchive, StorageError
 from . import owned
+from .faults import machine_errors, storage_errors
+from .keys import SCRATCH, is_scratch, is_staged, scratch_name
 from .naming import Naming
-from .protocol import TEMPORARY, Entry, Journal, machine_errors, storage_errors
+from .protocol import Entry, Journal
 
 log = logging.getLogger("vidrag.store")
 _TICK_NS = 2_000_000_000
@@ -42,10 +43,6 @@ def _sync(folder: int) -> None:
 def _at_once(path: str, flags: int) -> int:
     """Opens without waiting for the other end of a pipe, which may stand in an archive from elsewhere."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _temporary() -> str:
-    return f"{TEMPORARY}{secrets.token_hex(8)}"
 
 
 class _LocalJournal:
@@ -130,15 +127,15 @@ class LocalBackend:
             if not root.exists():
                 raise NotAnArchive(f"{root}: no such archive; make one with 'vidrag ingest {root} VIDEO...'")
             return
-        if root.is_dir() and any(not owned.is_scratch(p.name) for p in root.iterdir()):
+        if root.is_dir() and any(not is_scratch(p.name) for p in root.iterdir()):
             raise NotAnArchive(f"{root}: is a folder with other things in it; name a new or an empty one")
         with storage_errors(root):
             root.mkdir(parents=True, exist_ok=True)
 
     def check_writable(self) -> None:
-        with self._writing(_temporary()) as (root, name):
+        with self._writing(scratch_name()) as (root, name):
             self._write(root, name, b"")
-            other = _temporary()
+            other = scratch_name()
             try:
                 self._naming.give(root, name, other)
             finally:
@@ -170,7 +167,7 @@ class LocalBackend:
         made = self._naming.link(source, folder, name)
         if made is not None:
             return made
-        temp = _temporary()
+        temp = scratch_name()
         try:
             file = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
             with open(file, "wb") as out, source.open("rb") as f:
@@ -183,7 +180,7 @@ class LocalBackend:
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         with self._writing(key) as (folder, name):
-            temp = _temporary()
+            temp = scratch_name()
             try:
                 self._write(folder, temp, data)
                 if not self._naming.give(folder, temp, name):
@@ -222,7 +219,7 @@ class LocalBackend:
         ):
             if owned.remove(name, folder, dry_run):
                 return True
-            return owned.is_scratch(name) and owned.remove_folder(name, folder, owned.is_staged, dry_run)
+            return is_scratch(name) and owned.remove_folder(name, folder, is_staged, dry_run)
         return True
 
     def set_aside(self, key: str) -> bool:
@@ -247,7 +244,7 @@ class LocalBackend:
                 found = os.listdir(self._path(prefix))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(n for n in found if n.startswith(begins) and not n.startswith(TEMPORARY))
+        return sorted(n for n in found if n.startswith(begins) and not n.startswith(SCRATCH))
 
     def stamp(self, prefix: str) -> tuple[int, ...] | None:
         """As :meth:`.Backend.stamp`; times of the last two seconds say nothing, as a disk's clock has coarse ticks."""
@@ -280,7 +277,7 @@ class LocalBackend:
     def _now(self) -> float:
         """The disk's own clock, which on a shared one may differ from ours; ours where nothing can be written."""
         try:
-            with self._place(_temporary()) as (root, name):
+            with self._place(scratch_name()) as (root, name):
                 self._write(root, name, b"")
                 try:
                     return os.stat(name, dir_fd=root).st_mtime
@@ -294,7 +291,7 @@ class LocalBackend:
 
     @contextlib.contextmanager
     def scratch(self, prefix: str) -> Iterator[Path]:
-        key = "/".join(p for p in (prefix, _temporary()) if p)
+        key = "/".join(p for p in (prefix, scratch_name()) if p)
         with self._writing(key) as (folder, name):
             os.mkdir(name, dir_fd=folder)
         try:

@@ -8,16 +8,10 @@ then the folder is synced.  :mod:`.objects.backend` does the same with condition
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from ..errors import StorageError
-
-TEMPORARY = ".tmp-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +89,7 @@ class Backend(Protocol):
         ...
 
     def delete(self, key: str, dry_run: bool = False) -> bool:
-        """Removes ``key``, which must be one of :func:`.owned.is_deletable`; True where it is gone.
+        """Removes ``key``, which must be one of :func:`.keys.is_deletable`; True where it is gone.
 
         False where what stands there is not vidrag's: a link, a folder, or a scratch folder with other things in it.
         That is left alone.
@@ -144,50 +138,3 @@ class Backend(Protocol):
         ...
 
     def delete_journal(self, key: str) -> None: ...
-
-
-def open_backend(location: str | Path) -> Backend:
-    """The backend of an archive's address: a folder, or a URL such as ``s3://bucket/prefix``."""
-    text = os.fspath(location)
-    if "://" in text:
-        from .objects.backend import ObjectBackend
-
-        return ObjectBackend(text)
-    from .local import LocalBackend
-
-    return LocalBackend(Path(text))
-
-
-@contextlib.contextmanager
-def storage_errors(path: Path | str) -> Iterator[None]:
-    """Turns ``OSError`` of a write into :class:`StorageError` that names the path and the remedy."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except OSError as e:
-        hints = {
-            errno.ENOSPC: "no space left; free some and run the same command again",
-            errno.EDQUOT: "disk quota reached; free some space and run the same command again",
-            errno.EROFS: "the disk is read-only; questions still work, ingest needs a writable archive",
-            errno.EACCES: "no permission to write; check the owner of the archive",
-            errno.EPERM: "no permission to write; check the owner of the archive",
-            errno.EMFILE: "too many open files; raise 'ulimit -n'",
-        }
-        known = isinstance(e.filename, str) and os.path.dirname(e.filename)  # else a name in some open folder
-        raise StorageError(f"{e.filename if known else path}: {hints.get(e.errno or 0, e.strerror or e)}") from e
-
-
-@contextlib.contextmanager
-def machine_errors(path: Path | str) -> Iterator[None]:
-    """Turns what the machine lacks (file numbers, memory) into :class:`StorageError`: it says nothing about a file.
-
-    Without it a reader would take a sound manifest for a damaged one and go back to the version before.
-    """
-    try:
-        yield
-    except OSError as e:
-        if e.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-            raise
-        with storage_errors(path):
-            raise

@@ -10,7 +10,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..cache_dir import cache_dir
 from ..errors import ModelMissing
+from ..fingerprints import sha256_of
 from . import models
 
 _SUMS = "sums.json"
@@ -24,7 +26,7 @@ def converted(ref: str, form: str, convert: Callable[[Path], None]) -> Path:
     code that writes other bytes needs another name, so that whoever publishes last changes nothing.  Raises
     :class:`ModelMissing` where the cache cannot be written, and what ``convert`` raises.
     """
-    folder = models.cache_dir() / "weights" / "converted" / f"{models.fingerprint(ref)}-{form}"
+    folder = cache_dir() / "weights" / "converted" / f"{models.fingerprint(ref)}-{form}"
     if _is_sound(folder):
         return folder
     try:
@@ -60,7 +62,7 @@ def _alone(lock: Path) -> Iterator[None]:
 def _publish(folder: Path, convert: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".convert-") as made:
         convert(Path(made))
-        sums = {p.name: models.sha256_of(p) for p in sorted(Path(made).iterdir())}
+        sums = {p.name: sha256_of(p) for p in sorted(Path(made).iterdir())}
         (Path(made) / _SUMS).write_text(json.dumps(sums))
         for name in (*sums, _SUMS):
             os.chmod(Path(made) / name, 0o644)  # a cache may be shared

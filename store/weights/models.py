@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ..cache_dir import cache_dir
 from ..errors import ModelMissing
+from ..fingerprints import sha256_of
 from ..storage import owned
 from . import files as weight_files
 from . import hub
@@ -46,15 +48,6 @@ def offline() -> bool:
     return _offline
 
 
-def cache_dir() -> Path:
-    """Where joined weights and the record of verified hashes lie (``$VIDRAG_CACHE``, else the user's cache)."""
-    if given := os.environ.get("VIDRAG_CACHE"):
-        return Path(given)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("vidrag"))
-
-
 @cache
 def _module_dir(module: str) -> Path | None:
     spec = importlib.util.find_spec(module)
@@ -72,11 +65,6 @@ def _part(part: str) -> Path | None:
 def installed(name: str) -> bool:
     """True where every file of a known set lies in an installed package (its hash is not checked here)."""
     return all(_part(p) for f in KNOWN[name].files.values() for p in f.parts)
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def verified(path: Path, sha256: str, name: str) -> Path:

@@ -12,18 +12,24 @@ from pathlib import Path
 import pytest
 from store_tools import at_a_barrier
 from vidrag.store.errors import NotAnArchive, StorageError
-from vidrag.store.storage import owned
+from vidrag.store.storage.keys import SCRATCH as BEGINS
+from vidrag.store.storage.keys import is_scratch
 from vidrag.store.storage.local import LocalBackend
-from vidrag.store.storage.protocol import TEMPORARY, Backend, open_backend
+from vidrag.store.storage.open import open_backend
+from vidrag.store.storage.protocol import Backend
 
-SCRATCH = f"{TEMPORARY}{'a' * 16}"
+SCRATCH = f"{BEGINS}{'a' * 16}"
 FOLDER = f"videos/{'b' * 16}"
 MANIFEST = f"{FOLDER}/manifest-000001.json"
 RUN = "runs/20260101-000000-ab.jsonl"
 
 CREATOR = """
 import json, sys
-from vidrag.store.storage.protocol import open_backend
+from vidrag.store.storage.keys import SCRATCH as BEGINS
+from vidrag.store.storage.keys import is_scratch
+from vidrag.store.storage.open import open_backend
+from vidrag.store.storage.keys import is_scratch
+from vidrag.store.storage.keys import is_scratch
 
 backend = open_backend(sys.argv[1])
 print("ready", flush=True)
@@ -120,7 +126,7 @@ def test_names_are_listed(backend: Backend) -> None:
     """Directly below a folder, files and folders once each, sorted; by their beginnings, too."""
     for key in ("f/b", "f/a-1", "f/a-2", "f/a", "f/ab/deep/er", "f/ab/x", "f/a~", "f/.hidden", "g/a-3", "fa", "f/A-1"):
         backend.put_if_absent(key, b"")
-    backend.put_if_absent(f"f/{TEMPORARY}left", b"")
+    backend.put_if_absent(f"f/{BEGINS}left", b"")
     assert backend.list("f") == sorted([".hidden", "A-1", "a", "a-1", "a-2", "ab", "a~", "b"])
     assert backend.list("f", "a") == ["a", "a-1", "a-2", "ab", "a~"]
     assert backend.list("f", "a-") == ["a-1", "a-2"]
@@ -180,12 +186,12 @@ def test_entries_tell_size_and_age(backend: Backend) -> None:
     assert sorted(found) == sorted(["a", SCRATCH, "inner"])
     assert found["a"].bytes == 5 and not found["a"].folder and found["inner"].folder
     assert all(-0.1 <= e.age_s < 60 for e in found.values())
-    assert [n for n in found if owned.is_scratch(n)] == [SCRATCH]
+    assert [n for n in found if is_scratch(n)] == [SCRATCH]
     assert backend.delete(f"{FOLDER}/{SCRATCH}", dry_run=True)
     assert backend.size(f"{FOLDER}/{SCRATCH}") == 1
     assert backend.delete(f"{FOLDER}/{SCRATCH}")
     assert [e.name for e in backend.entries(FOLDER)] == ["a", "inner"]
-    assert not [e for e in backend.entries("") if owned.is_scratch(e.name)]
+    assert not [e for e in backend.entries("") if is_scratch(e.name)]
 
 
 def test_other_things_in_a_scratch_folder_stay(backend: Backend) -> None:

@@ -24,9 +24,9 @@ from vidrag.store.archive import maintenance
 from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged, StorageError, VidragError
 from vidrag.store.index import upkeep as index_upkeep
-from vidrag.store.storage import owned
+from vidrag.store.storage.keys import is_deletable, is_known, is_scratch, is_staged
 from vidrag.store.storage.objects.cache import ObjectCache
-from vidrag.store.storage.protocol import open_backend
+from vidrag.store.storage.open import open_backend
 from world import World
 
 ID, HASH = "0123456789abcdef", "0123456789ab"
@@ -124,7 +124,7 @@ def plant(root: Path, outside: Path, place: str, name: str, what: str) -> str | 
         return None
     folder.mkdir(parents=True, exist_ok=True)
     path, key = folder / name, f"{place}/{name}".lstrip("/")
-    if os.path.lexists(path) or (what == "file" and (owned.is_known(key, False) or owned.is_staged(name))):
+    if os.path.lexists(path) or (what == "file" and (is_known(key, False) or is_staged(name))):
         return None
     if what == "file":
         path.write_text(f"foreign {key}")
@@ -148,7 +148,7 @@ def dry(root: Path) -> None:
     found = maintenance.collect(archive, 0.0, dry_run=True)
     index_upkeep.collect(archive, 0.0, True, found)
     assert tree(root) == before
-    assert all(not (root / key).is_symlink() and owned.is_deletable(key) for key in found.keys)
+    assert all(not (root / key).is_symlink() and is_deletable(key) for key in found.keys)
 
 
 def verify(root: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_cache_evicts_only_copies(foreign: list[tuple[str, str]], sizes: list[
     tempting(outside)
     planted = []
     for name, what in foreign:
-        copy = len(name) == 40 or owned.is_scratch(name)
+        copy = len(name) == 40 or is_scratch(name)
         if not (what == "file" and copy) and (key := plant(folder, outside, "", name, what)):
             planted.append(key)
     mine = {k: v for k, v in tree(folder).items() if any(k == p or k.startswith(f"{p}/") for p in planted)}

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, prompt_of, serving
 from vidrag.jobs import build, profile
-from vidrag.jobs.runs.ledger import printable
 from vidrag.query.answer.models import LanguageModel
 from vidrag.query.asker import Asker
 from vidrag.query.types import Message, Reply
 from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import EngineFailed, UsageError, VidragError
+from vidrag.store.shell import printable
 from world import World, clip
 
 SHORT = {"replies": 700, "bodies": 250, "questions": 500}

@@ -19,7 +19,7 @@ from vidrag.store.archive.archive import Archive
 ERRORS = {n: getattr(errno, n) for n in ("EPERM", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV")}
 WRITER = """
 import json, sys
-from vidrag.store.storage.protocol import open_backend
+from vidrag.store.storage.open import open_backend
 
 backend = open_backend(sys.argv[1])
 backend.check_writable()

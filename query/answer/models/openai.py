@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from ....store.circuit_breaker import Patience
+from ....store.circuit_breaker import CircuitBreaker
 from ....store.errors import EngineFailed, EngineMissing, OptionError, one_line
 from ....store.fingerprints import digest
 from ....store.transport import is_private
@@ -96,7 +96,7 @@ class OpenAIChat(LanguageModel):
             told += [options.thinking_tokens, options.extra]
         self.identity = f"openai:{self.model}:{digest(told)}"
         self._dialect = Dialect(options.json_schema, TOP if options.logprobs else 0)
-        self._patience = Patience(min(5.0, options.timeout_s / 2))
+        self._circuit = CircuitBreaker(min(5.0, options.timeout_s / 2))
 
     def complete(
         self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
@@ -134,7 +134,7 @@ class OpenAIChat(LanguageModel):
         tell: Callable[[str], object] | None = None,
         letters: bool = False,
     ) -> Reply:
-        return self._patience.call(lambda: self._send(messages, schema, max_tokens, tell, letters))
+        return self._circuit.call(lambda: self._send(messages, schema, max_tokens, tell, letters))
 
     def _send(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ....store.circuit_breaker import Patience
+from ....store.circuit_breaker import CircuitBreaker
 from ....store.encoders import Picture
 from ....store.engines import EngineOptions, identity
 from ....store.errors import EngineFailed, EngineMissing, OptionError, one_line
@@ -81,7 +81,7 @@ class OverHttp:
             options.retries,
             f"the detector at {options.url}",
         )
-        self._patience = Patience(min(5.0, options.timeout_s / 2), what="the detector")
+        self._circuit = CircuitBreaker(min(5.0, options.timeout_s / 2), what="the detector")
         self._announced: Mapping[str, Any] | None = None
         self._names: dict[str, str | None] = {}
         self.notes: list[str] = []
@@ -152,7 +152,7 @@ class OverHttp:
 
     def _ask(self, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        reply = self._patience.call(lambda: self._client.send(path, data))
+        reply = self._circuit.call(lambda: self._client.send(path, data))
         try:
             told = json.loads(reply, parse_constant=_refused)
         except (ValueError, RecursionError) as e:

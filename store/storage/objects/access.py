@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
-from ...engines import Options
 from ...errors import EngineMissing, OptionError, UsageError
+from ...options import Options
 from ...transport import is_private
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 import tempfile
 import time
 from collections.abc import Hashable, Iterator, Sequence
@@ -16,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 
-from ...archive.manifest import manifest_version
+from ...cache_dir import cache_dir
 from ...errors import NotAnArchive, SourceChanged, StorageError
 from ...fingerprints import digest
-from ...weights.models import cache_dir
 from .. import owned
-from ..protocol import TEMPORARY, Entry, Journal, storage_errors
+from ..faults import storage_errors
+from ..keys import SCRATCH, is_scratch, manifest_version, scratch_name
+from ..protocol import Entry, Journal
 from .access import ObjectOptions, split_url
 from .cache import ObjectCache
 from .client import PART, ObjectInfo, Objects
@@ -81,7 +81,7 @@ class ObjectBackend:
             return
         if self._prefix and self.size("") is not None:
             raise NotAnArchive(f"{self.location}: is an object, not a folder; name another place for the archive")
-        if folders or any(not owned.is_scratch(_name(o.key)) for o in found):
+        if folders or any(not is_scratch(_name(o.key)) for o in found):
             raise NotAnArchive(f"{self.location}: holds other things; name a new or an empty folder")
 
     def check_writable(self) -> None:
@@ -146,7 +146,7 @@ class ObjectBackend:
 
     def delete(self, key: str, dry_run: bool = False) -> bool:
         owned.check(key)
-        if owned.is_scratch(_name(key)) and self.size(key) is None:
+        if is_scratch(_name(key)) and self.size(key) is None:
             return False  # a folder, which vidrag never makes here
         if not dry_run:
             self._forget(key)
@@ -178,7 +178,7 @@ class ObjectBackend:
             folders, found = self.objects.children(folder)
             self._note(found)
             names = {_name(f) for f in folders} | {_name(o.key) for o in found}
-        return sorted(n for n in names if n.startswith(begins) and not n.startswith(TEMPORARY))
+        return sorted(n for n in names if n.startswith(begins) and not n.startswith(SCRATCH))
 
     def _walk(self, folder: str) -> dict[str, set[str]]:
         """Lists every video's folder in few requests, and remembers it for a moment."""
@@ -232,7 +232,7 @@ class ObjectBackend:
     def _now(self, fresh: bool = False) -> float:
         """The storage's own clock, seconds since 1970; ours where nothing can be written."""
         if fresh or self._clock is None or time.monotonic() - self._clock[1] > 600:
-            probe = self._key(f"{TEMPORARY}{secrets.token_hex(8)}")
+            probe = self._key(scratch_name())
             try:
                 self.objects.put(probe, b"")
                 try:
@@ -273,7 +273,7 @@ class ObjectBackend:
             yield Path(name)
 
     def journal(self, key: str) -> Journal:
-        return ObjectJournal(self, key, self._journal_s)
+        return ObjectJournal(self.put_if_absent, self.read, key, self._journal_s, f"{self.location}/{key}")
 
     def _parts(self, key: str) -> Sequence[str]:
         head = len(self._key(key)) + 1

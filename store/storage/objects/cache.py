@@ -14,23 +14,22 @@ import hashlib
 import logging
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from ...cache_dir import cache_dir
 from ...errors import OptionError, StorageError
-from ...weights.models import cache_dir
 from .. import owned
-from ..protocol import storage_errors
+from ..faults import storage_errors
+from ..keys import is_scratch, scratch_name
 
 SPARE_S = 120.0
 """An entry used within so many seconds is not evicted: who was given its path may not have opened it yet."""
 DEFAULT_MB = 4096
 VARIABLE = "VIDRAG_OBJECT_CACHE_MB"
-_TEMPORARY = ".tmp-"
 _LOCK = ".lock"
 _COPY = re.compile("[0-9a-f]{40}")
 log = logging.getLogger("vidrag.store")
@@ -123,7 +122,7 @@ class ObjectCache:
                 os.close(lock)  # and again from the start: the copy may be evicted before the lock is shared
 
     def _make(self, path: Path, size: int, fill: Callable[[IO[bytes]], None], hard: bool) -> None:
-        temp = self.folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        temp = self.folder / scratch_name()
         with storage_errors(self.folder):
             out = self._reserve(temp, size, hard)
         with out:
@@ -182,7 +181,7 @@ class ObjectCache:
         out = []
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(self.folder):
-                temporary = owned.is_scratch(entry.name)
+                temporary = is_scratch(entry.name)
                 if not (temporary or _COPY.fullmatch(entry.name)) or not entry.is_file(follow_symlinks=False):
                     continue
                 path = Path(entry.path)

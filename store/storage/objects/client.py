@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from ...errors import SourceChanged, StorageError, one_line
-from ..protocol import storage_errors
+from ..faults import storage_errors
 from .access import ObjectOptions, open_store
 from .errors import AGAIN, code_of, reason, transient
 

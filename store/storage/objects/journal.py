@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from ...errors import StorageError
-from ..protocol import Backend
 
 JOURNAL_S = 10.0
 """Seconds of lines that a killed process may lose; a part a second all night would be too many objects."""
@@ -15,14 +15,25 @@ JOURNAL_S = 10.0
 class ObjectJournal:
     """Lines, put as numbered parts at most every ``every_s`` seconds; what waits is put when its time has come."""
 
-    def __init__(self, backend: Backend, key: str, every_s: float) -> None:
-        self._backend, self._key, self._every_s = backend, key, every_s
+    def __init__(
+        self,
+        put: Callable[[str, bytes], bool],
+        read: Callable[[str], bytes],
+        key: str,
+        every_s: float,
+        where: str,
+    ) -> None:
+        """``put`` creates an object, False where it exists; ``read`` reads one; parts lie below ``key``.
+
+        ``where`` names the journal in errors.
+        """
+        self._put_if_absent, self._read, self._key, self._every_s, self._where = put, read, key, every_s, where
         self._waiting, self._parts, self._put_at = b"", 0, time.monotonic()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._failed: OSError | None = None
-        if not backend.put_if_absent(f"{key}/{0:06d}", b""):
-            raise StorageError(f"{backend.location}/{key}: exists already")
+        if not put(f"{key}/{0:06d}", b""):
+            raise StorageError(f"{where}: exists already")
 
     def write(self, lines: bytes) -> None:
         with self._lock:
@@ -66,8 +77,8 @@ class ObjectJournal:
         while self._waiting:
             key = f"{self._key}/{self._parts + 1:06d}"
             lines = self._waiting
-            if not self._backend.put_if_absent(key, lines):
-                lines = self._backend.read(key)  # ours, where an attempt that seemed to fail has worked after all
+            if not self._put_if_absent(key, lines):
+                lines = self._read(key)  # ours, where an attempt that seemed to fail has worked after all
                 if not lines or not self._waiting.startswith(lines):
-                    raise StorageError(f"{self._backend.location}/{key}: another process writes this journal")
+                    raise StorageError(f"{self._where}: another process writes this journal")
             self._parts, self._waiting, self._put_at = self._parts + 1, self._waiting[len(lines) :], time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from vidrag.store.circuit_breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Patience
+from vidrag.store.circuit_breaker import FIRST_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
 from vidrag.store.errors import EngineFailed
 
 
@@ -27,34 +27,34 @@ def failing(clock: Clock, seconds: float) -> Callable[[], str]:
 
 def test_a_model_that_hangs_is_left_alone_and_asked_again() -> None:
     clock = Clock()
-    patience = Patience(clock=clock)
+    breaker = CircuitBreaker(clock=clock)
     for _ in range(2):
         with pytest.raises(EngineFailed, match="time-out"):
-            patience.call(failing(clock, 120))
+            breaker.call(failing(clock, 120))
     for _ in range(50):  # not called: no time passes
         with pytest.raises(EngineFailed, match="2 times in a row; it is asked again in 60 s"):
-            patience.call(failing(clock, 120))
+            breaker.call(failing(clock, 120))
     clock.now += FIRST_PAUSE_S + 1
     with pytest.raises(EngineFailed, match="time-out"):
-        patience.call(failing(clock, 120))
+        breaker.call(failing(clock, 120))
     with pytest.raises(EngineFailed, match="3 times in a row; it is asked again in 120 s"):
-        patience.call(failing(clock, 120))
+        breaker.call(failing(clock, 120))
     clock.now += LONGEST_PAUSE_S
-    assert patience.call(lambda: "answer") == "answer"
+    assert breaker.call(lambda: "answer") == "answer"
     with pytest.raises(EngineFailed, match="time-out"):  # it counts anew
-        patience.call(failing(clock, 120))
-    assert patience.call(lambda: "answer") == "answer"
+        breaker.call(failing(clock, 120))
+    assert breaker.call(lambda: "answer") == "answer"
 
 
 def test_quick_failures_are_never_spared() -> None:
     """A server that is down fails at once, and may be up the next moment."""
     clock = Clock()
-    patience = Patience(clock=clock)
+    breaker = CircuitBreaker(clock=clock)
     for _ in range(20):
         with pytest.raises(EngineFailed, match="time-out"):
-            patience.call(failing(clock, 0.1))
+            breaker.call(failing(clock, 0.1))
 
 
 def test_other_errors_pass() -> None:
     with pytest.raises(ZeroDivisionError):
-        Patience().call(lambda: 1 // 0)
+        CircuitBreaker().call(lambda: 1 // 0)
