@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): more than an hour on two cores.
 # make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
-.PHONY: demo docs eval test test-long test-cpu test-full test-faults test-extras lint types links docker-check docker-prove check install lock clean
+.PHONY: demo docs eval test test-long test-cpu test-full test-faults test-extras lint types links docker-check check install lock clean
 
 install: $(STAMP)
 
@@ -49,7 +49,6 @@ lint: $(STAMP)-dev links
 
 types: $(STAMP)-dev links
 	@$(BIN)/mypy -p vidrag
-	@MYPYPATH=docker $(BIN)/mypy -p proof -m prove
 
 # The packages as they are named when they are installed, for tools that read files.
 links:
@@ -57,14 +56,11 @@ links:
 	@for p in store ingest query jobs; do ln -sfn ../../../$$p build/types/vidrag/$$p; done
 	@for f in __init__.py py.typed; do ln -sfn ../../../vidrag/$$f build/types/vidrag/$$f; done
 
-# The images' files, without an engine: linted here, and in docker-prove run in Debian chroots (as root; minutes).
+# The images' files are linted; no container engine is needed.
 docker-check: $(STAMP)-dev
 	@$(BIN)/hadolint --config docker/hadolint.yaml docker/*.Dockerfile
 	@$(BIN)/compose-lint check --quiet --strict-config --fail-on low --config docker/compose-lint.yaml docker/compose.yaml > /dev/null \
 	  || { $(BIN)/compose-lint check --fail-on low --config docker/compose-lint.yaml docker/compose.yaml; exit 1; }
-
-docker-prove: $(STAMP)-dev
-	@$(BIN)/python docker/prove.py
 
 check: lint types docker-check
 

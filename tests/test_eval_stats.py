@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vidrag.jobs.answers.compare import mcnemar
 from vidrag.jobs.evaluate import score, stats
 from vidrag.jobs.evaluate.controls import FormGuesser
 from vidrag.jobs.evaluate.dataset import Place, Question
@@ -31,11 +32,11 @@ from vidrag.store.records import Span
 )
 def test_mcnemar(gained: int, lost: int, p: float) -> None:
     """Against binomial tails worked out by hand."""
-    assert stats.mcnemar(gained, lost) == pytest.approx(p)
+    assert mcnemar(gained, lost) == pytest.approx(p)
 
 
 def test_mcnemar_of_many() -> None:
-    assert 0 < stats.mcnemar(1500, 1200) < 1e-8
+    assert 0 < mcnemar(1500, 1200) < 1e-8
 
 
 def test_the_interval_is_that_of_plain_resampling() -> None:

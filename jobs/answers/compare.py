@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,14 +55,10 @@ def compare(before: Sequence[Row], after: Sequence[Row]) -> Comparison:
     return Comparison(len(pairs), single, tuple(changes), found, mcnemar(only_before, only_after))
 
 
-def mcnemar(b: int, c: int) -> float:
-    """Two-sided exact p of McNemar's test: how likely a split of ``b + c`` changed outcomes at least so uneven is,
-    where each way is equally likely.
-    """
-    n, ways, tail = b + c, 1, 0  # ways to choose k of n, and their sum
-    for k in range(min(b, c) + 1):
-        tail += ways
-        ways = ways * (n - k) // (k + 1)
+def mcnemar(gained: int, lost: int) -> float:
+    """Two-sided p of McNemar's exact test (McNemar, 1947): do ``gained`` and ``lost`` differ by more than chance?"""
+    n = gained + lost
+    tail = sum(math.comb(n, i) for i in range(min(gained, lost) + 1))
     return min(1.0, float(2 * tail / 2**n))
 
 

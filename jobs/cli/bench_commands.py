@@ -195,26 +195,6 @@ def crews(
     print(json.dumps(bench.run(_there(videos), profile_of(profile, settings), workers, runs), indent=1))
 
 
-@group.command("cluster")
-def cluster(
-    options: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="OPTION=VALUE", help="nodes, cores, hours ...")
-    ] = None,
-) -> None:
-    """Simulate a large cluster over measured costs: how long, and what breaks first."""
-    from ...store.errors import OptionError
-    from ...store.options import parse_options
-    from ..bench.cluster import ClusterOptions, simulate
-
-    given = {}
-    for text in options or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise OptionError(f"--set {text}: expected option=value, for example nodes=1000")
-        given[key.strip()] = value.strip()
-    print(json.dumps(simulate(parse_options(ClusterOptions, given, "cluster")), indent=1))
-
-
 @group.command("engines")
 def engines(
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video of which it is known what it says.")],

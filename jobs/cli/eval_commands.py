@@ -31,7 +31,7 @@ Subtitled = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FOLDER", help="Keep traces, tables, chart and submissions; goes on there."),
+    typer.Option("--output", "-o", metavar="FOLDER", help="Keep traces, tables and submissions; goes on there."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap intervals.")]
 
@@ -147,7 +147,7 @@ def _run(
             results.write(folder, setting, runs, told)
     print(json.dumps(told, ensure_ascii=False) if as_json else tables.text(told), end="\n" if as_json else "")
     if folder and not as_json:
-        print(f"traces, tables and chart in {folder}")
+        print(f"traces and tables in {folder}")
     return _code(runs, setting.subtitled is not None, arm_names or [])
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...store.errors import UsageError
 from ...store.shell import path_word
 from ...store.storage.faults import storage_errors
-from . import chart, score, stats, tables
+from . import score, stats, tables
 from .arms import BASE, Arm
 from .asking import ArmRun, Report, Setting, run
 from .dataset import Dataset, Question
@@ -46,7 +46,7 @@ def measure(setting: Setting, arms: Sequence[Arm], report: Report) -> tuple[list
 def results(
     setting: Setting, runs: Sequence[ArmRun], asked: Sequence[Question], missing: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Everything that the tables and the chart show.
+    """Everything that the tables show.
 
     Each arm is compared with ``ours`` (the first arm where that did not run) on the questions that both were asked.
     """
@@ -104,14 +104,12 @@ def _arm(setting: Setting, run: ArmRun, scored: Mapping[str, Mapping[str, Scores
 
 
 def write(folder: Path, setting: Setting, runs: Sequence[ArmRun], told: Mapping[str, Any]) -> None:
-    """``results.json``, ``tables.md``, ``arms.svg`` and ``submission/ARM.json`` beside the traces.
+    """``results.json``, ``tables.md`` and ``submission/ARM.json`` beside the traces.
 
     Written answers go to ``submission/ARM.TASK.json``, in the form that MLVU's own judges read.
     """
     write_whole(folder / "results.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     write_whole(folder / "tables.md", tables.markdown(told))
-    drawn = [a for a in told["arms"] if a["group"] == "arms"]
-    write_whole(folder / "arms.svg", chart.svg(told, drawn if len(drawn) > 1 else told["arms"]))
     if setting.dataset.submission is None:
         return
     with storage_errors(folder):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..answers.compare import mcnemar
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -79,13 +80,6 @@ def paired(mine: Sequence[float], base: Sequence[float], seed: int = 0) -> Diffe
     return Difference(
         float(np.mean(changes)), *interval, len(changes), gained, lost, mcnemar(gained, lost) if shares else None
     )
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p of McNemar's exact test (McNemar, 1947): do ``gained`` and ``lost`` differ by more than chance?"""
-    n = gained + lost
-    tail = sum(math.comb(n, i) for i in range(min(gained, lost) + 1))
-    return min(1.0, float(2 * tail / 2**n))
 
 
 def _resampled_means(values: Sequence[float], seed: int) -> NDArray[np.float64]:

@@ -182,5 +182,5 @@ def markdown(study: Study) -> str:
         tables.summary(study.results),
     ]
     out += [f"- not indexed: {x}" for x in study.failed]
-    out += [tables.markdown(told, 2, f"{name}/results/arms.svg", name) for name, told in study.results.items()]
+    out += [tables.markdown(told, 2, name) for name, told in study.results.items()]
     return "\n".join(out)

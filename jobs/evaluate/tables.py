@@ -22,7 +22,7 @@ def text(told: Mapping[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def markdown(told: Mapping[str, Any], level: int = 1, picture: str = "arms.svg", name: str = "") -> str:
+def markdown(told: Mapping[str, Any], level: int = 1, name: str = "") -> str:
     ran, head = [a for a in told["arms"] if a["table"]], "#" * level
     out = [f"{head} {name or told['dataset']}: {told['asked']} questions\n", *(f"- {r}" for r in remarks(told))]
     out += [
@@ -31,8 +31,6 @@ def markdown(told: Mapping[str, Any], level: int = 1, picture: str = "arms.svg",
         f"- profile: `{told['profile']}`" + "".join(f" `--set {s}`" for s in told["settings"]),
         f"- chance: {told['chance']:.3f}\n",
     ]
-    if len(ran) > 1:
-        out.append(f"![right options by arm]({picture})\n")
     for group, title in (("arms", "Arms"), ("ablations", "Ablations")):
         own = [a for a in ran if a["group"] == group]
         if own and len(ran) > 1:

@@ -21,6 +21,7 @@ from ...store.vectors import Vectors, normalised
 from ..text.words import exact_phrases, language_of, terms
 from ..types import Grounds
 from .background import Background
+from .fusion import fused
 from .rows import PAUSE, RowKind, RowSet
 from .windows import Scores
 
@@ -251,10 +252,9 @@ def published(
 def _reranked(best: Sequence[int], scores: NDArray[np.float32] | None) -> list[int]:
     if scores is None:
         return list(best)
-    place = np.empty(len(best), np.int64)
-    place[np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")] = np.arange(len(best))
-    fused = 1 / (61 + np.arange(len(best))) + 2 / (61 + place)
-    return [best[i] for i in np.argsort(-fused, kind="stable").tolist()]
+    again = [best[i] for i in np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable").tolist()]
+    both = fused([best, again], (1, 2))
+    return sorted(both, key=lambda at: -both[at])
 
 
 def spread(places: Sequence[int]) -> list[int]:

@@ -24,6 +24,7 @@ from ...store.index.postings import DOUBTFUL, SCREEN, bm25
 from ...store.options import Options
 from ...store.vectors import Vectors
 from ..text.words import terms
+from .fusion import fused
 from .view import IndexLost, Place, Scored, View, look
 
 TERMS_ID = digest(
@@ -156,14 +157,12 @@ class Searcher:
         spoken = _best([x for k in dense if k != "frames" for x in dense[k]], self.options.depth)
         frames = dense.get("frames", [])
         lexical = self.lexical(view, words, self.options.depth, [k for k in kinds if k != "frames"])
-        fused: dict[Place, float] = {}
-        for ranking in (spoken, lexical, frames):
-            for rank, (_, place) in enumerate(ranking, 1):
-                fused[place] = fused.get(place, 0.0) + 1 / (self.options.rrf_k + rank)
+        rankings = [[place for _, place in ranking] for ranking in (spoken, lexical, frames)]
+        scores = fused(rankings, k=self.options.rrf_k)
         near = {p: s for s, p in (*spoken, *frames)}
         held = {p: s for s, p in lexical}
-        order = sorted(fused, key=lambda p: (-fused[p], -near.get(p, -1.0), p))
-        return [Hit(p, fused[p], near.get(p), held.get(p)) for p in order]
+        order = sorted(scores, key=lambda p: (-scores[p], -near.get(p, -1.0), p))
+        return [Hit(p, scores[p], near.get(p), held.get(p)) for p in order]
 
     def nearest(self, view: View, kind: Kind, vector: Vectors, k: int, exact: int | None = None) -> Scored:
         """The ``k`` rows of ``kind`` whose vectors are nearest to ``vector`` ``(dim,)``: inner products and places.
