@@ -74,9 +74,10 @@ def _cues(
 ) -> Made:
     made = Made()
     table = Table(folder, "speech", video, source.fingerprint)
-    table.write(found.rows)
+    voices = steps.Voices()
+    table.write(voices.through(found.rows))
     status, files = table.close(made)
-    data = {"source": source.kind, **where, **captions.told(found)}
+    data = {"source": source.kind, **where, **captions.told(found), **voices.data()}
     made.cells["speech"] = Cell("speech", source.fingerprint, status, files, data, **clock.read())
     return _with(made, {}, notes)
 

@@ -29,7 +29,7 @@ from ..store.errors import (
     one_line,
     out_of_memory,
 )
-from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Status, StoredFile, TextTrack
+from ..store.records import Cell, Frame, FrameLabels, MediaInfo, Segment, Status, StoredFile, TextTrack
 from . import media, memory, sound_tracks
 from .asr import SpeechRecogniser
 from .ocr import TextRecogniser
@@ -81,6 +81,27 @@ def noted(*told: object) -> dict[str, str]:
     """What users should know of a cell, as data of it: texts, and the ``notes`` of engines that keep some."""
     notes = [n for one in told for n in ([one] if isinstance(one, str) else getattr(one, "notes", ()))]
     return {"note": "; ".join(dict.fromkeys(map(str, notes)))} if notes else {}
+
+
+MOST_SPEAKERS = 200
+
+
+class Voices:
+    """The languages and speakers of speech, which the catalogue of the archive tells."""
+
+    def __init__(self) -> None:
+        self._languages, self._speakers = set[str](), set[str]()
+
+    def through(self, rows: Iterable[Segment]) -> Iterator[Segment]:
+        """The same rows, noted as they pass."""
+        for row in rows:
+            self._languages |= {row.language} if row.language else set()
+            self._speakers |= {row.speaker} if row.speaker else set()
+            yield row
+
+    def data(self) -> dict[str, list[str]]:
+        """Data of a cell."""
+        return {"languages": sorted(self._languages), "speakers": sorted(self._speakers)[:MOST_SPEAKERS]}
 
 
 class Table:
@@ -254,11 +275,11 @@ def speech_rows(
     if not info.has_audio:
         made.cells["speech"] = Cell("speech", fingerprint, "none", data={"reason": "no audio stream"})
         return made
-    table, engine = Table(folder, "speech", video, fingerprint), None
+    table, engine, voices = Table(folder, "speech", video, fingerprint), None, Voices()
     try:
         engine = asr()
         heard = sound_tracks.heard(path, info, settings, engine)
-        table.write(heard.rows)
+        table.write(voices.through(heard.rows))
         sound = heard.sound
         if settings.strict and sound.warning:
             raise MediaError(f"{path.name}: {sound.warning}")
@@ -273,7 +294,7 @@ def speech_rows(
         return made
     status, files = table.close(made)
     data: dict[str, Any] = {"warning": sound.warning} if sound.warning else {}
-    data |= noted(*heard.notes, engine)
+    data |= noted(*heard.notes, engine) | voices.data()
     if status == "none":
         data["reason"] = "no speech found"
     made.cells["speech"] = Cell(

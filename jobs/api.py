@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..query import types
 from ..query.find import results
 from ..query.find.scope import Scope, day_of, seconds_of
+from ..store.archive.catalogue import Entry
 from ..store.archive.stored_files import version
 from ..store.errors import UsageError
 from ..store.weights import models
 from . import notebook, pictures, printing
 from .library import Library
-from .listing import Entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,6 +121,8 @@ class VideoArchive:
         speaker: str | None = None,
         since: Day | None = None,
         until: Day | None = None,
+        folder: str | None = None,
+        where: Mapping[str, str] | None = None,
         top: int = 10,
         page: int = 1,
     ) -> SearchResults:
@@ -128,7 +130,8 @@ class VideoArchive:
 
         ``kinds``: speech, text, frame (default: all); ``start`` and ``end``: only this part of each video, in seconds
         or as ``"1:30"``; ``language``: a code such as ``"en"``; ``speaker``: a part of a name; ``since`` and
-        ``until``: days of recording, as dates or ``"2024-06-30"``.
+        ``until``: days of recording, as dates or ``"2024-06-30"``; ``folder``: one that the videos lie in, or parts of
+        its path; ``where``: columns of ``vidrag ingest --meta`` and their texts.
         """
         if not (1 <= top <= 1000 and 1 <= page <= 1000):
             raise UsageError(f"top {top}, page {page}: give numbers from 1 to 1000")
@@ -140,6 +143,8 @@ class VideoArchive:
             speaker=speaker,
             since=day_of("since", str(since)) if since is not None else None,
             until=day_of("until", str(until)) if until is not None else None,
+            folder=folder,
+            where=list((where or {}).items()),
         )
         found = self._library.search(text, results.kinds_of(_names(kinds, "kinds") or ()), top, page, scope)
         return SearchResults(**_values(found), library=self._library, page=page)
@@ -151,7 +156,7 @@ class VideoArchive:
         that are ok, failed or none (nothing was found in them).
         """
         listing = self._library.listing
-        return list(listing.page(words, sort, status, 0, len(listing.entries()) or 1).entries)
+        return list(listing.page(words, sort, status, 0, listing.table().num_rows or 1).entries)
 
     def rows(self, video: str, kind: TableName = "speech", columns: Sequence[str] | None = None) -> pa.Table:
         """The stored rows of a video (name or id) as an Arrow table: ``.to_pandas()``, Polars and DuckDB take it.

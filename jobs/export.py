@@ -38,6 +38,9 @@ def to_archive(archive: Archive, videos: Sequence[str], target: str) -> int:
                 profile = None if name == EARLIER else ProfileKey(name, own.settings)
                 other.publish(manifest.source, cells, _named_by(cells, copies), profile)
             other.publish(manifest.source, shard.status(), _named_by(shard.status(), copies))
+        if manifest.metadata:
+            other.describe(manifest.video, manifest.metadata)
+    other.update_catalogue()
     return len(shards)
 
 

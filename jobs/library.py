@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from threading import RLock
 from typing import Any
+
+import pyarrow.compute as pc
 
 from ..query.asker import Asker
 from ..query.find.results import Lister, Results
@@ -19,13 +20,10 @@ from ..query.types import Answer
 from ..store import engines
 from ..store.archive.archive import Archive
 from ..store.archive.shard import Shard
-from ..store.errors import ArchiveDamaged
 from ..store.index.index import KINDS, Kind
 from . import build, profile
 from .listing import Listing
 
-_MOST_LOOKED_AT = 200
-"""Videos whose speech is read to list languages and speakers."""
 _MOST_SPEAKERS = 200
 
 
@@ -43,7 +41,6 @@ class Library:
         self.listing = Listing(self.archive)
         self._loaded: dict[str, Any] = {}
         self._lock = RLock()
-        self._heard: tuple[list[tuple[str, str]], list[str], list[str]] | None = None
 
     def ask(
         self,
@@ -70,19 +67,10 @@ class Library:
         return standalone(question, conversation, self.asker.chat)
 
     def languages_and_speakers(self) -> tuple[list[str], list[str]]:
-        """The languages and the speakers of what is said, sorted; none of an archive too large to look."""
-        if len(entries := self.listing.entries()) > _MOST_LOOKED_AT:
-            return [], []
-        key = [(e.id, e.indexed) for e in entries]
-        with self._lock:
-            if self._heard is None or self._heard[0] != key:
-                languages, speakers = set[str](), set[str]()
-                for shard in self.archive.shards():
-                    with suppress(ArchiveDamaged):
-                        languages.update(s.language for s in shard.speech if s.language)
-                        speakers.update(s.speaker for s in shard.speech if s.speaker)
-                self._heard = key, sorted(languages), sorted(speakers)[:_MOST_SPEAKERS]
-            return self._heard[1:]
+        """The languages and the speakers of what is said, sorted."""
+        table = self.listing.table()
+        languages, speakers = ({*pc.list_flatten(table[c]).unique().to_pylist()} for c in ("languages", "speakers"))
+        return sorted(languages), sorted(speakers)[:_MOST_SPEAKERS]
 
     def shard(self, video: str) -> Shard:
         """What is stored of a video, by id, the start of one, or file name."""

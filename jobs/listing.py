@@ -1,25 +1,22 @@
-"""What is known of the videos of an archive without opening any: pages of them, sorted and filtered.
-
-A listing is read from the manifests and kept; what has changed since is read again.  A catalogue may stand in for the
-manifests one day: only :meth:`Listing._refresh` knows where entries come from.
-"""
+"""What is known of the videos of an archive without opening any: pages of them, sorted and filtered."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from threading import Lock
 
-from ..query.find.scope import recorded
-from ..store.archive.archive import Archive
-from ..store.archive.manifest import Manifest
-from ..store.errors import ArchiveDamaged, NotIndexed, UsageError
+import pyarrow as pa
+import pyarrow.compute as pc
 
-SORTS = ("name", "length", "recorded", "indexed")
+from ..store.archive.archive import Archive
+from ..store.archive.catalogue import Catalogue, Entry
+from ..store.errors import UsageError
+
+SORTS = {"name": "folded", "length": "seconds", "recorded": "recorded", "indexed": "indexed"}
+"""Orders, and the columns that they sort by."""
 STATES = ("ok", "failed", "none")
 _FRESH_S = 2.0
 """Seconds for which a listing is taken to be up to date, at the least."""
@@ -28,30 +25,6 @@ _SHARE = 20
 """Times as long as it took to see what has changed."""
 _PATIENCE_S = 0.05
 """Seconds to wait for a newer listing where there is an older one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One video.  ``seconds``: its length; ``recorded``: the day, where it is known; ``indexed``: when its index last
-    changed, ISO 8601; ``counts``: stored rows of speech, text, frames and chapters; ``failed``: names of stages.
-    """
-
-    id: str
-    names: tuple[str, ...]
-    seconds: float
-    recorded: date | None
-    indexed: str
-    counts: Mapping[str, int]
-    failed: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.names[0]
-
-    @property
-    def state(self) -> str:
-        """One of :data:`STATES`: ``none`` where there is nothing to find in it."""
-        return "failed" if self.failed else "ok" if any(self.counts.values()) else "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +41,26 @@ class Listing:
 
     def __init__(self, archive: Archive) -> None:
         self._archive, self._lock = archive, Lock()
-        self._numbers: dict[str, int] = {}
-        self._entries: dict[str, Entry] = {}
+        self._known: tuple[Catalogue, pa.Table] | None = None
         self._reader = ThreadPoolExecutor(1, "listing")
         self._reading: Future[None] | None = None
         self._fresh_until = 0.0
 
-    def entries(self) -> Sequence[Entry]:
-        """All of them, by id; of an archive that takes long to list, as they were a while ago."""
+    def table(self) -> pa.Table:
+        """The catalogue's rows with the columns ``folded`` (names to look in) and ``state``; of an archive that takes
+        long to list, as they were a while ago.
+        """
         with self._lock:
-            known = bool(self._fresh_until)
+            known = self._known
             if self._reading is None or self._reading.done():
-                if time.monotonic() < self._fresh_until:
-                    return list(self._entries.values())
+                if known is not None and time.monotonic() < self._fresh_until:
+                    return known[1]
                 self._reading = self._reader.submit(self._refresh)
             reading = self._reading
         if wait([reading], _PATIENCE_S if known else None).done:
             reading.result()
-        return list(self._entries.values())
+        assert self._known is not None
+        return self._known[1]
 
     def page(self, words: str = "", sort: str = "name", state: str = "", start: int = 0, limit: int = 100) -> Page:
         """Entries whose names hold all of ``words``, in the order ``sort`` (``-`` before it turns it round).
@@ -97,48 +72,34 @@ class Listing:
             raise UsageError(f"no order is called '{sort}'; known are {', '.join(SORTS)}")
         if state and state not in STATES:
             raise UsageError(f"no state is called '{state}'; known are {', '.join(STATES)}")
-        wanted = words.casefold().split()
-        found = [
-            e
-            for e in self.entries()
-            if (not state or e.state == state) and all(any(w in n.casefold() for n in e.names) for w in wanted)
-        ]
-        found.sort(key=lambda e: (_order(e, key), e.name.casefold(), e.id), reverse=sort.startswith("-"))
+        found = self.table()
+        if state:
+            found = found.filter(pc.equal(found["state"], state))
+        for word in words.casefold().split():
+            found = found.filter(pc.match_substring(found["folded"], word))
+        down = sort.startswith("-")
+        order = [(c, "descending" if down else "ascending") for c in (SORTS[key], "folded", "video")]
+        rows = pc.sort_indices(found, order, null_placement="at_end" if down else "at_start")
         end = start + limit
-        return Page(found[start:end], len(found), end if end < len(found) else None)
+        page = found.take(rows[start:end])
+        return Page(list(Catalogue.entries_of(page)), len(found), end if end < len(found) else None)
 
     def _refresh(self) -> None:
         began = time.monotonic()
-        numbers = self._archive.newest_numbers()
+        now = self._archive.catalogue()
         fresh = min(max(_FRESH_S, _SHARE * (time.monotonic() - began)), _MOST_FRESH_S)
-        changed = {v: n for v, n in numbers.items() if self._numbers.get(v) != n}
-        self._archive.fetch(changed)
-        entries = {v: e for v, e in self._entries.items() if v in numbers and v not in changed}
-        for video, number in changed.items():
-            with suppress(ArchiveDamaged, NotIndexed):
-                if manifest := self._archive.manifest(video, number):
-                    entries[video] = entry(manifest)
-        self._numbers, self._entries = numbers, {v: entries[v] for v in numbers if v in entries}
+        if self._known is None or self._known[0] is not now:
+            self._known = now, _listed(now.table)
         self._fresh_until = time.monotonic() + fresh
 
 
-def entry(manifest: Manifest) -> Entry:
-    """What a manifest tells of its video."""
-    cells, rows = [c for s in manifest.current if (c := manifest.cell(s))], manifest.rows
-    return Entry(
-        id=manifest.video,
-        names=manifest.source.names,
-        seconds=round(manifest.duration, 3),
-        recorded=recorded(manifest),
-        indexed=manifest.created,
-        counts={k: rows[k] for k in ("speech", "text", "frames", "chapters")},
-        failed=tuple(c.stage for c in cells if c.status == "failed"),
-    )
-
-
-def _order(one: Entry, key: str) -> object:
-    if key == "name":
-        return one.name.casefold()
-    if key == "recorded":
-        return one.recorded or date.min
-    return one.seconds if key == "length" else one.indexed
+def _listed(table: pa.Table) -> pa.Table:
+    folded = [" ".join(names or [video]).casefold() for names, video in zip(
+        table["names"].to_pylist(), table["video"].to_pylist(), strict=True)]  # fmt: skip
+    failed = pc.or_(pc.greater(pc.list_value_length(table["failed"]), 0), pc.not_equal(table["problem"], ""))
+    counts = [table[c] for c in ("speech", "text", "frames", "chapters")]
+    some = pc.greater(counts[0], 0)
+    for column in counts[1:]:
+        some = pc.or_(some, pc.greater(column, 0))
+    state = pc.if_else(failed, "failed", pc.if_else(some, "ok", "none"))
+    return table.append_column("folded", pa.array(folded, pa.string())).append_column("state", state)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from index_tools import ask, build, plain, put, same, searcher, sentences, source_of
 from test_store_damage import DAMAGE
+from vidrag.store.archive import upkeep
 from vidrag.store.archive.archive import Archive
 from vidrag.store.archive.maintenance import Collected, collect
 from vidrag.store.fingerprints import canonical
 from vidrag.store.index import coverage, index
-from vidrag.store.index import upkeep as index_upkeep
-from vidrag.store.index.index import FOLDER
+from vidrag.store.index.index import FOLDER, INDEX
 
 KINDS = ("catalogue", "speech", "text", "frames", "manifest")
 
@@ -60,11 +60,11 @@ def test_a_damaged_index_is_not_used(indexed: Archive, kind: str, damage: str) -
     path = harmed(indexed, kind, DAMAGE[damage])
     gone = kind == "manifest" and damage == "gone"
     still_right(indexed, noted=not gone)
-    found = index_upkeep.verify(Archive.open(indexed.location))
+    found = upkeep.verify(Archive.open(indexed.location), INDEX)
     assert (found is None) if gone else (found is not None and [d.key for d in found.damage] == [f"index/{path.name}"])
     build(indexed)
     same(indexed, ["locker", "blue"])
-    fixed = index_upkeep.verify(Archive.open(indexed.location))
+    fixed = upkeep.verify(Archive.open(indexed.location), INDEX)
     assert fixed is not None
     assert [d.key for d in fixed.damage if "manifest-000001" not in d.key] == []
 
@@ -74,11 +74,11 @@ def test_damage_is_set_aside(indexed: Archive, kind: str) -> None:
     """Nobody stumbles over it again; searches are exact without a note, until there is an index again."""
     path = harmed(indexed, kind, DAMAGE["middle bit"])
     archive = Archive.open(indexed.location)
-    found = index_upkeep.verify(archive)
+    found = upkeep.verify(archive, INDEX)
     assert found is not None
-    index_upkeep.set_aside(archive, found.damage)
+    upkeep.set_aside(archive, INDEX, found.damage)
     assert (Path(archive.location) / "quarantine" / "index" / path.name).is_file()
-    assert index_upkeep.verify(archive) is None
+    assert upkeep.verify(archive, INDEX) is None
     still_right(indexed, noted=False)
     build(indexed)
     same(indexed, ["locker"])
@@ -197,11 +197,11 @@ def test_gc_keeps_the_newest_version_only(indexed: Archive) -> None:
     before = {p.name for p in folder.iterdir()}
     for grace, dry in ((3600.0, False), (0.0, True)):
         out = Collected()
-        index_upkeep.collect(indexed, grace, dry, out)
+        upkeep.collect(indexed, INDEX, grace, dry, out)
         assert bool(out.keys) == dry
         assert {p.name for p in folder.iterdir()} == before
     collect(indexed, 0.0)
-    index_upkeep.collect(indexed, 0.0, False, Collected())
+    upkeep.collect(indexed, INDEX, 0.0, False, Collected())
     kept = {p.name for p in folder.iterdir()}
     newest = index.newest(indexed, [])
     assert newest is not None
@@ -214,7 +214,7 @@ def test_gc_leaves_an_index_alone_that_it_cannot_read(indexed: Archive) -> None:
     path = Path(indexed.location, FOLDER, "manifest-000002.json")
     path.write_bytes(b"{")
     before = {p.name for p in path.parent.iterdir()}
-    index_upkeep.collect(indexed, 0.0, False, Collected())
+    upkeep.collect(indexed, INDEX, 0.0, False, Collected())
     assert {p.name for p in path.parent.iterdir()} == before
 
 
@@ -228,9 +228,9 @@ def test_in_object_storage(bucket: str) -> None:
     same(archive, ["locker"])
     assert build(archive).how == "appended"
     same(archive, ["locker"])
-    found = index_upkeep.verify(archive)
+    found = upkeep.verify(archive, INDEX)
     assert found is not None and found.damage == () and found.files == 4
     out = Collected()
-    index_upkeep.collect(Archive.open(archive.location), 0.0, False, out)
+    upkeep.collect(Archive.open(archive.location), INDEX, 0.0, False, out)
     assert "index/manifest-000001.json" in out.keys
     same(archive, ["locker"])

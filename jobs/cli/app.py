@@ -25,6 +25,13 @@ Settings = Annotated[
     typer.Option("--set", "-s", metavar="SECTION.OPTION=VALUE", help="Change one option; may be repeated."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output, alone on stdout.")]
+Since = Annotated[str | None, typer.Option("--since", metavar="YYYY-MM-DD", help="Recorded on this day on.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Recorded up to this day.")]
+Folder = Annotated[str | None, typer.Option("--folder", metavar="PATH", help="In this folder; parts of its path do.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COLUMN=TEXT", help="What 'ingest --meta' said of the video; may be repeated."),
+]
 
 
 def _version(asked: bool) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import ArchivePath, AsJson, profile_of
+from .app import ArchivePath, AsJson, Folder, Since, Until, Where, profile_of
 
 if TYPE_CHECKING:
+    from ...store.archive.catalogue import Entry
     from ...store.archive.shard import Shard
     from ...store.records import Cell, Chapter, Segment
 
@@ -22,38 +23,58 @@ def register(app: typer.Typer) -> None:
     app.command("show")(show)
 
 
-def ls(archive: ArchivePath, as_json: AsJson = False) -> None:
+def ls(
+    archive: ArchivePath,
+    since: Since = None,
+    until: Until = None,
+    folder: Folder = None,
+    where: Where = None,
+    as_json: AsJson = False,
+) -> None:
     """List the videos of an archive."""
+    from ...query.find.scope import Scope, conditions, day_of
     from ...store.archive.archive import Archive
     from ...store.records import clock
     from ...store.shell import printable
 
+    scope = Scope(
+        since=day_of("--since", since),
+        until=day_of("--until", until),
+        folder=folder,
+        where=conditions("--where", where or ()),
+    )
     opened = Archive.open(archive)
-    rows = [_row(s) for s in opened.shards()]
+    chosen = scope.chosen(opened)
+    rows = [_row(e) for e in opened.catalogue().entries() if chosen is None or e.video in chosen]
     if as_json:
         print(json.dumps(rows))
         return
     for r in rows:
         counts = f"{r['speech']:>5} spoken {r['text']:>5} on screen {r['frames']:>5} frames"
         trouble = f"  failed: {', '.join(r['failed'])}" if r["failed"] else ""
-        print(f"{r['id']}  {clock(r['seconds']):>8}  {counts}  {printable(', '.join(r['names']))}{trouble}")
+        trouble += f"  damaged: {r['problem']}" if r["problem"] else ""
+        said = {c: t for c, t in r["metadata"].items() if c not in ("date", "recorded")}
+        told = "".join(f"  {column}: {text}" for column, text in said.items())
+        day = f"  {r['recorded']}" if r["recorded"] else ""
+        names = printable(", ".join(r["names"]) or r["id"])
+        print(f"{r['id']}  {clock(r['seconds']):>8}  {counts}  {names}{day}{printable(told + trouble)}")
     print(f"{len(rows)} videos, {sum(r['seconds'] for r in rows) / 3600:.2f} hours")
 
 
-def _row(shard: Shard) -> dict[str, Any]:
-    counts = {}
-    for stage, kind in (("speech", "speech"), ("text", "text"), ("frames", "frames")):
-        cell = shard.manifest.cell(stage)
-        file = cell.file(kind) if cell else None
-        counts[stage] = file.rows if file else 0
+def _row(one: Entry) -> dict[str, Any]:
     return {
-        "id": shard.video,
-        "names": list(shard.manifest.source.names),
-        "seconds": round(shard.manifest.duration, 3),
-        "version": shard.manifest.version,
-        "profiles": sorted(filter(None, shard.manifest.profiles)),
-        **counts,
-        "failed": [s for s, c in shard.status().items() if c.status == "failed"],
+        "id": one.video,
+        "names": list(one.names),
+        "seconds": one.seconds,
+        "version": one.version,
+        "profiles": one.profiles,
+        "speech": one.speech,
+        "text": one.text,
+        "frames": one.frames,
+        "failed": list(one.failed),
+        "recorded": one.recorded.isoformat() if one.recorded else None,
+        "metadata": dict(one.metadata),
+        "problem": one.problem,
     }
 
 
@@ -80,12 +101,14 @@ def show(
 
 
 def _everything(shard: Shard) -> dict[str, object]:
+    from ...store.archive.catalogue import entry
+
     def plain(rows: list[object]) -> list[object]:
         return [dataclasses.asdict(r) for r in rows]  # type: ignore[call-overload]
 
     frames = [{k: v for k, v in dataclasses.asdict(f).items() if k != "jpeg"} for f in shard.frames]
     return {
-        **_row(shard),
+        **_row(entry(shard.manifest)),
         "paths": list(shard.manifest.source.paths),
         "stages": {
             s: {

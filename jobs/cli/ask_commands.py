@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
+from .app import ArchivePath, AsJson, Folder, ProfileName, Settings, Since, Until, Where, profile_of
 
 if TYPE_CHECKING:
     from ...query.types import Answer
@@ -34,19 +34,33 @@ def ask(
     option: Annotated[
         list[str] | None, typer.Option("--option", "-o", metavar="TEXT", help="A choice; may be repeated.")
     ] = None,
+    since: Since = None,
+    until: Until = None,
+    folder: Folder = None,
+    where: Where = None,
     profile: ProfileName = "embedded",
     settings: Settings = None,
     as_json: AsJson = False,
     more: Annotated[bool, typer.Option("--more", help="Show all rows that were considered, the best first.")] = False,
 ) -> int:
     """Ask a question; the answer cites who said or what showed it, from which second to which second."""
+    from ...query.find.scope import Scope, conditions, day_of
     from ...store.archive.archive import Archive
     from .. import build
     from .streaming import shown
 
-    asker = build.asker(Archive.open(archive), profile_of(profile, settings))
+    scope = Scope(
+        videos=video,
+        since=day_of("--since", since),
+        until=day_of("--until", until),
+        folder=folder,
+        where=conditions("--where", where or ()),
+    )
+    opened = Archive.open(archive)
+    videos = scope.chosen(opened)
+    asker = build.asker(opened, profile_of(profile, settings))
     with shown(sys.stdout, not as_json and not option) as tell:
-        answer = asker.ask(question, video, option or [], tell)
+        answer = asker.ask(question, videos, option or [], tell)
     if as_json:
         print(json.dumps(answer.as_json(), ensure_ascii=False))
     else:

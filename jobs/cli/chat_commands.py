@@ -73,7 +73,7 @@ class _Talk:
     def greet(self) -> None:
         from ..answers.conversation import NO_MODEL
 
-        count = len(self._library.listing.entries())
+        count = self._library.listing.table().num_rows
         print(f"{self._library.name}: {count} {'video' if count == 1 else 'videos'}\n{_HELP}")
         if not self._library.model:
             print(f"note: {NO_MODEL}")

@@ -14,7 +14,10 @@ import typer
 from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...ingest.pipeline import Outcome
+    from ...store.archive.archive import Archive
     from ..profile import Profile
     from ..runs.plan import Item, Plan
     from ..runs.run import Progress
@@ -57,6 +60,12 @@ def ingest(
         int | None,
         typer.Option("--audio-track", metavar="N", min=1, help="Sound track to hear, from 1; else one that speaks."),
     ] = None,
+    meta: Annotated[
+        Path | None,
+        typer.Option(
+            "--meta", metavar="FILE", help="CSV or JSONL that says more of each video: dates, tags, any columns."
+        ),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try again what cannot be read.")] = False,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, also where it looks unchanged.")
@@ -79,7 +88,7 @@ def ingest(
     from ...store.errors import UsageError
     from .. import build
     from ..profile import with_switches
-    from ..runs import plan
+    from ..runs import metadata, plan
     from ..runs import run as ingest_run
 
     if ray and no_ray:
@@ -88,6 +97,7 @@ def ingest(
         raise UsageError("--events excludes --json and --dry-run")
     chosen = profile_of(profile, settings)
     chosen = with_switches(chosen, language=language, audio_track=audio_track, partial_fails=strict)
+    told = metadata.read(meta) if meta else []
     named = [*(paths or ()), *(_paths_in(files_from) if files_from else ())]
     if not named:
         raise UsageError("no path is given; name videos or folders, or a list of them with --files-from")
@@ -112,15 +122,30 @@ def ingest(
 
         lines = EventLines(planned, sys.stdout)
         run, progress = work(lines.video, warn=lines.warn, began=lines.began, part=lines.part)
+        _describe(opened, told, lines.warn)
         lines.ended(ingest_run.summary(run, progress, archive))
         return 3 if progress.failed or planned.unreachable else 0
     with _Report(planned, quiet=as_json) as report:
         run, progress = work(report.video, warn=report.line)
+        _describe(opened, told, report.line)
     if as_json:
         print(json.dumps({**ingest_run.summary(run, progress, archive), **planned.as_json()}))
     else:
         _tell(run, progress, archive)
     return 3 if progress.failed or planned.unreachable else 0
+
+
+def _describe(opened: Archive, told: list[tuple[str, dict[str, str]]], warn: Callable[[str], None]) -> None:
+    """Keeps what ``--meta`` says; what it says of videos that are not there is named in a line."""
+    from ..runs import metadata
+
+    if not told:
+        return
+    found = metadata.describe(opened, told)
+    opened.update_catalogue()
+    if found.unknown:
+        few = ", ".join(found.unknown[:3]) + (" ..." if len(found.unknown) > 3 else "")
+        warn(f"--meta: {len(found.unknown)} of {len(told)} rows name no video of the archive: {few}")
 
 
 def _paths_in(name: str) -> list[str]:

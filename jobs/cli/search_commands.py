@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
+from .app import ArchivePath, AsJson, Folder, ProfileName, Settings, Since, Until, Where, profile_of
 
 if TYPE_CHECKING:
     from ...query.find.results import Results
@@ -41,8 +41,10 @@ def search(
     end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Until then.")] = None,
     language: Annotated[str | None, typer.Option("--language", metavar="CODE", help="Rows in it: en, de, zh.")] = None,
     speaker: Annotated[str | None, typer.Option("--speaker", metavar="NAME", help="What this person says.")] = None,
-    since: Annotated[str | None, typer.Option("--since", metavar="YYYY-MM-DD", help="Recorded on this day on.")] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Recorded up to this day.")] = None,
+    since: Since = None,
+    until: Until = None,
+    folder: Folder = None,
+    where: Where = None,
     thumbnails: Annotated[
         Path | None, typer.Option("--thumbnails", metavar="DIR", help="Write the frame on screen of each row there.")
     ] = None,
@@ -52,10 +54,10 @@ def search(
 ) -> int:
     """Find moments in all videos: by meaning and by words, with their times.  No video is opened.
 
-    The day of recording is what the video says of itself, else the date in its name.
+    The day of recording is what its owner says ('ingest --meta'), else the video of itself, else the date in its name.
     """
     from ...query.find import results as work
-    from ...query.find.scope import Scope, day_of, seconds_of
+    from ...query.find.scope import Scope, conditions, day_of, seconds_of
     from ...store.archive.archive import Archive
     from ...store.errors import UsageError
     from .. import build
@@ -72,6 +74,8 @@ def search(
         speaker=speaker,
         since=day_of("--since", since),
         until=day_of("--until", until),
+        folder=folder,
+        where=conditions("--where", where or ()),
     )
     kinds = work.kinds_of(kind or ())
     lister = build.lister(Archive.open(archive), profile_of(profile, settings), kinds)
@@ -114,6 +118,7 @@ def index(
     opened, least = Archive.open(archive).under(chosen.key()), chosen.search.index_rows
     opened.backend.check_writable()
     check_vectors(opened, chosen)
+    opened.update_catalogue()
     began = time.monotonic()
     if not rebuild and not versions(opened) and (rows := coverage(opened, None).rows) < least:
         built = index_build.Built("not needed", rows=rows)

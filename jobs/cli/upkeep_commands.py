@@ -39,14 +39,17 @@ def verify(
     Without names of videos the stored answers are read, too.
     """
     from ...ingest.stages import readers
-    from ...store.archive import maintenance
+    from ...store.archive import maintenance, upkeep
     from ...store.archive.archive import Archive, video_ids
+    from ...store.archive.catalogue import CATALOGUE
     from ...store.errors import StorageError
-    from ...store.index import upkeep as index_upkeep
+    from ...store.index.index import INDEX
 
     opened, began = Archive.open(archive), time.monotonic()
     damage, files, size, count = list[maintenance.Damage](), 0, 0, 0
-    of_all = [found] if videos is None and (found := index_upkeep.verify(opened)) else []
+    of_all = [c for of in (INDEX, CATALOGUE) if videos is None and (c := upkeep.verify(opened, of))]
+    if videos is None and (behind := upkeep.behind(opened)):
+        of_all.append(behind)
     answers = maintenance.verify_answers(opened) if not videos else iter(())
     for checked in itertools.chain(of_all, maintenance.verify(opened, video_ids(opened, videos), threads), answers):
         count += bool(checked.video) and checked not in of_all
@@ -58,10 +61,12 @@ def verify(
     aside = ""
     if damage and not read_only:
         try:
-            left = index_upkeep.set_aside(opened, damage)
-            left += maintenance.quarantine(opened, [d for d in damage if d.video != index_upkeep.NAME], readers)
+            left = [key for of in (INDEX, CATALOGUE) for key in upkeep.set_aside(opened, of, damage)]
+            of_videos = [d for d in damage if d.video not in (INDEX.folder, CATALOGUE.folder)]
+            left += maintenance.quarantine(opened, of_videos, readers)
+            opened.update_catalogue(always=True)
             aside = "set aside in quarantine/; 'vidrag ingest' on the sources makes what is missing again"
-            if any(d.video == index_upkeep.NAME for d in damage):
+            if any(d.video == INDEX.folder for d in damage):
                 aside += " ('vidrag index' the index)"
             if left:
                 aside += f"; left where they are, as they are links or folders: {', '.join(left)}"
@@ -93,10 +98,11 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Remove what no profile needs: results of earlier options, leftovers of killed runs, removed videos."""
-    from ...store.archive import maintenance
+    from ...store.archive import maintenance, upkeep
     from ...store.archive.archive import Archive
+    from ...store.archive.catalogue import CATALOGUE
     from ...store.errors import UsageError
-    from ...store.index import upkeep as index_upkeep
+    from ...store.index.index import INDEX
     from ...store.shell import printable
 
     opened, seconds = Archive.open(archive), _seconds(grace)
@@ -104,7 +110,10 @@ def gc(
         if not maintenance.forget(opened, name, dry_run):
             raise UsageError(f"--forget {name}: no video is indexed under a profile of that name")
     found = maintenance.collect(opened, seconds, dry_run)
-    index_upkeep.collect(opened, _seconds(grace), dry_run, found)
+    if not dry_run:
+        opened.update_catalogue()
+    for of in (INDEX, CATALOGUE):
+        upkeep.collect(opened, of, seconds, dry_run, found)
     if as_json:
         told = {"removed": found.keys, "bytes": found.bytes, "dry_run": dry_run, "foreign": found.foreign}
         print(json.dumps(told))
@@ -151,6 +160,7 @@ def rm(
             name = "?"
         opened.discard(video)
         print(f"removed {video}  {printable(name)}")
+    opened.update_catalogue()
     return 0
 
 

@@ -108,6 +108,7 @@ def embed(archive: Archive, profile: Profile, threads: int, report: Report) -> E
                 spent = time.monotonic() - began
                 report(number, len(todo), f"{one.name}: {line}", spent / max(done, 1) * (total - done))
         report_file(archive, run)
+        archive.update_catalogue()
     told.seconds = time.monotonic() - began
     return told
 

@@ -13,7 +13,7 @@ from ...ingest.pipeline import Outcome
 from ...ingest.sources import Location
 from ...ingest.stages import GROUPS
 from ...store.archive.archive import Archive
-from ...store.errors import one_line
+from ...store.errors import StorageError, one_line
 from ...store.weights import models
 from .. import build
 from ..profile import Profile
@@ -29,6 +29,8 @@ from .worker import Order
 
 Report = Callable[["Progress", Item, list[Outcome]], None]
 MakeExecutor = Callable[[Order], pool.Executor]
+CATALOGUED = 1000
+"""So many videos done, and the catalogue of the archive is written anew while the run goes on."""
 """Makes the workers for what is left; not called where nothing is."""
 
 
@@ -155,18 +157,28 @@ def ingest(
     order = Order(archive.backend.address, profile.ingest, conduct, models.offline())
     with Known(archive, profile.ingest, conduct) as known, Ledger(archive, run) as ledger:
         began(run)
-        told = _Teller(progress, ledger, report, part, warn)
+        told = _Teller(archive, progress, ledger, report, part, warn)
         left = list(items if rehash else _unknown(items, known, told))
         if left:
             _work(left, make_executor(order), options.attempts, told, known, Superseding(archive, items))
     report_file(archive, run)
+    _update_catalogue(archive, warn)
     return run, progress
+
+
+def _update_catalogue(archive: Archive, warn: Callable[[str], None]) -> None:
+    """Readers do without a newer catalogue: they look at the marks of what has changed."""
+    try:
+        archive.update_catalogue()
+    except StorageError as e:
+        warn(f"the catalogue of the archive was not written: {one_line(e)}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Teller:
     """Puts the outcomes of a video where they belong."""
 
+    archive: Archive
     progress: Progress
     ledger: Ledger
     report: Report
@@ -228,6 +240,8 @@ def _work(
             told.progress.superseded += superseded or ()
             if superseded is not None:
                 known.add(item, rows)
+            if not told.progress.done % CATALOGUED:
+                _update_catalogue(told.archive, told.warn)
 
 
 def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:

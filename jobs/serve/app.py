@@ -127,7 +127,7 @@ def _pages(app: FastAPI, library: Library, access: Access) -> None:
 
     @app.get("/health/ready", include_in_schema=False)
     def ready() -> dict[str, str]:
-        library.listing.entries()
+        library.listing.table()
         return {"status": "ok"}
 
 

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from ...query.find.results import kinds_of
-from ...query.find.scope import Scope, day_of, seconds_of
+from ...query.find.scope import Scope, conditions, day_of, seconds_of
 from ...store.errors import UsageError, VidragError, one_line
 from ..library import Library
 from . import errors, links
@@ -61,6 +61,8 @@ def router(library: Library, slots: Slots) -> APIRouter:
         speaker: str | None = None,
         since: str | None = None,
         until: str | None = None,
+        folder: str | None = None,
+        where: Annotated[list[str] | None, Query()] = None,
         top: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: str = "1",
     ) -> Response:
@@ -76,6 +78,8 @@ def router(library: Library, slots: Slots) -> APIRouter:
             speaker=speaker,
             since=day_of("since", since),
             until=day_of("until", until),
+            folder=folder,
+            where=conditions("where", where or ()),
         )
 
         def found() -> bytes:

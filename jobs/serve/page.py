@@ -15,9 +15,9 @@ from ...store.errors import UsageError
 from ...store.records import clock, spoken_text
 
 if TYPE_CHECKING:
+    from ...store.archive.catalogue import Entry
     from ...store.archive.shard import Shard
     from ..library import Library
-    from ..listing import Entry
 
 MOST_LINES = 2000
 """Lines of a transcript, or of the text on screen, that a page without scripts shows."""

@@ -50,7 +50,7 @@ def start(
     """
     _check_token(host, token)
     library = Library(archive, profile, settings)
-    library.listing.entries()  # an archive that cannot be read is told of now
+    library.listing.table()  # an archive that cannot be read is told of now
     allowed = Allowed.of(roots, uploads, upload_limit)
     listening = _listen(host, port)
     port = listening.getsockname()[1]

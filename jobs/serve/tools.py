@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from ...query.find.results import kinds_of
-from ...query.find.scope import Scope, day_of, seconds_of
+from ...query.find.scope import Scope, conditions, day_of, seconds_of
 from ...store.archive.stored_files import version
 from ...store.records import Segment, clock
 from .. import pictures, printing
@@ -67,13 +67,18 @@ class _Tools:
         speaker: Annotated[str | None, Field(description="A part of the name of who speaks.")] = None,
         since: Annotated[str | None, Field(description="Recorded on this day on: YYYY-MM-DD.")] = None,
         until: Annotated[str | None, Field(description="Recorded up to this day: YYYY-MM-DD.")] = None,
+        folder: Annotated[str | None, Field(description="A folder of the videos, or parts of its path.")] = None,
+        where: Annotated[
+            list[str] | None, Field(description="column=text each, of what is said of the videos, as tags=budget.")
+        ] = None,
         top: Annotated[int, Field(ge=1, le=100)] = 10,
         page: Page = 1,
     ) -> Annotated[CallToolResult, FoundRows]:
         """Find moments in all videos, by meaning and by words: what is said, written on screen or seen."""
         scope = Scope(
             videos=videos, start=_seconds("start", start), end=_seconds("end", end), language=language, speaker=speaker,
-            since=day_of("since", since), until=day_of("until", until),
+            since=day_of("since", since), until=day_of("until", until), folder=folder,
+            where=conditions("where", where or ()),
         )  # fmt: skip
         found = await self._run(lambda: self._library.search(query, kinds_of(kinds or ()), top, page, scope))
         rows = [

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import pyarrow.compute as pc
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from ...store.archive.catalogue import Entry, entry
 from ...store.archive.shard import Shard
 from ...store.archive.stored_files import version
 from ...store.errors import UsageError
@@ -17,7 +19,6 @@ from ...store.fingerprints import digest
 from ...store.records import Segment
 from .. import export, pictures
 from ..library import Library
-from ..listing import Entry, entry
 from . import links
 from .errors import Refused
 from .media import Originals, can_be_copied, media_info
@@ -50,12 +51,12 @@ def router(library: Library, originals: Originals, ingest: Ingesting, media: boo
     @routes.get("/archive", tags=["archive"])
     def archive() -> ArchiveInfo:
         """The archive as a whole."""
-        entries = library.listing.entries()
+        table = library.listing.table()
         languages, speakers = library.languages_and_speakers()
         return ArchiveInfo(
             name=library.name,
-            videos=len(entries),
-            seconds=round(sum(e.seconds for e in entries), 3),
+            videos=table.num_rows,
+            seconds=round(pc.sum(table["seconds"]).as_py() or 0.0, 3),
             profile=library.profile.name,
             version=version(),
             model=library.model,

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...store.archive.catalogue import recorded
 from ...store.records import Chapter, clock
 from ..text.words import stop_word
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
 from .rows import RowSet
-from .scope import recorded
 from .windows import Scores
 
 LEAST_WORDS = 5

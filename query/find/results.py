@@ -116,7 +116,7 @@ class Lister:
         """
         text = _checked(text, kinds)
         scope, notes = scope or Scope(), list[str]()
-        _, ids, _ = self.opener.about("", scope.videos)
+        ids = scope.chosen(self.searcher.archive)
         sought, view = self.finder.encode(text, Request(), ()), self.searcher.view()
         picture = self._pictured(text, kinds)
         opened = self.opener.opened(ids, sought, picture, notes, view)
@@ -187,14 +187,15 @@ class Lister:
                 places += [(i, row) for row in range(file.rows)]
                 scores.append(fit(self.pictures, query, file.vectors())[0])
         near = np.concatenate(scores) if scores else np.zeros(0, np.float32)
-        kept, shown = scope.shards(opened.shards), dict[int, list[Frame]]()
+        scope.check_times(opened.shards)
+        shown = dict[int, list[Frame]]()
         for at in np.argsort(-near, kind="stable").tolist():
             i, row = places[at]
             shard = opened.shards[i]
             frame, label = shard.frames[row], shard.labels[row].caption if row < len(shard.labels) else ""
             named = len(wanted & set(terms(label))) >= _NAMED * len(wanted)
             others, apart = shown.setdefault(i, []), self.searcher.options.apart_s
-            if not kept[i] or not scope.holds(frame.start, frame.end) or not (named or near[at] >= FITS):
+            if not scope.holds(frame.start, frame.end) or not (named or near[at] >= FITS):
                 continue
             if all(frame.start >= f.end + apart or f.start >= frame.end + apart for f in others):
                 others.append(frame)

@@ -76,7 +76,8 @@ class Manifest:
     """One version of one video's index.
 
     ``deleted``: the video was taken out, or other content has taken its path; the next version starts afresh.  Cells
-    that such a version still names are kept until it is old enough to be collected.
+    that such a version still names are kept until it is old enough to be collected.  ``metadata``: what the video's
+    owner says of it.
     """
 
     video: str
@@ -88,6 +89,7 @@ class Manifest:
     written_by: str = ""
     deleted: bool = False
     profiles: Mapping[str, ProfileCells] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -226,6 +228,8 @@ def decode(data: bytes, where: str) -> Manifest:
         if not all(isinstance(fp, str) for fp in body["current"].values()):
             raise ValueError("'current' names no fingerprints")
         profiles = {name: _profile(p) for name, p in body.pop("profiles", {}).items()}
+        if not all(isinstance(text, str) for text in body.get("metadata", {}).values()):
+            raise ValueError("'metadata' holds something else than text")
         return fitting(Manifest(source=source, cells=cells, profiles=profiles, **body))
     except NotAnArchive:
         raise

@@ -40,7 +40,7 @@ _HEAD = [("video", pa.dictionary(pa.int32(), _STR)), ("row", pa.int32()), ("star
 
 VERSIONS: Mapping[str, int] = {
     **dict.fromkeys(("speech", "text", "frames", "labels", "chapters"), 1),
-    **dict.fromkeys(("ledger", "answers"), 1),
+    **dict.fromkeys(("ledger", "answers", "catalogue"), 1),
 }
 """Raised when a column changes its meaning; part of each fingerprint, so that old cells are computed again."""
 
@@ -136,8 +136,26 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("told", _STR),
         ]
     ),
+    "catalogue": pa.schema(
+        [
+            ("video", _STR),
+            ("version", pa.int32()),
+            ("names", pa.list_(_STR)),
+            ("paths", pa.list_(_STR)),
+            ("sha256", _STR),
+            ("bytes", pa.int64()),
+            ("seconds", _F64),
+            ("recorded", pa.date32()),
+            ("indexed", _STR),
+            *((n, pa.int32()) for n in ("speech", "text", "frames", "chapters")),
+            *((n, pa.list_(_STR)) for n in ("languages", "speakers", "failed")),
+            *((n, _STR) for n in ("cells", "metadata", "problem")),
+        ]
+    ),
 }
-"""In ``answers`` the columns ``id``, ``request`` and ``told`` (the whole answer) are JSON; ``videos`` null: all.
+"""In ``catalogue`` the columns ``cells`` and ``metadata`` are JSON objects.
+
+In ``answers`` the columns ``id``, ``request`` and ``told`` (the whole answer) are JSON; ``videos`` null: all.
 
 ``ledger`` rows end as status ``ok``, ``none``, ``failed`` or ``kept`` (an earlier run had done the cell)."""
 

@@ -22,12 +22,24 @@ from ..encoders import EncoderSpec
 from ..errors import ArchiveDamaged, StorageError, one_line
 from ..records import StoredFile
 from ..storage.faults import storage_errors
-from ..storage.keys import manifest_name
 from ..vectors import Vectors
 from . import ann
 from .ann import AnnBuilder
 from .coverage import Coverage, coverage, profile_of, shard
-from .index import FOLDER, KINDS, TABLES, ArchiveIndex, Block, IndexManifest, Kind, Wanted, newest, versions, wanted
+from .index import (
+    FOLDER,
+    INDEX,
+    KINDS,
+    TABLES,
+    ArchiveIndex,
+    Block,
+    IndexManifest,
+    Kind,
+    Wanted,
+    newest,
+    versions,
+    wanted,
+)
 from .postings import DOUBTFUL, MOST_ROWS, SCREEN, Writer, length
 
 MOST_DEAD, MOST_GROWTH = 0.25, 2.0
@@ -270,13 +282,6 @@ def _publish(archive: Archive, work: _Work, terms_id: str, number: int) -> Archi
         f"vidrag {version()}",
         profile_of(archive),
     )
-    if not archive.backend.put_if_absent(_key(number), made.encode()):
+    if not INDEX.publish(archive.backend, made, staged):
         return None
-    for name, path in staged.items():  # swept away in between by a collection of garbage
-        if archive.backend.size(f"{FOLDER}/{name}") is None:
-            archive.backend.put_file(f"{FOLDER}/{name}", path)
     return ArchiveIndex(archive, made)
-
-
-def _key(number: int) -> str:
-    return f"{FOLDER}/{manifest_name(number)}"

@@ -9,8 +9,6 @@ only says where to look, and :mod:`.coverage` says for which videos it may be be
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,16 +20,14 @@ from numpy.typing import NDArray
 
 from ..archive.archive import Archive
 from ..archive.manifest import Manifest, fitting, stored_file
+from ..archive.numbered import Numbered
 from ..archive.shard import verified_path
 from ..encoders import EncoderSpec
 from ..errors import ArchiveDamaged, NotAnArchive, StorageError, one_line
-from ..fingerprints import canonical
 from ..records import StoredFile
-from ..storage.keys import manifest_name, manifest_version
 from .ann import AnnFile
 from .postings import MOST_ROWS, StoredLists
 
-FORMAT = 1
 FOLDER = "index"
 Kind = Literal["speech", "text", "frames"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -147,51 +143,36 @@ class IndexManifest:
     def file(self, kind: str) -> StoredFile | None:
         return next((f for f in self.files if f.kind == kind), None)
 
-    def encode(self) -> bytes:
-        body = {"format": FORMAT, **dataclasses.asdict(self)}
-        body["checksum"] = hashlib.sha256(canonical(body)).hexdigest()
-        return json.dumps(body, indent=1, allow_nan=False).encode()
+
+def _parse(body: dict[str, Any]) -> IndexManifest:
+    files = tuple(stored_file(f) for f in body.pop("files"))
+    encoders = {k: fitting(EncoderSpec(**e)) for k, e in body.pop("encoders").items()}
+    made = IndexManifest(files=files, encoders=encoders, **body)
+    numbers = [made.version, made.rows, made.videos, *made.trained.values(), *(f.rows for f in files)]
+    if not all(isinstance(n, int) and 0 <= n <= MOST_ROWS for n in numbers) or not all(
+        isinstance(t, str) for t in (made.terms, made.profile)
+    ):
+        raise ValueError("its numbers are out of range")
+    held = {f.kind.removesuffix(".faiss") for f in files if f.kind.endswith(".faiss")}
+    if not held <= {*KINDS} or not held == encoders.keys() == made.trained.keys():
+        raise ValueError("its files and encoders do not fit each other")
+    return made
 
 
-def decode(data: bytes, where: str) -> IndexManifest:
-    """Parses an index manifest; :class:`ArchiveDamaged` where it does not hold, a refusal where it is newer."""
-    try:
-        body = json.loads(data)
-        checksum = body.pop("checksum", None)
-        if hashlib.sha256(canonical(body)).hexdigest() != checksum:
-            raise ValueError("its checksum does not hold")
-        if (found := body.pop("format")) > FORMAT:
-            raise NotAnArchive(f"{where}: written in format {found}, this vidrag reads up to {FORMAT}; update it")
-        files = tuple(stored_file(f) for f in body.pop("files"))
-        encoders = {k: fitting(EncoderSpec(**e)) for k, e in body.pop("encoders").items()}
-        made = IndexManifest(files=files, encoders=encoders, **body)
-        numbers = [made.version, made.rows, made.videos, *made.trained.values(), *(f.rows for f in files)]
-        if not all(isinstance(n, int) and 0 <= n <= MOST_ROWS for n in numbers) or not all(
-            isinstance(t, str) for t in (made.terms, made.profile)
-        ):
-            raise ValueError("its numbers are out of range")
-        held = {f.kind.removesuffix(".faiss") for f in files if f.kind.endswith(".faiss")}
-        if not held <= {*KINDS} or not held == encoders.keys() == made.trained.keys():
-            raise ValueError("its files and encoders do not fit each other")
-        return made
-    except NotAnArchive:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
-        raise ArchiveDamaged(f"{where}: not a valid manifest of an index ({one_line(e, 200)})") from e
+def _check(path: Path, manifest: IndexManifest, file: StoredFile) -> None:
+    if file.name.endswith(".faiss"):
+        encoder = manifest.encoders.get(file.kind.removesuffix(".faiss"))
+        AnnFile(path, file.rows, encoder.dim if encoder else 0)
+    else:
+        StoredLists(path, TABLES, manifest.rows)
+
+
+INDEX = Numbered(FOLDER, _parse, _check)
 
 
 def versions(archive: Archive) -> list[int]:
     """Version numbers of the index, newest first."""
-    names = archive.backend.list(FOLDER, "manifest-")
-    return sorted((v for n in names if (v := manifest_version(n)) is not None), reverse=True)
-
-
-def load(archive: Archive, number: int) -> IndexManifest:
-    key = f"{FOLDER}/{manifest_name(number)}"
-    found = decode(archive.backend.read(key), f"{archive.location}/{key}")
-    if found.version != number:
-        raise ArchiveDamaged(f"{archive.location}/{key}: is of another version")
-    return found
+    return INDEX.versions(archive.backend)
 
 
 def newest(archive: Archive, notes: list[str]) -> ArchiveIndex | None:
@@ -201,7 +182,7 @@ def newest(archive: Archive, notes: list[str]) -> ArchiveIndex | None:
     """
     for number in versions(archive):
         try:
-            return ArchiveIndex(archive, load(archive, number))
+            return ArchiveIndex(archive, INDEX.load(archive.backend, number))
         except StorageError:
             raise
         except (ArchiveDamaged, NotAnArchive, OSError) as e:

@@ -20,14 +20,15 @@ _FILES = re.compile(
     )
     | names/[0-9a-f]{{2}}/[0-9a-f]{{16}}-{_VIDEO}
     | index/(manifest-[0-9]{{6,}}\.json | [a-z_]+-[0-9a-f]{{16}}-[0-9a-f]{{12}}\.(sqlite|faiss))
+    | catalogue/(manifest-[0-9]{{6,}}\.json | videos-[0-9a-f]{{16}}-[0-9a-f]{{12}}\.parquet | {_VIDEO}-[0-9]{{6,}})
     | runs/{_RUN}\.(jsonl(/[0-9]{{6}})? | parquet | txt)
     | answers/{_RUN}\.(jsonl(/[0-9]{{6}})? | parquet)
     | cache/[a-z]+\.sqlite(-wal|-shm)?
     """,
     re.VERBOSE,
 )
-_FOLDERS = re.compile(rf"(videos(/{_VIDEO})?|names(/[0-9a-f]{{2}})?|index|runs|answers)?")
-_KIND = "speech|text|frames|labels|chapters|vectors"
+_FOLDERS = re.compile(rf"(videos(/{_VIDEO})?|names(/[0-9a-f]{{2}})?|index|catalogue|runs|answers)?")
+_KIND = "speech|text|frames|labels|chapters|vectors|videos"
 _STAGED = re.compile(
     rf"({_KIND})(\.parquet|\.faiss)?|(ledger|answers)\.parquet|catalogue(-journal|-wal|-shm)?"
     r"|[a-z_]+-[0-9a-f]{16}-[0-9a-f]{12}\.(parquet|faiss|sqlite)"

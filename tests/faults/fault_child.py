@@ -22,12 +22,12 @@ import pyarrow.parquet  # noqa: F401
 from store_tools import RECORDS, SPEC, publish_all, publish_speech, rows_of_norm_1, source, source_with_id
 from vidrag.ingest.stages import readers
 from vidrag.jobs.runs.ledger import Ledger
-from vidrag.store.archive import maintenance
+from vidrag.store.archive import maintenance, upkeep
 from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged, NoSuchVideo, VidragError
 from vidrag.store.index import build as index_build
 from vidrag.store.index import coverage, index
-from vidrag.store.index import upkeep as index_upkeep
+from vidrag.store.index.index import INDEX
 
 VIDEO = source()
 OTHER = source_with_id("abcd", "other.mp4")
@@ -61,7 +61,7 @@ def old_and_new(archive: Path) -> None:
 
 def collected(archive: Path) -> None:
     opened = Archive.open(archive)
-    index_upkeep.collect(opened, 0.0, False, maintenance.collect(opened, 0.0))
+    upkeep.collect(opened, INDEX, 0.0, False, maintenance.collect(opened, 0.0))
 
 
 def damaged(archive: Path) -> None:
@@ -167,7 +167,7 @@ def look(archive: Path) -> dict[str, Any]:
 def verified(archive: Path) -> list[str]:
     """What ``verify`` finds damaged."""
     opened = Archive.open(archive)
-    found = [c for c in (*maintenance.verify(opened, opened.ids(), 1), index_upkeep.verify(opened)) if c]
+    found = [c for c in (*maintenance.verify(opened, opened.ids(), 1), upkeep.verify(opened, INDEX)) if c]
     return [f"{d.key}: {d.problem}" for c in found for d in c.damage]
 
 

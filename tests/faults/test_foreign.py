@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from store_tools import publish_speech, source_with_id
 from vidrag.ingest.stages import readers
 from vidrag.jobs.evaluate.traces import results_folder
-from vidrag.store.archive import maintenance
+from vidrag.store.archive import maintenance, upkeep
 from vidrag.store.archive.archive import Archive
 from vidrag.store.errors import ArchiveDamaged, StorageError, VidragError
-from vidrag.store.index import upkeep as index_upkeep
+from vidrag.store.index.index import INDEX
 from vidrag.store.storage.keys import is_deletable, is_known, is_scratch, is_staged
 from vidrag.store.storage.objects.cache import ObjectCache
 from vidrag.store.storage.open import open_backend
@@ -146,17 +146,17 @@ def gc(root: Path) -> None:
 def dry(root: Path) -> None:
     before, archive = tree(root), Archive.open(root)
     found = maintenance.collect(archive, 0.0, dry_run=True)
-    index_upkeep.collect(archive, 0.0, True, found)
+    upkeep.collect(archive, INDEX, 0.0, True, found)
     assert tree(root) == before
     assert all(not (root / key).is_symlink() and is_deletable(key) for key in found.keys)
 
 
 def verify(root: Path) -> None:
     archive = Archive.open(root)
-    checked = [index_upkeep.verify(archive), *maintenance.verify(archive, archive.ids(), 1)]
+    checked = [upkeep.verify(archive, INDEX), *maintenance.verify(archive, archive.ids(), 1)]
     damage = [d for c in (*checked, *maintenance.verify_answers(archive)) if c for d in c.damage]
-    index_upkeep.set_aside(archive, damage)
-    maintenance.quarantine(archive, [d for d in damage if d.video != index_upkeep.NAME], readers)
+    upkeep.set_aside(archive, INDEX, damage)
+    maintenance.quarantine(archive, [d for d in damage if d.video != INDEX.folder], readers)
 
 
 def remove(root: Path) -> None:

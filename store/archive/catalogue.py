@@ -1,0 +1,362 @@
+"""The catalogue: what is known of every video, in one file, so that nobody lists or opens all of them to learn it.
+
+``catalogue/manifest-000001.json`` names one Parquet file with a row for each video.  A writer that is about to publish
+version 7 of a video first puts the empty mark ``catalogue/<video>-000007``.  So whoever reads the catalogue knows which
+rows may be out of date, and reads the manifests of these videos, which stay the truth; from time to time a writer puts
+what the marks say into a new version.  A mark goes when two versions have its row, so a reader of the one before never
+misses it; one whose writer died goes after a day.  A lost or damaged catalogue is made again from the manifests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..errors import ArchiveDamaged, NotAnArchive, StorageError, one_line
+from ..records import StoredFile
+from ..storage.faults import storage_errors
+from ..storage.keys import manifest_version
+from ..storage.protocol import Backend
+from . import schema
+from .manifest import Manifest, fitting, stored_file
+from .numbered import Numbered
+from .shard import verified_path
+from .stored_files import now, stored, version
+
+FOLDER = "catalogue"
+KIND = "videos"
+DEAD_MARK_S = 86_400.0
+"""A writer takes less than this between its mark and its manifest, or has died."""
+FEW_MARKS, FEW_SHARE = 32, 0.05
+"""So many videos with news, and no more than this share of all, are left to the readers."""
+_MARK = re.compile(r"([0-9a-f]{16})-([0-9]{6,})")
+_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([01]\d)[-_.]?([0-3]\d)(?!\d)")
+_MEND = "'vidrag gc' makes it again"
+log = logging.getLogger("vidrag.store")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is known of one video.
+
+    ``version``: of its manifest; file ``names`` and ``paths`` it was seen at, newest first; ``seconds``: its length;
+    ``recorded``: the day, where it is known; ``indexed``: when its index last changed, ISO 8601; ``speech``, ``text``,
+    ``frames`` and ``chapters``: how many rows are stored; ``languages`` and ``speakers`` of its speech; ``failed``:
+    stages; ``cells``: the current fingerprint of each stage, by profile (empty: of the last ingest); ``metadata``: what
+    its owner says of it; ``problem``: why its manifest cannot be read, where nothing else is known.
+    """
+
+    video: str
+    version: int
+    names: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    sha256: str = ""
+    bytes: int = 0
+    seconds: float = 0.0
+    recorded: date | None = None
+    indexed: str = ""
+    speech: int = 0
+    text: int = 0
+    frames: int = 0
+    chapters: int = 0
+    languages: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    cells: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.video
+
+    @property
+    def name(self) -> str:
+        return self.names[0] if self.names else self.video
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many rows of each kind are stored."""
+        return {"speech": self.speech, "text": self.text, "frames": self.frames, "chapters": self.chapters}
+
+    @property
+    def state(self) -> str:
+        """``failed``, ``ok``, or ``none`` where there is nothing to find in it."""
+        return "failed" if self.failed or self.problem else "ok" if any(self.counts.values()) else "none"
+
+    @property
+    def profiles(self) -> list[str]:
+        """Names of the profiles it was indexed under."""
+        return sorted(filter(None, self.cells))
+
+
+def entry(found: Manifest) -> Entry:
+    """What a manifest tells of its video."""
+    speech = found.cell("speech")
+    heard = speech.data if speech else {}
+    cells = [c for s in found.current if (c := found.cell(s))]
+    rows = found.rows
+    return Entry(
+        video=found.video,
+        version=found.version,
+        names=tuple(map(_clean, found.source.names)),
+        paths=tuple(map(_clean, found.source.paths)),
+        sha256=found.source.sha256,
+        bytes=found.source.bytes,
+        seconds=round(found.duration, 3),
+        recorded=recorded(found),
+        indexed=found.created,
+        speech=rows["speech"],
+        text=rows["text"],
+        frames=rows["frames"],
+        chapters=rows["chapters"],
+        languages=_texts(heard.get("languages")),
+        speakers=_texts(heard.get("speakers")),
+        failed=tuple(c.stage for c in cells if c.status == "failed"),
+        cells={"": dict(found.current), **{n: dict(p.cells) for n, p in found.profiles.items()}},
+        metadata=found.metadata,
+    )
+
+
+def _clean(text: str) -> str:
+    """Text as UTF-8 can hold it: odd bytes of file names are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A list of texts in a cell's data, which may come from anywhere."""
+    return tuple(t for t in value if isinstance(t, str)) if isinstance(value, list | tuple) else ()
+
+
+def recorded(found: Manifest) -> date | None:
+    """The day on which a video was recorded: as its owner says, else its container, else its name; None where none
+    does.
+    """
+    told = (found.metadata.get("recorded"), found.metadata.get("date"), found.recorded)
+    for text in (*filter(None, told), *found.source.names):
+        if day := _DAY.search(text):
+            try:
+                return date(int(day[1]), int(day[2]), int(day[3]))
+            except ValueError:
+                continue
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueManifest:
+    """One version of the catalogue: its one file."""
+
+    version: int
+    files: tuple[StoredFile, ...]
+    created: str = ""
+    written_by: str = ""
+
+
+def _parse(body: dict[str, Any]) -> CatalogueManifest:
+    files = tuple(stored_file(f) for f in body.pop("files"))
+    made = fitting(CatalogueManifest(files=files, **body))
+    if [f.kind for f in files] != [KIND]:
+        raise ValueError("it names other files")
+    return made
+
+
+def _check(path: Path, manifest: CatalogueManifest, file: StoredFile) -> None:
+    schema.open_parquet(path, FOLDER, file.rows)
+
+
+CATALOGUE = Numbered(FOLDER, _parse, _check, lambda name: _MARK.fullmatch(name) is not None)
+
+
+def mark(backend: Backend, video: str, number: int) -> None:
+    """Says that version ``number`` of a video is about to be published."""
+    backend.put_if_absent(f"{FOLDER}/{video}-{number:06d}", b"")
+
+
+Resolve = Callable[[Sequence[str]], Mapping[str, tuple[int, Entry | None]]]
+"""The highest version number in use (0: none) of each video and what is known of it; None for one that is gone."""
+
+
+class Catalogue:
+    """What is known of all videos at one time."""
+
+    def __init__(self, base: pa.Table, news: Mapping[str, tuple[int, Entry | None]]) -> None:
+        """``base``: rows of the stored version; ``news``: what is known better of some videos."""
+        self._base, self._news = base, news
+
+    @classmethod
+    def of(cls, known: Mapping[str, tuple[int, Entry | None]]) -> Catalogue:
+        """A catalogue of these videos and no others."""
+        return cls(schema.SCHEMAS[FOLDER].empty_table(), known)
+
+    @functools.cached_property
+    def numbers(self) -> dict[str, int]:
+        """The highest version number in use of each video."""
+        ids, versions = self._base["video"].to_pylist(), self._base["version"].to_pylist()
+        found: dict[str, int] = dict(zip(ids, versions, strict=True))
+        for video, (number, known) in self._news.items():
+            if known is None:
+                found.pop(video, None)
+            else:
+                found[video] = number
+        return dict(sorted(found.items())) if self._news else found
+
+    @functools.cached_property
+    def table(self) -> pa.Table:
+        """A row for each video, by id, in the columns of ``schema.SCHEMAS["catalogue"]``."""
+        if not self._news:
+            return self._base
+        gone = pc.is_in(self._base["video"], pa.array(list(self._news), pa.string()))
+        rows = [dataclasses.replace(e, version=n) for n, e in self._news.values() if e is not None]
+        return pa.concat_tables([self._base.filter(pc.invert(gone)), _table(rows)]).sort_by("video")
+
+    def entries(self) -> Iterator[Entry]:
+        """What is known of each video, by id."""
+        return self.entries_of(self.table)
+
+    @staticmethod
+    def entries_of(table: pa.Table) -> Iterator[Entry]:
+        """The rows of a table with the catalogue's columns and perhaps others."""
+        for batch in table.select(schema.SCHEMAS[FOLDER].names).to_batches(max_chunksize=4096):
+            for row in batch.to_pylist():
+                yield _entry(row)
+
+
+def _table(entries: Sequence[Entry]) -> pa.Table:
+    plain = [
+        {
+            **{f.name: getattr(e, f.name) for f in dataclasses.fields(e)},
+            "cells": json.dumps(e.cells, sort_keys=True),
+            "metadata": json.dumps(e.metadata, ensure_ascii=False),
+        }
+        for e in entries
+    ]
+    return pa.Table.from_pylist(plain, schema=schema.SCHEMAS[FOLDER])
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    try:
+        held = {n: tuple(v) if isinstance(v, list) else v for n, v in row.items()}
+        return Entry(**{**held, "cells": json.loads(row["cells"]), "metadata": json.loads(row["metadata"])})
+    except (ValueError, TypeError) as e:
+        raise ArchiveDamaged(f"the catalogue's row of {row['video']} does not hold ({one_line(e)}); {_MEND}") from e
+
+
+class Reader:
+    """Reads the catalogue of one archive as it is now.  Safe to use from several threads."""
+
+    def __init__(self, backend: Backend, resolve: Resolve, lock: RLock | None = None) -> None:
+        self._backend, self._resolve, self._lock = backend, resolve, lock or RLock()
+        self._loaded: tuple[int, pa.Table, dict[str, int]] | None = None
+        self.news: dict[str, tuple[int, Entry | None]] = {}
+        self._made: Catalogue | None = None
+        self._stamp: tuple[int, ...] | None = None
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The version of each video that the stored catalogue holds."""
+        return self._loaded[2] if self._loaded is not None else {}
+
+    def now(self) -> Catalogue | None:
+        """The catalogue as it is now; None where none is stored, or none can be read (a warning says why)."""
+        with self._lock:
+            return self._now()
+
+    def _now(self) -> Catalogue | None:
+        stamp = self._backend.stamp(FOLDER)
+        if self._made is not None and stamp is not None and stamp == self._stamp:
+            return self._made
+        names = self._backend.list(FOLDER)
+        base = self._base(names)
+        if base is None:
+            return None
+        number, table, held = base
+        marked = marks(names)
+        todo = [v for v, mark in marked.items() if mark > held.get(v, 0) and self.news.get(v, (0,))[0] < mark]
+        found = {**self.news, **self._resolve(todo)} if todo else self.news
+        news = {v: n for v, n in found.items() if marked.get(v, 0) > held.get(v, 0)}
+        if self._made is None or news != self.news or self._loaded is None or self._loaded[0] != number:
+            self._made = Catalogue(table, news)
+        self._loaded, self.news = base, news
+        pending = any(news[v][0] < mark for v, mark in marked.items() if v in news)
+        self._stamp = None if pending else stamp
+        return self._made
+
+    def _base(self, names: Sequence[str]) -> tuple[int, pa.Table, dict[str, int]] | None:
+        number = max((manifest_version(n) or 0 for n in names), default=0)
+        if not number or (self._loaded is not None and self._loaded[0] == number):
+            return self._loaded if number else None
+        try:
+            table = _load(self._backend, CATALOGUE.load(self._backend, number))
+            ids = table["video"].to_pylist()
+            if ids != sorted(set(ids)) or not all(_MARK.fullmatch(f"{v}-000000") for v in ids):
+                raise ArchiveDamaged(f"{self._backend.location}/{FOLDER}: rows that are no videos")
+            self.news = {}
+            return number, table, dict(zip(ids, table["version"].to_pylist(), strict=True))
+        except StorageError:
+            raise
+        except (ArchiveDamaged, NotAnArchive, OSError) as e:
+            log.warning("%s; every video is listed instead, %s", one_line(e, 200), _MEND)
+            return None
+
+
+def _load(backend: Backend, manifest: CatalogueManifest) -> pa.Table:
+    (file,) = manifest.files
+    path = verified_path(backend, FOLDER, file, "the manifest of the catalogue", _MEND)
+    return schema.read_table(path, schema.open_parquet(path, FOLDER, file.rows)).combine_chunks()
+
+
+def marks(names: Sequence[str]) -> dict[str, int]:
+    """The highest marked version of each video."""
+    found: dict[str, int] = {}
+    for name in names:
+        if m := _MARK.fullmatch(name):
+            found[m[1]] = max(found.get(m[1], 0), int(m[2]))
+    return found
+
+
+def write(backend: Backend, everything: Callable[[], Catalogue], resolve: Resolve, always: bool = False) -> bool:
+    """Puts what the marks say into a new version; False where there is too little news, or another job was faster.
+
+    ``everything``: the catalogue made of all manifests, for an archive that has none; ``always``: make it of these.
+    """
+    entries = backend.entries(FOLDER)
+    names = [e.name for e in entries]
+    reader = Reader(backend, resolve)
+    before = None if always else reader.now()
+    marked = marks(names)
+    held = reader.held if before is not None else {}
+    news = [v for v, number in marked.items() if number > held.get(v, 0)]
+    if before is not None and len(news) <= min(FEW_MARKS, FEW_SHARE * len(held)):
+        return False
+    table = (before or everything()).table
+    number = max((manifest_version(n) or 0 for n in names), default=0) + 1
+    with backend.scratch(FOLDER) as folder:
+        path = folder / KIND
+        with storage_errors(path):
+            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+        file, name = stored(KIND, "0" * 16, path, table.num_rows)
+        if not backend.put_file(f"{FOLDER}/{name}", path) and backend.size(f"{FOLDER}/{name}") != file.bytes:
+            raise StorageError(f"{backend.location}/{FOLDER}/{name}: is damaged; run 'vidrag verify'")
+        made = CatalogueManifest(number, (file,), now(), f"vidrag {version()}")
+        if not CATALOGUE.publish(backend, made, {name: path}):
+            return False
+    for one in entries:  # marks of which the version before knew already; see the head of this module
+        if m := _MARK.fullmatch(one.name):
+            known, still = reader.news.get(m[1], (0, None))
+            gone = m[1] not in held and still is None
+            if int(m[2]) <= (known if gone else held.get(m[1], 0)) or one.age_s > DEAD_MARK_S:
+                backend.delete(f"{FOLDER}/{one.name}")
+    return True
