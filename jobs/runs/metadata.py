@@ -75,7 +75,7 @@ def _table(text: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise UsageError(f"--meta {path}: line {reader.line_num}: more fields than the first line has columns")
             yield f"line {reader.line_num}", row
     except csv.Error as e:
-        raise UsageError(f"--meta {path}: line {reader.line_num}: {e}") from e
+        raise UsageError(f"--meta {path}: line {reader.line_num + 1}: {e}") from e
 
 
 def _text(value: Any) -> str:
