@@ -175,7 +175,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 LOAD = """
 import json
-from vidrag.store.engines import __init__ as engines
+from vidrag.store import engines
 print(json.dumps(engines.load("text_encoder", "e5").queries(["lockers"])[0, :8].tolist()))
 """
 

@@ -50,7 +50,7 @@ def test_nothing_is_said_on_the_terminal() -> None:
     loaded("asr", "whisperx")  # skips where nothing is installed
     code = (
         "import numpy as np\n"
-        "from vidrag.store.engines import __init__ as engines\n"
+        "from vidrag.store import engines\n"
         "e = engines.load('asr', 'whisperx', {'model': 'whisper-base-ct2', 'align': 'never'})\n"
         "e.transcribe((np.random.default_rng(0).standard_normal(64000) * 0.01).astype(np.float32), None)\n"
     )

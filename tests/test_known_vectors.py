@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vidrag.query.text import known_vectors
 from vidrag.query.text.known_vectors import remembered
-from vidrag.store.weights import models
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(models, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(known_vectors, "cache_dir", lambda: tmp_path)
     return tmp_path / "vectors"
 
 

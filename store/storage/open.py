@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .local import LocalBackend
 from .protocol import Backend
 
 
@@ -15,6 +16,4 @@ def open_backend(location: str | Path) -> Backend:
         from .objects.backend import ObjectBackend
 
         return ObjectBackend(text)
-    from .local import LocalBackend
-
     return LocalBackend(Path(text))
