@@ -140,6 +140,9 @@ def test_every_command_stays_within_its_budget(bucket: Bucket, tmp_path: Path) -
     assert len(json.loads(told[0])) == bucket.videos
     bucket.within(bucket.spent(command("index", place)))
     assert "up to date" in told[0], told
+    for work, opened in ((search, 32), (question, 32), (listed, 0)):  # with a catalogue: by the videos that are opened
+        spent = bucket.spent(work)
+        assert spent["LIST"] <= opened + 6 and spent.total() - spent["LIST"] <= opened + 10, spent
     with_tone(tmp_path / "one.mp4", 1)
     time.sleep(2.1)  # a file that was just written is read again
     bucket.within(bucket.spent(command("ingest", place, "one.mp4", "--no-ray")), listings=0, reads=120)

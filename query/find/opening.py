@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from mimetypes import guess_type
 from threading import Lock
@@ -63,7 +63,7 @@ class Opener(Generic[P]):
         self.archive, self.searcher = archive, searcher
         self._texts, self._pictures = texts, pictures
         self._opened: OrderedDict[tuple[tuple[str, int], ...], Opened[P]] = OrderedDict()
-        self._sample: tuple[tuple[tuple[str, int], ...], Vectors] | None = None
+        self._sample: tuple[Mapping[str, int], Vectors] | None = None
         self._lock = Lock()
 
     def about(self, question: str, videos: Sequence[str] | None) -> tuple[str, list[str] | None, str]:
@@ -189,13 +189,12 @@ class Opener(Generic[P]):
         if len(opened.shards) >= _SAMPLED:
             return opened.rows.sample
         numbers = self.archive.newest_numbers()
-        key = tuple(sorted(numbers.items()))
         with self._lock:
-            if self._sample is None or self._sample[0] != key:
-                ids = sorted(numbers)[:: max(1, -(-len(numbers) // _SAMPLED))]
+            if self._sample is None or (self._sample[0] is not numbers and self._sample[0] != numbers):
+                ids = list(numbers)[:: max(1, -(-len(numbers) // _SAMPLED))]
                 shards = list(self.archive.shards([], [], ids))
                 parts = [rows for s in shards if len(rows := _some_rows(s, self._texts))]
-                self._sample = key, np.concatenate(parts) if parts else opened.rows.sample
+                self._sample = numbers, np.concatenate(parts) if parts else opened.rows.sample
             return self._sample[1]
 
 

@@ -189,38 +189,65 @@ Resolve = Callable[[Sequence[str]], Mapping[str, tuple[int, Entry | None]]]
 """The highest version number in use (0: none) of each video and what is known of it; None for one that is gone."""
 
 
+class Stored:
+    """One stored version; its columns are read when they are first used."""
+
+    def __init__(self, number: int, path: Path | None = None, rows: int = 0) -> None:
+        """Raises :class:`ArchiveDamaged` where the ids do not hold."""
+        self.number, self._path, self._rows = number, path, rows
+        head = self._columns(["video", "version"])
+        ids = head["video"].combine_chunks()
+        good = pc.all(pc.match_substring_regex(ids, "^[0-9a-f]{16}$")).as_py() in (True, None)
+        if not good or (len(ids) and pc.all(pc.greater(ids[1:], ids[:-1])).as_py() not in (True, None)):
+            raise ArchiveDamaged(f"{path}: holds rows that are no videos")
+        self.numbers: dict[str, int] = dict(zip(ids.to_pylist(), head["version"].to_pylist(), strict=True))
+
+    def _columns(self, names: Sequence[str] | None = None) -> pa.Table:
+        if self._path is None:
+            empty = schema.SCHEMAS[FOLDER].empty_table()
+            return empty if names is None else empty.select(names)
+        return schema.read_table(self._path, schema.open_parquet(self._path, FOLDER, self._rows), names)
+
+    @functools.cached_property
+    def table(self) -> pa.Table:
+        """All columns."""
+        return self._columns()
+
+
 class Catalogue:
     """What is known of all videos at one time."""
 
-    def __init__(self, base: pa.Table, news: Mapping[str, tuple[int, Entry | None]]) -> None:
-        """``base``: rows of the stored version; ``news``: what is known better of some videos."""
+    def __init__(self, base: Stored, news: Mapping[str, tuple[int, Entry | None]]) -> None:
+        """``news``: what is known better of some videos than in ``base``."""
         self._base, self._news = base, news
 
     @classmethod
     def of(cls, known: Mapping[str, tuple[int, Entry | None]]) -> Catalogue:
         """A catalogue of these videos and no others."""
-        return cls(schema.SCHEMAS[FOLDER].empty_table(), known)
+        return cls(Stored(0), known)
 
     @functools.cached_property
     def numbers(self) -> dict[str, int]:
         """The highest version number in use of each video."""
-        ids, versions = self._base["video"].to_pylist(), self._base["version"].to_pylist()
-        found: dict[str, int] = dict(zip(ids, versions, strict=True))
+        if not self._news:
+            return self._base.numbers
+        found = dict(self._base.numbers)
         for video, (number, known) in self._news.items():
             if known is None:
                 found.pop(video, None)
             else:
                 found[video] = number
-        return dict(sorted(found.items())) if self._news else found
+        return dict(sorted(found.items()))
 
     @functools.cached_property
     def table(self) -> pa.Table:
         """A row for each video, by id, in the columns of ``schema.SCHEMAS["catalogue"]``."""
+        base = self._base.table
         if not self._news:
-            return self._base
-        gone = pc.is_in(self._base["video"], pa.array(list(self._news), pa.string()))
+            return base
+        gone = pc.is_in(base["video"], pa.array(list(self._news), pa.string()))
         rows = [dataclasses.replace(e, version=n) for n, e in self._news.values() if e is not None]
-        return pa.concat_tables([self._base.filter(pc.invert(gone)), _table(rows)]).sort_by("video")
+        return pa.concat_tables([base.filter(pc.invert(gone)), _table(rows)]).sort_by("video")
 
     def entries(self) -> Iterator[Entry]:
         """What is known of each video, by id."""
@@ -259,7 +286,7 @@ class Reader:
 
     def __init__(self, backend: Backend, resolve: Resolve, lock: RLock | None = None) -> None:
         self._backend, self._resolve, self._lock = backend, resolve, lock or RLock()
-        self._loaded: tuple[int, pa.Table, dict[str, int]] | None = None
+        self._loaded: Stored | None = None
         self.news: dict[str, tuple[int, Entry | None]] = {}
         self._made: Catalogue | None = None
         self._stamp: tuple[int, ...] | None = None
@@ -267,7 +294,7 @@ class Reader:
     @property
     def held(self) -> Mapping[str, int]:
         """The version of each video that the stored catalogue holds."""
-        return self._loaded[2] if self._loaded is not None else {}
+        return self._loaded.numbers if self._loaded is not None else {}
 
     def now(self) -> Catalogue | None:
         """The catalogue as it is now; None where none is stored, or none can be read (a warning says why)."""
@@ -282,40 +309,33 @@ class Reader:
         base = self._base(names)
         if base is None:
             return None
-        number, table, held = base
+        held = base.numbers
         marked = marks(names)
         todo = [v for v, mark in marked.items() if mark > held.get(v, 0) and self.news.get(v, (0,))[0] < mark]
         found = {**self.news, **self._resolve(todo)} if todo else self.news
         news = {v: n for v, n in found.items() if marked.get(v, 0) > held.get(v, 0)}
-        if self._made is None or news != self.news or self._loaded is None or self._loaded[0] != number:
-            self._made = Catalogue(table, news)
+        if self._made is None or news != self.news or self._loaded is None or self._loaded is not base:
+            self._made = Catalogue(base, news)
         self._loaded, self.news = base, news
         pending = any(news[v][0] < mark for v, mark in marked.items() if v in news)
         self._stamp = None if pending else stamp
         return self._made
 
-    def _base(self, names: Sequence[str]) -> tuple[int, pa.Table, dict[str, int]] | None:
+    def _base(self, names: Sequence[str]) -> Stored | None:
         number = max((manifest_version(n) or 0 for n in names), default=0)
-        if not number or (self._loaded is not None and self._loaded[0] == number):
+        if not number or (self._loaded is not None and self._loaded.number == number):
             return self._loaded if number else None
         try:
-            table = _load(self._backend, CATALOGUE.load(self._backend, number))
-            ids = table["video"].to_pylist()
-            if ids != sorted(set(ids)) or not all(_MARK.fullmatch(f"{v}-000000") for v in ids):
-                raise ArchiveDamaged(f"{self._backend.location}/{FOLDER}: rows that are no videos")
-            self.news = {}
-            return number, table, dict(zip(ids, table["version"].to_pylist(), strict=True))
+            (file,) = CATALOGUE.load(self._backend, number).files
+            path = verified_path(self._backend, FOLDER, file, "the manifest of the catalogue", _MEND)
+            found = Stored(number, path, file.rows)
         except StorageError:
             raise
         except (ArchiveDamaged, NotAnArchive, OSError) as e:
             log.warning("%s; every video is listed instead, %s", one_line(e, 200), _MEND)
             return None
-
-
-def _load(backend: Backend, manifest: CatalogueManifest) -> pa.Table:
-    (file,) = manifest.files
-    path = verified_path(backend, FOLDER, file, "the manifest of the catalogue", _MEND)
-    return schema.read_table(path, schema.open_parquet(path, FOLDER, file.rows)).combine_chunks()
+        self.news = {}
+        return found
 
 
 def marks(names: Sequence[str]) -> dict[str, int]:
@@ -346,7 +366,7 @@ def write(backend: Backend, everything: Callable[[], Catalogue], resolve: Resolv
     with backend.scratch(FOLDER) as folder:
         path = folder / KIND
         with storage_errors(path):
-            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+            pq.write_table(table, path, row_group_size=4096, compression="zstd", write_page_checksum=True)
         file, name = stored(KIND, "0" * 16, path, table.num_rows)
         if not backend.put_file(f"{FOLDER}/{name}", path) and backend.size(f"{FOLDER}/{name}") != file.bytes:
             raise StorageError(f"{backend.location}/{FOLDER}/{name}: is damaged; run 'vidrag verify'")

@@ -124,7 +124,7 @@ class ArchiveReader:
         with self._lock:
             known = {v: k for v, k in self._read.items() if numbers.get(v) == k[0]}
             if todo := [v for v in numbers if v not in known]:
-                known |= self._known(todo)
+                known |= self._read_all({v: numbers[v] for v in todo})
             if known != self._read or self._made is None:
                 self._read, self._made = known, Catalogue.of(known)
             return self._made
@@ -133,7 +133,9 @@ class ArchiveReader:
         """The highest version number in use (0: none) of each video and what its manifest says; None: it is gone."""
         if len(videos) > _MANY:
             self.backend.list("videos")
-        numbers = {v: next(iter(self.versions(v)), 0) for v in videos}
+        return self._read_all({v: next(iter(self.versions(v)), 0) for v in videos})
+
+    def _read_all(self, numbers: Mapping[str, int]) -> dict[str, tuple[int, Entry | None]]:
         self.fetch(numbers)
         found: dict[str, tuple[int, Entry | None]] = {}
         for video, number in numbers.items():

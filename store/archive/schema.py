@@ -280,7 +280,9 @@ def read_table(path: Path, file: pq.ParquetFile, columns: Sequence[str] | None =
     comes out.  Raises :class:`ArchiveDamaged` where that is more than ``most`` bytes, or where Arrow gives up.
     """
     groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
-    longest = max((g.column(i).total_uncompressed_size for g in groups for i in range(g.num_columns)), default=1)
+    chunks = [g.column(i) for g in groups for i in range(g.num_columns)]
+    wanted = [c for c in chunks if columns is None or c.path_in_schema.partition(".")[0] in columns]
+    longest = max((c.total_uncompressed_size for c in wanted), default=1)
     rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // max(1, longest)))
     batches, total = [], 0
     try:

@@ -36,18 +36,21 @@ def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str,
     """Holds an index against the archive.  Reads the manifests of only those videos that have a new version."""
     out = Coverage(archive.newest_numbers() if numbers is None else numbers)
     ours = index is not None and index.manifest.profile == profile_of(archive)
-    blocks: dict[str, list[Block]] = {}
-    for block in index.blocks if index else ():
-        blocks.setdefault(block.video, []).append(block)
     held = index.videos if index is not None and ours else {}
-    archive.fetch({v: n for v, n in out.numbers.items() if held.get(v) != n})
-    for video, number in out.numbers.items():
-        own = blocks.pop(video, [])
-        if held.get(video) == number:
-            out.live += own
-            out.rows += sum(b.rows for b in own if b.first >= 0)
-            continue
-        out.changed = True
+    news = {v: n for v, n in out.numbers.items() if held.get(v) != n}
+    blocks: dict[str, list[Block]] = {v: [] for v in news}
+    for block in index.blocks if index else ():
+        if block.video in news:
+            blocks[block.video].append(block)
+        elif block.video in out.numbers:
+            out.live.append(block)
+            out.rows += block.rows if block.first >= 0 else 0
+        else:
+            out.changed = True
+    archive.fetch(news)
+    out.changed = out.changed or bool(news)
+    for video, number in news.items():
+        own = blocks[video]
         try:
             found = archive.newest(video, number)
         except StorageError:
@@ -67,7 +70,6 @@ def coverage(archive: Archive, index: ArchiveIndex | None, numbers: Mapping[str,
         out.live += good
         if missing := {k: w for k, w in have.items() if k not in {b.kind for b in good}}:
             out.fresh[video] = missing
-    out.changed = out.changed or bool(blocks)
     return out
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -116,10 +116,10 @@ def _block(
     return Block(video, kind, file, vectors, rows, first, vector, words, numbers)
 
 
-def _version(video: str, version: int) -> tuple[str, int]:
-    if not isinstance(video, str) or not isinstance(version, int):
+def _versions(rows: Sequence[tuple[Any, ...]]) -> dict[str, int]:
+    if {type(v) for v, _ in rows} - {str} or {type(n) for _, n in rows} - {int}:
         raise ValueError("a version")
-    return video, version
+    return dict(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,8 @@ class ArchiveIndex:
         self.archive, self.manifest = archive, manifest
         self._opened: dict[Kind, AnnFile] = {}
         self.lists = StoredLists(self.path("catalogue.sqlite"), TABLES, manifest.rows)
-        self.videos: dict[str, int] = dict(self.lists.table("videos", _version))
-        self.blocks: list[Block] = self.lists.table("blocks", _block)
+        self.videos = self.lists.table("videos", _versions)
+        self.blocks: list[Block] = self.lists.table("blocks", lambda rows: [_block(*row) for row in rows])
         self._check()
 
     def path(self, kind: str) -> Path:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from ..vectors import head_of
 K1, B = 1.2, 0.75
 POSTING = np.dtype([("row", "<i4"), ("length", "<u2"), ("count", "u1"), ("flags", "u1")])
 """``row``: its number in the index; ``length``: its terms; ``count``: how often the term stands in it."""
+T = TypeVar("T")
 Rows = NDArray[np.void]
 DOUBTFUL, SCREEN = 1, 2
 """Flags of a posting: speech that ingest doubts, text on screen (otherwise speech)."""
@@ -174,14 +175,14 @@ class StoredLists:
         except (sqlite3.Error, UnicodeError, OverflowError) as e:
             raise ArchiveDamaged(f"{self.path}: SQLite refuses it ({one_line(e, 200)})") from e
 
-    def table(self, name: str, make: Callable[..., Any]) -> list[Any]:
-        """``make(*row)`` for every row of a table; what it raises as ValueError or TypeError is damage."""
+    def table(self, name: str, make: Callable[[Any], T]) -> T:
+        """``make(rows)`` of all rows of a table; what it raises as ValueError or TypeError is damage."""
         with self._reading():
             rows = self._db.execute(f"SELECT * FROM {name}").fetchall()
         try:
-            return [make(*row) for row in rows]
+            return make(rows)
         except (ValueError, TypeError) as e:
-            raise ArchiveDamaged(f"{self.path}: a row of '{name}' is not valid ({one_line(e, 200)})") from e
+            raise ArchiveDamaged(f"{self.path}: its {name} are not valid ({one_line(e, 200)})") from e
 
     def get(self, term: str) -> Rows:
         with self._reading():
