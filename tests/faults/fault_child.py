@@ -24,6 +24,7 @@ from vidrag.ingest.stages import readers
 from vidrag.jobs.runs.ledger import Ledger
 from vidrag.store.archive import maintenance, upkeep
 from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.catalogue import CATALOGUE
 from vidrag.store.errors import ArchiveDamaged, NoSuchVideo, VidragError
 from vidrag.store.index import build as index_build
 from vidrag.store.index import coverage, index
@@ -61,7 +62,9 @@ def old_and_new(archive: Path) -> None:
 
 def collected(archive: Path) -> None:
     opened = Archive.open(archive)
-    upkeep.collect(opened, INDEX, 0.0, False, maintenance.collect(opened, 0.0))
+    found = maintenance.collect(opened, 0.0)
+    for of in (INDEX, CATALOGUE):
+        upkeep.collect(opened, of, 0.0, False, found)
 
 
 def damaged(archive: Path) -> None:
@@ -127,6 +130,26 @@ def old_indexed(archive: Path) -> None:
     whole(archive)
 
 
+def catalogued(archive: Path) -> None:
+    """The catalogue of the archive, made anew."""
+    opened = Archive.open(archive)
+    opened.update_catalogue(always=True)
+    if opened.stored_catalogue() is None or upkeep.behind(opened):
+        raise ArchiveDamaged("the catalogue is not what the manifests say")
+
+
+def old_catalogued(archive: Path) -> None:
+    old(archive)
+    catalogued(archive)
+    whole(archive)
+
+
+def listed(archive: Path) -> list[list[Any]]:
+    """What the catalogue tells of each video: the same, whatever its state."""
+    found = Archive.open(archive).catalogue().entries()
+    return [[e.video, list(e.names), e.seconds, e.counts, e.state] for e in found]
+
+
 def searched(archive: Path) -> list[list[Any]]:
     """What a search finds: the same, whatever the state of the index."""
     from vidrag.query.find.search import Searcher, SearchOptions
@@ -167,7 +190,8 @@ def look(archive: Path) -> dict[str, Any]:
 def verified(archive: Path) -> list[str]:
     """What ``verify`` finds damaged."""
     opened = Archive.open(archive)
-    found = [c for c in (*maintenance.verify(opened, opened.ids(), 1), upkeep.verify(opened, INDEX)) if c]
+    of_all = (upkeep.verify(opened, INDEX), upkeep.verify(opened, CATALOGUE), upkeep.behind(opened))
+    found = [c for c in (*maintenance.verify(opened, opened.ids(), 1), *of_all) if c]
     return [f"{d.key}: {d.problem}" for c in found for d in c.damage]
 
 
@@ -202,6 +226,7 @@ JOBS: dict[str, Callable[..., Any]] = {
         few_files, nothing, say, take_out,
         other, old, new, whole, removed, old_and_new, collected, damaged, mended, ledger, look, verified,
         ingest, seen_stages, indexed, old_indexed, searched,
+        catalogued, old_catalogued, listed,
     )
 }  # fmt: skip
 assert RECORDS and dataclasses

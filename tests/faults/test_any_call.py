@@ -22,6 +22,7 @@ SCENES = {
     "a collection of garbage": Scene("old_and_new", "collected", removes=True),
     "a quarantine": Scene("damaged", "mended", removes=True),
     "a ledger": Scene("old", "ledger"),
+    "a catalogue": Scene("old_catalogued", "catalogued", looks="listed"),
     "an index": Scene("old_indexed", "indexed", looks="searched"),
 }
 HOW = {
@@ -45,6 +46,9 @@ QUICK = {("a new version", how): 9 for how in HOW} | {
     ("a quarantine", "EIO"): 3,
     ("a quarantine", "too many open files"): 3,
     ("a ledger", "EIO"): 30,
+    ("a catalogue", "killed"): 9,
+    ("a catalogue", "EIO"): 9,
+    ("a catalogue", "full from then on"): 9,
     ("an index", "killed"): 17,
     ("an index", "EIO"): 17,
     ("an index", "full from then on"): 17,
