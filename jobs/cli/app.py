@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ...store.archive.archive import Archive
 
 app = typer.Typer(
     name="vidrag",
@@ -70,6 +73,27 @@ def root(
         from ...store.weights import models
 
         models.set_offline(True)
+
+
+def chosen_videos(
+    archive: Archive,
+    videos: list[str] | None,
+    since: str | None,
+    until: str | None,
+    folder: str | None,
+    where: list[str] | None,
+) -> list[str] | None:
+    """Ids of the videos that the options name; None for all."""
+    from ...query.find.scope import Scope, conditions, day_of
+
+    scope = Scope(
+        videos=videos,
+        since=day_of("--since", since),
+        until=day_of("--until", until),
+        folder=folder,
+        where=conditions("--where", where or ()),
+    )
+    return scope.chosen(archive)
 
 
 def profile_of(name: str, settings: list[str] | None) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import ArchivePath, AsJson, Folder, Since, Until, Where, profile_of
+from .app import ArchivePath, AsJson, Folder, Since, Until, Where, chosen_videos, profile_of
 
 if TYPE_CHECKING:
     from ...store.archive.catalogue import Entry
@@ -32,19 +32,12 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List the videos of an archive."""
-    from ...query.find.scope import Scope, conditions, day_of
     from ...store.archive.archive import Archive
     from ...store.records import clock
     from ...store.shell import printable
 
-    scope = Scope(
-        since=day_of("--since", since),
-        until=day_of("--until", until),
-        folder=folder,
-        where=conditions("--where", where or ()),
-    )
     opened = Archive.open(archive)
-    chosen = scope.chosen(opened)
+    chosen = chosen_videos(opened, None, since, until, folder, where)
     rows = [_row(e) for e in opened.catalogue().entries() if chosen is None or e.video in chosen]
     if as_json:
         print(json.dumps(rows))

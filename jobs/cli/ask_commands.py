@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import ArchivePath, AsJson, Folder, ProfileName, Settings, Since, Until, Where, profile_of
+from .app import ArchivePath, AsJson, Folder, ProfileName, Settings, Since, Until, Where, chosen_videos, profile_of
 
 if TYPE_CHECKING:
     from ...query.types import Answer
@@ -44,20 +44,12 @@ def ask(
     more: Annotated[bool, typer.Option("--more", help="Show all rows that were considered, the best first.")] = False,
 ) -> int:
     """Ask a question; the answer cites who said or what showed it, from which second to which second."""
-    from ...query.find.scope import Scope, conditions, day_of
     from ...store.archive.archive import Archive
     from .. import build
     from .streaming import shown
 
-    scope = Scope(
-        videos=video,
-        since=day_of("--since", since),
-        until=day_of("--until", until),
-        folder=folder,
-        where=conditions("--where", where or ()),
-    )
     opened = Archive.open(archive)
-    videos = scope.chosen(opened)
+    videos = chosen_videos(opened, video, since, until, folder, where)
     asker = build.asker(opened, profile_of(profile, settings))
     with shown(sys.stdout, not as_json and not option) as tell:
         answer = asker.ask(question, videos, option or [], tell)

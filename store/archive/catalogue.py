@@ -14,7 +14,7 @@ import functools
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -290,6 +290,7 @@ class Reader:
         self.news: dict[str, tuple[int, Entry | None]] = {}
         self._made: Catalogue | None = None
         self._stamp: tuple[int, ...] | None = None
+        self._tag: Hashable = None
 
     @property
     def held(self) -> Mapping[str, int]:
@@ -323,7 +324,10 @@ class Reader:
 
     def _base(self, names: Sequence[str]) -> Stored | None:
         number = max((manifest_version(n) or 0 for n in names), default=0)
-        if not number or (self._loaded is not None and self._loaded.number == number):
+        tag = (
+            self._backend.tag(CATALOGUE.key(number)) if number else None
+        )  # numbers begin anew where all were set aside
+        if not number or (self._loaded is not None and self._loaded.number == number and tag == self._tag):
             return self._loaded if number else None
         try:
             (file,) = CATALOGUE.load(self._backend, number).files
@@ -334,7 +338,7 @@ class Reader:
         except (ArchiveDamaged, NotAnArchive, OSError) as e:
             log.warning("%s; every video is listed instead, %s", one_line(e, 200), _MEND)
             return None
-        self.news = {}
+        self.news, self._tag = {}, tag
         return found
 
 
