@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import date
 from threading import Lock
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from ..store.archive.archive import Archive
 from ..store.archive.catalogue import Catalogue, Entry
 from ..store.errors import UsageError
 
-SORTS = {"name": "folded", "length": "seconds", "recorded": "recorded", "indexed": "indexed"}
+SORTS = {"name": "folded", "length": "seconds", "recorded": "day", "indexed": "indexed"}
 """Orders, and the columns that they sort by."""
 STATES = ("ok", "failed", "none")
 _FRESH_S = 2.0
@@ -47,8 +48,8 @@ class Listing:
         self._fresh_until = 0.0
 
     def table(self) -> pa.Table:
-        """The catalogue's rows with the columns ``folded`` (names to look in) and ``state``; of an archive that takes
-        long to list, as they were a while ago.
+        """The catalogue's rows with the columns ``folded`` (names to look in), ``state`` and ``day`` (0001-01-01 where
+        none is known); of an archive that takes long to list, as they were a while ago.
         """
         with self._lock:
             known = self._known
@@ -78,8 +79,9 @@ class Listing:
         for word in words.casefold().split():
             found = found.filter(pc.match_substring(found["folded"], word))
         down = sort.startswith("-")
-        order = [(c, "descending" if down else "ascending") for c in (SORTS[key], "folded", "video")]
-        rows = pc.sort_indices(found, order, null_placement="at_end" if down else "at_start")
+        rows = pc.sort_indices(
+            found, [(c, "descending" if down else "ascending") for c in (SORTS[key], "folded", "video")]
+        )
         end = start + limit
         page = found.take(rows[start:end])
         return Page(list(Catalogue.entries_of(page)), len(found), end if end < len(found) else None)
@@ -102,4 +104,7 @@ def _listed(table: pa.Table) -> pa.Table:
     for column in counts[1:]:
         some = pc.or_(some, pc.greater(column, 0))
     state = pc.if_else(failed, "failed", pc.if_else(some, "ok", "none"))
-    return table.append_column("folded", pa.array(folded, pa.string())).append_column("state", state)
+    more = {"folded": pa.array(folded, pa.string()), "state": state, "day": pc.fill_null(table["recorded"], date.min)}
+    for name, column in more.items():
+        table = table.append_column(name, column)
+    return table

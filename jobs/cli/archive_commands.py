@@ -38,7 +38,7 @@ def ls(
 
     opened = Archive.open(archive)
     chosen = chosen_videos(opened, None, since, until, folder, where)
-    rows = [_row(e) for e in opened.catalogue().entries() if chosen is None or e.video in chosen]
+    rows = [_row(e) for e in opened.catalogue().entries(chosen)]
     if as_json:
         print(json.dumps(rows))
         return

@@ -249,9 +249,12 @@ class Catalogue:
         rows = [dataclasses.replace(e, version=n) for n, e in self._news.values() if e is not None]
         return pa.concat_tables([base.filter(pc.invert(gone)), _table(rows)]).sort_by("video")
 
-    def entries(self) -> Iterator[Entry]:
-        """What is known of each video, by id."""
-        return self.entries_of(self.table)
+    def entries(self, videos: Sequence[str] | None = None) -> Iterator[Entry]:
+        """What is known of each video, by id; ``videos``: of these only."""
+        table = self.table
+        return self.entries_of(
+            table if videos is None else table.filter(pc.is_in(table["video"], pa.array(videos, pa.string())))
+        )
 
     @staticmethod
     def entries_of(table: pa.Table) -> Iterator[Entry]:
@@ -273,10 +276,17 @@ def _table(entries: Sequence[Entry]) -> pa.Table:
     return pa.Table.from_pylist(plain, schema=schema.SCHEMAS[FOLDER])
 
 
+@functools.lru_cache(1024)
+def _cells(text: str) -> Mapping[str, Mapping[str, str]]:
+    """Most videos of an archive have the same."""
+    found: Mapping[str, Mapping[str, str]] = json.loads(text)
+    return found
+
+
 def _entry(row: Mapping[str, Any]) -> Entry:
     try:
         held = {n: tuple(v) if isinstance(v, list) else v for n, v in row.items()}
-        return Entry(**{**held, "cells": json.loads(row["cells"]), "metadata": json.loads(row["metadata"])})
+        return Entry(**{**held, "cells": _cells(row["cells"]), "metadata": json.loads(row["metadata"])})
     except (ValueError, TypeError) as e:
         raise ArchiveDamaged(f"the catalogue's row of {row['video']} does not hold ({one_line(e)}); {_MEND}") from e
 
