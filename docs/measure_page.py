@@ -84,6 +84,7 @@ def _archive(folder: Path, lengths: list[int]) -> Path:
     for number, rows in enumerate(lengths):
         vectors = made_up.hard(rows, _SPEC.dim, number)
         made_up.add(made, f"made up {number}".encode(), said[:rows], vectors, _SPEC, picture)
+    made.update_catalogue()
     return folder
 
 

@@ -143,6 +143,7 @@ def populate(root: Path, videos: Sequence[Source], cells: tuple[Cell, ...]) -> A
             place = root / "names" / digits[:2]
             place.mkdir(parents=True, exist_ok=True)
             (place / f"{digits}-{video}").touch()
+    archive.update_catalogue(always=True)
     return archive
 
 
