@@ -166,7 +166,8 @@ def test_a_subtitle_file_is_the_speech(clip: Path, archive: Archive) -> None:
     stored = shard.vectors("speech", SPEC)
     assert stored is not None
     assert stored.rows == 2
-    assert cell(archive, found).data == {"source": "sidecar", "file": "talk.en.srt", "language": "en", "cues": 2}
+    told = {"source": "sidecar", "file": "talk.en.srt", "language": "en", "cues": 2}
+    assert cell(archive, found).data == {**told, "languages": ["en"], "speakers": []}
     again = Local()
     assert status(ingest_video(clip, archive, again)) == dict.fromkeys(STAGES, "kept")
     assert not again.calls

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,8 +56,10 @@ def compare(before: Sequence[Row], after: Sequence[Row]) -> Comparison:
 
 def mcnemar(gained: int, lost: int) -> float:
     """Two-sided p of McNemar's exact test (McNemar, 1947): do ``gained`` and ``lost`` differ by more than chance?"""
-    n = gained + lost
-    tail = sum(math.comb(n, i) for i in range(min(gained, lost) + 1))
+    n, ways, tail = gained + lost, 1, 0  # ways to choose k of n, and their sum
+    for k in range(min(gained, lost) + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)
     return min(1.0, float(2 * tail / 2**n))
 
 
