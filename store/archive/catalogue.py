@@ -112,8 +112,8 @@ def entry(found: Manifest) -> Entry:
     return Entry(
         video=found.video,
         version=found.version,
-        names=tuple(map(_clean, found.source.names)),
-        paths=tuple(map(_clean, found.source.paths)),
+        names=found.source.names,
+        paths=found.source.paths,
         sha256=found.source.sha256,
         bytes=found.source.bytes,
         seconds=round(found.duration, 3),
@@ -134,6 +134,17 @@ def entry(found: Manifest) -> Entry:
 def _clean(text: str) -> str:
     """Text as UTF-8 can hold it: odd bytes of file names are spelled out."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any) -> Any:
+    return (
+        [_clean(v) for v in value] if isinstance(value, tuple) else _clean(value) if isinstance(value, str) else value
+    )
+
+
+def _exact(text: str) -> str:
+    """The text that :func:`_clean` spelled out."""
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda m: chr(0xDC00 + int(m[1], 16)), text)
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -267,9 +278,9 @@ class Catalogue:
 def _table(entries: Sequence[Entry]) -> pa.Table:
     plain = [
         {
-            **{f.name: getattr(e, f.name) for f in dataclasses.fields(e)},
+            **{f.name: _plain(getattr(e, f.name)) for f in dataclasses.fields(e)},
             "cells": json.dumps(e.cells, sort_keys=True),
-            "metadata": json.dumps(e.metadata, ensure_ascii=False),
+            "metadata": _clean(json.dumps(e.metadata, ensure_ascii=False)),
         }
         for e in entries
     ]
@@ -286,6 +297,7 @@ def _cells(text: str) -> Mapping[str, Mapping[str, str]]:
 def _entry(row: Mapping[str, Any]) -> Entry:
     try:
         held = {n: tuple(v) if isinstance(v, list) else v for n, v in row.items()}
+        held |= {n: tuple(map(_exact, held[n])) for n in ("names", "paths")}
         return Entry(**{**held, "cells": _cells(row["cells"]), "metadata": json.loads(row["metadata"])})
     except (ValueError, TypeError) as e:
         raise ArchiveDamaged(f"the catalogue's row of {row['video']} does not hold ({one_line(e)}); {_MEND}") from e
