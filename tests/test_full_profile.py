@@ -112,7 +112,7 @@ def test_without_network_missing_weights_are_one_line(world: World) -> None:
 
 
 def test_a_device_that_is_not_there_is_one_line(world: World) -> None:
-    ran = run(world, "ingest", "archive", "in", "--no-ray", *full(world, "asr.device=cuda:7"))
+    ran = run(world, "ingest", "another", "in", "--no-ray", *full(world, "asr.device=cuda:7"))
     line = ran.stderr.splitlines()[-1]
     assert ran.returncode == 5 and "device 'cuda:7' is not there" in line and "device=cpu" in line
     told = run(world, "doctor", *full(world, "asr.device=cuda:7")).stdout
@@ -127,7 +127,7 @@ def test_only_what_differs_is_computed(both: World) -> None:
     assert same == {"media", "frames"}
     assert {c.status for c in cells[1].values()} == {"ok"}
     names = [{s: c.encoder["name"] for s, c in one.items() if c.encoder} for one in cells]
-    assert names[0]["speech_vectors"] == "minilm" and names[1]["speech_vectors"] == "minilm"
+    assert names[0]["speech_vectors"] == "e5" and names[1]["speech_vectors"] == "minilm"
     assert names[0]["frame_vectors"] == "label-space" and names[1]["frame_vectors"] == "clip.safetensors"
 
 
