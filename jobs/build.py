@@ -14,6 +14,7 @@ from ..query.look.detections import DetectionCache
 from ..store import engines
 from ..store.archive.archive import Archive
 from ..store.encoders import EncoderSpec, ImageTextEncoder, TextEncoder
+from ..store.engines import devices
 from ..store.errors import EngineMissing
 from ..store.index.index import Kind
 from ..store.weights import models
@@ -40,8 +41,10 @@ def check(profile: Profile, kinds: tuple[engines.Kind, ...]) -> None:
     check_engines({k: choice_of(profile, k) for k in kinds})
 
 
-def check_engines(choices: Mapping[engines.Kind, EngineChoice]) -> None:
-    """As :func:`check`, for a worker, which knows no profile."""
+def check_engines(choices: Mapping[engines.Kind, EngineChoice], here: bool = False) -> None:
+    """As :func:`check`, for a worker, which knows no profile; ``here``: the engines will run on this machine, so the
+    devices that are asked for by name must be there.
+    """
     for kind, choice in choices.items():
         cls = engines.find(kind, choice.name)
         if missing := engines.missing_modules(cls):
@@ -49,8 +52,11 @@ def check_engines(choices: Mapping[engines.Kind, EngineChoice]) -> None:
                 f"{kind} engine '{choice.name}' needs {', '.join(missing)}; "
                 f"install it with: pip install 'vidrag[{cls.extra}]'"
             )
-        for ref in cls.weights(engines.options(kind, choice.name, choice.options)):
+        options = engines.options(kind, choice.name, choice.options)
+        for ref in cls.weights(options):
             models.open_files(ref)
+        if here and isinstance(options, devices.DeviceOptions) and options.device not in ("auto", "cpu"):
+            devices.device(options.device)
 
 
 def load(profile: Profile, kind: engines.Kind) -> object:

@@ -103,7 +103,7 @@ class Worker:
         kinds = dict.fromkeys(k for g in self._order.groups for k in _ENGINES[g])
         try:
             self._archive = Archive.open(self._order.location)
-            build.check_engines({k: getattr(self._order.settings, k) for k in kinds})
+            build.check_engines({k: getattr(self._order.settings, k) for k in kinds}, here=True)
         except Exception as e:  # whatever it is, nothing can be done here
             return Ready(here(), e if isinstance(e, VidragError) else VidragError(f"{type(e).__name__}: {one_line(e)}"))
         return Ready(here())
