@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -36,6 +37,12 @@ def choice_of(profile: Profile, kind: engines.Kind) -> EngineChoice:
     return found
 
 
+def device_of(choice: EngineChoice) -> str:
+    """The device that an engine on torch is told to use by name; empty for any, and where there is no torch."""
+    wanted = str(choice.options.get("device", "auto"))
+    return "" if wanted in ("auto", "cpu") or importlib.util.find_spec("torch") is None else wanted
+
+
 def check(profile: Profile, kinds: tuple[engines.Kind, ...]) -> None:
     """Fails before any work where an engine's packages or weights are missing or damaged."""
     check_engines({k: choice_of(profile, k) for k in kinds})
@@ -55,8 +62,8 @@ def check_engines(choices: Mapping[engines.Kind, EngineChoice], here: bool = Fal
         options = engines.options(kind, choice.name, choice.options)
         for ref in cls.weights(options):
             models.open_files(ref)
-        if here and isinstance(options, devices.DeviceOptions) and options.device not in ("auto", "cpu"):
-            devices.device(options.device)
+        if here and (name := device_of(choice)):
+            devices.device(name)
 
 
 def load(profile: Profile, kind: engines.Kind) -> object:

@@ -92,9 +92,8 @@ def _devices(profile: Profile) -> Iterator[Check]:
         )
         yield Check("GPUs", count > 0, False, str(count) if count else lacking)
     for kind in engines.KINDS:
-        choice = build.choice_of(profile, kind)
-        wanted = str(choice.options.get("device", "auto"))
-        if wanted in ("auto", "cpu") or importlib.util.find_spec("torch") is None:
+        wanted = build.device_of(build.choice_of(profile, kind))
+        if not wanted:
             continue
         try:
             yield Check(f"device {wanted} for {kind}", True, True, devices.device(wanted))
