@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,12 +96,8 @@ def describe(archive: Archive, rows: list[tuple[str, dict[str, str]]]) -> Descri
         if manifest is None or manifest.deleted:
             out.unknown.append(name)
             continue
-        new = {c: t for c, t in _merged(manifest.metadata, told).items() if t}
+        new = {c: t for c, t in {**manifest.metadata, **told}.items() if t}
         if new != dict(manifest.metadata):
             archive.describe(video, new)
             out.changed += 1
     return out
-
-
-def _merged(before: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
-    return {**before, **told}

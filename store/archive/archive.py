@@ -41,7 +41,7 @@ class Archive(ArchiveReader):
 
         ``always``: make it anew of all manifests.
         """
-        return catalogue.write(self.backend, self.of_manifests, self._known, always)
+        return catalogue.write(self.backend, self.place, self.of_manifests, self._known, always)
 
     def describe(self, video: str, metadata: Mapping[str, str]) -> Manifest:
         """Publishes what a video's owner says of it, in the place of what was said before."""

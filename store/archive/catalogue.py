@@ -137,9 +137,9 @@ def _clean(text: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return (
-        [_clean(v) for v in value] if isinstance(value, tuple) else _clean(value) if isinstance(value, str) else value
-    )
+    if isinstance(value, tuple):
+        return [_clean(v) for v in value]
+    return _clean(value) if isinstance(value, str) else value
 
 
 def _exact(text: str) -> str:
@@ -184,7 +184,7 @@ def _parse(body: dict[str, Any]) -> CatalogueManifest:
     return made
 
 
-def _check(path: Path, manifest: CatalogueManifest, file: StoredFile) -> None:
+def _check(manifest: CatalogueManifest, file: StoredFile, path: Path) -> None:
     schema.open_parquet(path, FOLDER, file.rows)
 
 
@@ -337,7 +337,7 @@ class Reader:
         todo = [v for v, mark in marked.items() if mark > held.get(v, 0) and self.news.get(v, (0,))[0] < mark]
         found = {**self.news, **self._resolve(todo)} if todo else self.news
         news = {v: n for v, n in found.items() if marked.get(v, 0) > held.get(v, 0)}
-        if self._made is None or news != self.news or self._loaded is None or self._loaded is not base:
+        if self._made is None or news != self.news or self._loaded is not base:
             self._made = Catalogue(base, news)
         self._loaded, self.news = base, news
         pending = any(news[v][0] < mark for v, mark in marked.items() if v in news)
@@ -346,11 +346,11 @@ class Reader:
 
     def _base(self, names: Sequence[str]) -> Stored | None:
         number = max((manifest_version(n) or 0 for n in names), default=0)
-        tag = (
-            self._backend.tag(CATALOGUE.key(number)) if number else None
-        )  # numbers begin anew where all were set aside
-        if not number or (self._loaded is not None and self._loaded.number == number and tag == self._tag):
-            return self._loaded if number else None
+        if not number:
+            return None
+        tag = self._backend.tag(CATALOGUE.key(number))  # numbers begin anew where all were set aside
+        if self._loaded is not None and (self._loaded.number, self._tag) == (number, tag):
+            return self._loaded
         try:
             (file,) = CATALOGUE.load(self._backend, number).files
             path = verified_path(self._backend, FOLDER, file, "the manifest of the catalogue", _MEND)
@@ -373,19 +373,24 @@ def marks(names: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def write(backend: Backend, everything: Callable[[], Catalogue], resolve: Resolve, always: bool = False) -> bool:
+def write(
+    backend: Backend,
+    place: Callable[[str, Path], None],
+    everything: Callable[[], Catalogue],
+    resolve: Resolve,
+    always: bool = False,
+) -> bool:
     """Puts what the marks say into a new version; False where there is too little news, or another job was faster.
 
-    ``everything``: the catalogue made of all manifests, for an archive that has none; ``always``: make it of these.
+    ``place``: see :meth:`.Archive.place`; ``everything``: the catalogue made of all manifests, for an archive that has
+    none; ``always``: make it of these.
     """
     entries = backend.entries(FOLDER)
     names = [e.name for e in entries]
     reader = Reader(backend, resolve)
     before = None if always else reader.now()
-    marked = marks(names)
     held = reader.held if before is not None else {}
-    news = [v for v, number in marked.items() if number > held.get(v, 0)]
-    if before is not None and len(news) <= min(FEW_MARKS, FEW_SHARE * len(held)):
+    if before is not None and len(reader.news) <= min(FEW_MARKS, FEW_SHARE * len(held)):
         return False
     table = (before or everything()).table
     number = max((manifest_version(n) or 0 for n in names), default=0) + 1
@@ -394,8 +399,7 @@ def write(backend: Backend, everything: Callable[[], Catalogue], resolve: Resolv
         with storage_errors(path):
             pq.write_table(table, path, row_group_size=4096, compression="zstd", write_page_checksum=True)
         file, name = stored(KIND, "0" * 16, path, table.num_rows)
-        if not backend.put_file(f"{FOLDER}/{name}", path) and backend.size(f"{FOLDER}/{name}") != file.bytes:
-            raise StorageError(f"{backend.location}/{FOLDER}/{name}: is damaged; run 'vidrag verify'")
+        place(f"{FOLDER}/{name}", path)
         made = CatalogueManifest(number, (file,), now(), f"vidrag {version()}")
         if not CATALOGUE.publish(backend, made, {name: path}):
             return False

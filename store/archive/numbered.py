@@ -42,7 +42,7 @@ class Numbered(Generic[M]):
 
     folder: str
     parse: Callable[[dict[str, Any]], M]
-    check: Callable[[Path, M, StoredFile], object]
+    check: Callable[[M, StoredFile, Path], object]
     keeps: Callable[[str], bool] = lambda name: False
 
     def key(self, number: int) -> str:

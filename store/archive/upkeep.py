@@ -6,13 +6,11 @@ Both can be made again from the videos' own manifests, so what is damaged is onl
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..errors import ArchiveDamaged, NotAnArchive, StorageError, one_line
-from ..records import StoredFile
 from ..storage.keys import is_known, manifest_version
 from .archive import Archive
 from .catalogue import FOLDER
@@ -44,29 +42,19 @@ def verify(archive: Archive, of: Numbered[Any]) -> Checked | None:
     files = newest.files if newest else ()
     for file in files:
         key = f"{of.folder}/{file.name}"
-        if problem := problem_of(archive, key, file, partial(_checked, of, newest, file)):
+        if problem := problem_of(archive, key, file, partial(of.check, newest, file)):
             damage.append(Damage(of.folder, key, problem))
     return Checked(of.folder, of.folder, len(files), sum(f.bytes for f in files), tuple(damage))
 
 
-def _checked(of: Numbered[Any], newest: Any, file: StoredFile, path: Path) -> None:
-    of.check(path, newest, file)
-
-
 def behind(archive: Archive) -> Checked | None:
     """What the catalogue says differently from the manifests; None where it is right, or there is none."""
-    try:
-        stored = archive.stored_catalogue()
-    except ArchiveDamaged as e:
-        return Checked(FOLDER, FOLDER, 0, 0, (Damage(FOLDER, FOLDER, one_line(e)),))
-    if stored is None or (other := _differing(stored.numbers, archive.of_manifests().numbers)) == 0:
+    stored = archive.stored_catalogue()
+    other = dict(stored.numbers.items() ^ archive.of_manifests().numbers.items()) if stored is not None else {}
+    if not other:
         return None
-    problem = f"says of {other} videos something else than their manifests"
+    problem = f"says of {len(other)} videos something else than their manifests"
     return Checked(FOLDER, FOLDER, 0, 0, (Damage(FOLDER, FOLDER, problem),))
-
-
-def _differing(mine: Mapping[str, int], truth: Mapping[str, int]) -> int:
-    return len(dict(mine.items() ^ truth.items()))
 
 
 def set_aside(archive: Archive, of: Numbered[Any], damage: Sequence[Damage]) -> list[str]:

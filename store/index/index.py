@@ -159,7 +159,7 @@ def _parse(body: dict[str, Any]) -> IndexManifest:
     return made
 
 
-def _check(path: Path, manifest: IndexManifest, file: StoredFile) -> None:
+def _check(manifest: IndexManifest, file: StoredFile, path: Path) -> None:
     if file.name.endswith(".faiss"):
         encoder = manifest.encoders.get(file.kind.removesuffix(".faiss"))
         AnnFile(path, file.rows, encoder.dim if encoder else 0)
