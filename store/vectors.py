@@ -17,7 +17,9 @@ from .storage.faults import machine_errors, storage_errors
 
 Vectors = NDArray[np.float32]
 _MAGIC = b"IxSQ"  # IndexScalarQuantizer
-_HEADER = struct.Struct("<4siqqq?i")  # fourcc, dim, ntotal, two unused, is_trained, metric
+_HEADER = struct.Struct("<4siqqq?iiifQQQQ")
+"""fourcc, dim, ntotal, two unused, is_trained, metric; of the quantizer: type, two of its training, dim, bytes a row,
+learned numbers; bytes of all rows."""
 
 
 def _faiss() -> Any:
@@ -70,22 +72,22 @@ class VectorFile:
     def __init__(self, path: Path, rows: int, dim: int) -> None:
         """Opens ``path``; its header and size must fit ``rows`` and ``dim``, else :class:`ArchiveDamaged`."""
         self.path, self.rows, self.dim = path, rows, dim
-        head = head_of(path, _HEADER.size)
         try:
-            magic, d, n, _, _, _, metric = _HEADER.unpack(head)
+            head = _HEADER.unpack(head_of(path, _HEADER.size))
         except struct.error as e:
             raise ArchiveDamaged(f"{path}: too short for a FAISS index") from e
-        if (magic, d, n, metric) != (_MAGIC, dim, rows, 0) or not 0 <= path.stat().st_size - 2 * rows * dim < 4096:
-            raise ArchiveDamaged(f"{path}: its header does not fit {rows} vectors of {dim} dimensions")
         faiss = _faiss()
+        half, size = faiss.ScalarQuantizer.QT_fp16, 2 * rows * dim
+        # Before FAISS reads it, which takes as much memory as a header asks for.
+        fits = (*head[:3], *head[6:8], *head[10:]) == (_MAGIC, dim, rows, 0, half, dim, 2 * dim, 0, size)
+        if not fits or path.stat().st_size != _HEADER.size + size:
+            raise ArchiveDamaged(f"{path}: its header does not fit {rows} vectors of {dim} half-precision numbers")
         try:
             self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as e:
             head_of(path, 0)  # its message does not say why it could not open it
             raise ArchiveDamaged(f"{path}: FAISS refuses it ({str(e).splitlines()[0]})") from e
         codes = self._index.codes
-        if codes.size() != 2 * rows * dim:
-            raise ArchiveDamaged(f"{path}: holds other than {rows} vectors of {dim} half-precision numbers")
         mapped = faiss.rev_swig_ptr(codes.data(), codes.size()) if rows else np.zeros(0, np.uint8)
         self._half = mapped.view("<f2").reshape(rows, dim)
         self._half.flags.writeable = False

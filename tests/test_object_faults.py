@@ -129,6 +129,8 @@ def publish_new(archive: Archive) -> Manifest:
     return publish_speech(archive, source("new.mp4"), "2" * 16, "new")
 
 
+PUBLISH_WRITES = 6
+"""The file, its name with and without its ending, its path, the mark in the catalogue, and last the manifest."""
 OLD = (1, ["old"], False)
 NEW = (2, ["new"], True)
 
@@ -159,7 +161,7 @@ def test_any_write_of_a_publish_may_fail(world: World, kinds: Sequence[Kind], pa
                 told[place] = False
             if not world.proxy.broken:
                 break
-        assert nth == 6  # the file, its name with and without its ending, its path, the manifest
+        assert nth == PUBLISH_WRITES + 1
     if patience is SEVERAL:
         assert all(told.values())
     for place, seen in world.judge(*told).items():
@@ -344,7 +346,7 @@ def test_a_writer_killed_at_any_write(world: World, kill_points: Sequence[tuple[
         place = world.place(f"{kind} {nth}")
         world.proxy.heal()
         kill_at(world, place, nth, kind)
-        places[place] = NEW if (nth, kind) == (5, "lost reply") else OLD
+        places[place] = NEW if (nth, kind) == (PUBLISH_WRITES, "lost reply") else OLD
     assert world.judge(*places) == {p: {VIDEO: seen} for p, seen in places.items()}
     for place in places:
         assert publish_new(world.archive(place, through=False)).version == 2
@@ -353,10 +355,11 @@ def test_a_writer_killed_at_any_write(world: World, kill_points: Sequence[tuple[
 
 @pytest.fixture(params=["some", pytest.param("all", marks=pytest.mark.slow)])
 def kill_points(request: pytest.FixtureRequest) -> Sequence[tuple[int, Kind]]:
-    """At which write of five, and on which side of it; the fifth is the commit."""
+    """At which write, and on which side of it; the last is the commit."""
+    last = PUBLISH_WRITES
     if request.param == "some":
-        return [(2, "lost request"), (5, "lost request"), (5, "lost reply")]
-    return [(nth, kind) for nth in range(1, 6) for kind in ("lost request", "lost reply")]
+        return [(2, "lost request"), (last, "lost request"), (last, "lost reply")]
+    return [(nth, kind) for nth in range(1, last + 1) for kind in ("lost request", "lost reply")]
 
 
 @pytest.mark.parametrize("kind", ["500 before", "lost request", "lost reply"])

@@ -187,6 +187,7 @@ def test_a_run_that_is_killed_before_it_says_so_is_made_up_for(world: World) -> 
     ingest(world, "in")
     (now,) = listed(world)
     shutil.copytree(world.root / "archive/videos" / now, world.root / "before/videos" / now)
+    (world.root / f"before/catalogue/{now}-000001").touch()  # put before the version is published
     shutil.rmtree(world.root / "archive")
     (world.root / "before").rename(world.root / "archive")
     shutil.rmtree(world.root / "cache")
