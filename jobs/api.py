@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..query import types
 from ..query.find import results
 from ..query.find.scope import Scope, day_of, seconds_of
-from ..store.archive.catalogue import Entry
+from ..store.archive.entries import Entry
 from ..store.archive.stored_files import version
 from ..store.errors import UsageError
 from ..store.weights import models

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..store.archive.archive import Archive
-from ..store.archive.catalogue import Catalogue, Entry
+from ..store.archive.catalogue import Catalogue
+from ..store.archive.entries import Entry
 from ..store.errors import UsageError
 
 SORTS = {"name": "folded", "length": "seconds", "recorded": "day", "indexed": "indexed"}

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from store_tools import publish_all, publish_speech, source, source_with_id
 from vidrag.store.archive import catalogue, maintenance, upkeep
 from vidrag.store.archive.archive import Archive
-from vidrag.store.archive.catalogue import CATALOGUE, Entry, marks
+from vidrag.store.archive.catalogue import CATALOGUE, marks
+from vidrag.store.archive.entries import Entry
 from vidrag.store.archive.maintenance import Collected
 from vidrag.store.errors import StorageError
 

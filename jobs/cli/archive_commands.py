@@ -13,7 +13,7 @@ import typer
 from .app import ArchivePath, AsJson, Folder, Since, Until, Where, chosen_videos, profile_of
 
 if TYPE_CHECKING:
-    from ...store.archive.catalogue import Entry
+    from ...store.archive.entries import Entry
     from ...store.archive.shard import Shard
     from ...store.records import Cell, Chapter, Segment
 
@@ -94,7 +94,7 @@ def show(
 
 
 def _everything(shard: Shard) -> dict[str, object]:
-    from ...store.archive.catalogue import entry
+    from ...store.archive.entries import entry
 
     def plain(rows: list[object]) -> list[object]:
         return [dataclasses.asdict(r) for r in rows]  # type: ignore[call-overload]

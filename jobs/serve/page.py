@@ -15,7 +15,7 @@ from ...store.errors import UsageError
 from ...store.records import clock, spoken_text
 
 if TYPE_CHECKING:
-    from ...store.archive.catalogue import Entry
+    from ...store.archive.entries import Entry
     from ...store.archive.shard import Shard
     from ..library import Library
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from ...store.archive.catalogue import Entry, entry
+from ...store.archive.entries import Entry, entry
 from ...store.archive.shard import Shard
 from ...store.archive.stored_files import version
 from ...store.errors import UsageError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...store.archive.catalogue import recorded
+from ...store.archive.entries import recorded
 from ...store.records import Chapter, clock
 from ..text.words import stop_word
 from ..types import LINES, Candidate, Found, Part

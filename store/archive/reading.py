@@ -23,7 +23,8 @@ from ..storage.open import open_backend
 from ..storage.protocol import Backend
 from . import catalogue, names
 from . import manifest as manifests
-from .catalogue import Catalogue, Entry
+from .catalogue import Catalogue
+from .entries import Entry, entry
 from .manifest import EARLIER, Manifest, ProfileKey
 from .shard import Shard
 
@@ -141,7 +142,7 @@ class ArchiveReader:
         for video, number in numbers.items():
             try:
                 one = self.newest(video, number) if number else None
-                found[video] = number, None if one is None or one.deleted else catalogue.entry(one)
+                found[video] = number, None if one is None or one.deleted else entry(one)
             except ArchiveDamaged as e:
                 found[video] = number, Entry(video=video, version=number, problem=one_line(e))
         return found
