@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ..store.archive.archive import Archive
 from ..store.archive.catalogue import Catalogue
-from ..store.archive.entries import Entry
+from ..store.archive.entries import Entry, under
 from ..store.errors import UsageError
 
 SORTS = {"name": "folded", "length": "seconds", "recorded": "day", "indexed": "indexed"}
@@ -92,7 +92,8 @@ class Listing:
         now = self._archive.catalogue()
         fresh = min(max(_FRESH_S, _SHARE * (time.monotonic() - began)), _MOST_FRESH_S)
         if self._known is None or self._known[0] is not now:
-            self._known = now, _listed(now.table)
+            profile = self._archive.profile
+            self._known = now, _listed(now.table if profile is None else under(now.table, profile))
         self._fresh_until = time.monotonic() + fresh
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from vidrag.store import vectors
 from vidrag.store.archive.archive import Archive
-from vidrag.store.archive.manifest import Manifest, Source
+from vidrag.store.archive.manifest import Manifest, ProfileKey, Source
 from vidrag.store.archive.schema import TableWriter
 from vidrag.store.archive.stored_files import stored
 from vidrag.store.encoders import EncoderSpec
@@ -59,14 +59,21 @@ def table(path: Path, kind: str, video: str, group_rows: int = 2) -> Path:
     return path
 
 
-def publish_speech(archive: Archive, of: Source, fingerprint: str = "f" * 16, text: str = "hello") -> Manifest:
-    """One cell of one row."""
+def publish_speech(
+    archive: Archive,
+    of: Source,
+    fingerprint: str = "f" * 16,
+    text: str = "hello",
+    rows: int = 1,
+    profile: ProfileKey | None = None,
+) -> Manifest:
+    """One cell of ``rows`` rows of the same text."""
     with archive.staging(of) as folder:
         with TableWriter(folder / "speech", "speech", of.sha256[:16]) as writer:
-            writer.write([Segment(0, 1, text)])
-        file, name = stored("speech", fingerprint, folder / "speech", 1)
+            writer.write([Segment(0, 1, text)] * rows)
+        file, name = stored("speech", fingerprint, folder / "speech", rows)
         cell = Cell("speech", fingerprint, "ok", (file,), extent=1.0)
-        return archive.publish(of, {"speech": cell}, {name: folder / "speech"})
+        return archive.publish(of, {"speech": cell}, {name: folder / "speech"}, profile)
 
 
 def publish_all(archive: Archive, of: Source, fingerprint: str = "e" * 16) -> Manifest:

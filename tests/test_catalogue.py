@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -14,12 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_tools import publish_all, publish_speech, source, source_with_id
+from vidrag.jobs.listing import Listing
 from vidrag.store.archive import catalogue, maintenance, upkeep
 from vidrag.store.archive.archive import Archive
-from vidrag.store.archive.catalogue import CATALOGUE, marks
-from vidrag.store.archive.entries import Entry
+from vidrag.store.archive.catalogue import CATALOGUE, Catalogue, marks
+from vidrag.store.archive.entries import Entry, entry, under
 from vidrag.store.archive.maintenance import Collected
-from vidrag.store.errors import StorageError
+from vidrag.store.archive.manifest import ProfileKey
+from vidrag.store.errors import NotIndexed, StorageError
 
 ONE, TWO = source_with_id("aaaa", "one.mp4"), source_with_id("bbbb", "two.mp4")
 ID = {s: s.sha256[:16] for s in (ONE, TWO)}
@@ -46,8 +49,33 @@ def test_an_entry_tells_what_a_manifest_does(archive: Archive) -> None:
         assert (found.version, found.sha256, found.bytes, found.seconds) == (2, ONE.sha256, ONE.bytes, 9.0)
         assert (found.speech, found.text, found.frames, found.chapters) == (3, 2, 5, 2)
         assert found.recorded == date(2024, 5, 6) and found.metadata == {"tags": "a, b"} and found.state == "ok"
-        assert found.cells[""]["speech"] == "e" * 16
+        assert found.cells["speech"] == "e" * 16
         archive.update_catalogue()
+
+
+def test_under_a_profile_the_rows_are_those_of_the_manifests(archive: Archive) -> None:
+    """Indexed under two profiles of other rows, under one, under options of another name, and under none."""
+    small, large = ProfileKey("small", "s"), ProfileKey("large", "l")
+    none, only = source_with_id("cccc", "none.mp4"), source_with_id("dddd", "only.mp4")
+    for of, rows, profile in ((ONE, 1, small), (ONE, 2, large), (TWO, 3, large), (none, 4, None), (only, 5, small)):
+        publish_speech(archive, of, f"{rows}" * 16, rows=rows, profile=profile)
+    keys = (small, large, ProfileKey("other", "l"), ProfileKey("large", "changed"), ProfileKey("unknown", "u"))
+    for _ in range(2):  # made of the manifests, then read back
+        for key in keys:
+            reader, table = archive.under(key), archive.catalogue().table
+            expected = {}
+            for video in archive.ids():
+                with contextlib.suppress(NotIndexed):
+                    expected[video] = entry(reader.shard(video).manifest)
+            found = {e.video: e for e in Catalogue.entries_of(under(table, key))}
+            assert {v: e.speech for v, e in found.items()} == {v: e.speech for v, e in expected.items()}
+            assert {v: e.cells for v, e in found.items()} == {v: e.cells for v, e in expected.items()}
+        archive.update_catalogue()
+    assert {e.name: e.speech for e in Listing(archive.under(small)).page().entries} == {
+        "none.mp4": 4,
+        "one.mp4": 1,
+        "only.mp4": 5,
+    }
 
 
 def test_the_date_of_the_owner_counts_before_that_of_the_name(archive: Archive) -> None:

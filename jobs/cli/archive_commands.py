@@ -60,7 +60,7 @@ def _row(one: Entry) -> dict[str, Any]:
         "names": list(one.names),
         "seconds": one.seconds,
         "version": one.version,
-        "profiles": one.profiles,
+        "profiles": one.profile_names,
         "speech": one.speech,
         "text": one.text,
         "frames": one.frames,

@@ -71,6 +71,18 @@ EARLIER = ""
 """Stands for a profile where a video was indexed before profiles were noted."""
 
 
+def chosen_profile(settings: Mapping[str, str], profile: ProfileKey) -> str | None:
+    """The name of the profile whose cells ``profile`` reads, among those with these ``settings``; None for none.
+
+    The one with its very options, under whatever name; else that of its name, whose options were others (``--set``);
+    else the one from before profiles were noted.
+    """
+    same = [n for n, own in settings.items() if own == profile.settings] if profile.settings else []
+    if profile.name in same:
+        return profile.name
+    return next((n for n in (*same, profile.name, EARLIER) if n in settings), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """One version of one video's index.
@@ -123,16 +135,12 @@ class Manifest:
     def under(self, profile: ProfileKey) -> Manifest | None:
         """The same version with the cells of ``profile`` as the current ones; None where there are none.
 
-        Those made with its very options, under whatever name; else those of the last ingest under its name, whose
-        options were others (``--set``); else those from before profiles were noted.
+        See :func:`chosen_profile`.
         """
         if not self.profiles:
             return self
-        own = self.profiles.get(profile.name)
-        if own is None or own.settings != profile.settings:
-            same = (p for p in self.profiles.values() if profile.settings and p.settings == profile.settings)
-            own = next(same, own or self.profiles.get(EARLIER))
-        return None if own is None else dataclasses.replace(self, current=own.cells)
+        name = chosen_profile({n: p.settings for n, p in self.profiles.items()}, profile)
+        return None if name is None else dataclasses.replace(self, current=self.profiles[name].cells)
 
     def needed(self, cell: Cell) -> bool:
         """True for a cell that is current, or belongs to a profile."""

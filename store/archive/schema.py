@@ -149,11 +149,11 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("indexed", _STR),
             *((n, pa.int32()) for n in ("speech", "text", "frames", "chapters")),
             *((n, pa.list_(_STR)) for n in ("languages", "speakers", "failed")),
-            *((n, _STR) for n in ("cells", "metadata", "problem")),
+            *((n, _STR) for n in ("cells", "profiles", "metadata", "problem")),
         ]
     ),
 }
-"""In ``catalogue`` the columns ``cells`` and ``metadata`` are JSON objects.
+"""In ``catalogue`` the columns ``cells``, ``profiles`` and ``metadata`` are JSON objects.
 
 In ``answers`` the columns ``id``, ``request`` and ``told`` (the whole answer) are JSON; ``videos`` null: all.
 
