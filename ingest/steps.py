@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..store import vectors
-from ..store.archive.pictures import decode_jpeg
+from ..store.archive.pictures import FrameWriter, decode_jpeg
 from ..store.archive.schema import TableWriter
 from ..store.archive.shard import Shard
 from ..store.archive.stored_files import stored
@@ -107,10 +107,10 @@ class Voices:
 class Table:
     """Rows of one kind on their way to a file; nothing is kept where none came."""
 
-    def __init__(self, folder: Path, kind: str, video: str, fingerprint: str, group_rows: int = 1024) -> None:
+    def __init__(self, folder: Path, kind: str, video: str, fingerprint: str) -> None:
         self.path = folder / f"{kind}.parquet"
         self.kind, self.fingerprint = kind, fingerprint
-        self._writer = TableWriter(self.path, kind, video, group_rows)
+        self._writer = TableWriter(self.path, kind, video)
 
     def write(self, rows: Iterable[Any]) -> None:
         self._writer.write(rows)
@@ -147,7 +147,7 @@ def visual_pass(
     rate = settings.sampling.rate_of(info.video_end or info.end or 0.0)
     source = media.frames(path, info, settings.media, rate, settings.sampling.read_side)
     sampler = Sampler(settings.sampling)
-    frames = Table(folder, "frames", video, prints["frames"], group_rows=16) if "frames" in stages else None
+    frames = FrameWriter(folder, video) if "frames" in stages else None
     text = _TextStage(video, settings, prints["text"], ocr, folder) if "text" in stages else None
     try:
         for count, (kept, end) in enumerate(_with_ends(sampler.keep(source), lambda: source.end)):
@@ -155,7 +155,7 @@ def visual_pass(
                 memory.give_back()
             if frames:
                 picture, w, h = jpeg(kept.picture, settings.sampling.stored_side, settings.sampling.jpeg_quality)
-                frames.write([Frame(kept.start, end, w, h, kept.change, kept.cut, picture)])
+                frames.write(Frame(kept.start, end, w, h, kept.change, kept.cut), picture)
             if text:
                 spent += text.add(kept, end)
         if settings.strict and (source.errors or source.corrupt):
@@ -177,10 +177,11 @@ def visual_pass(
     told = {**clock.read(), "extent": source.end, "coverage": coverage}
     damage: dict[str, Any] = {"errors": source.errors + source.corrupt, "first_error": source.first_error}
     if frames:
-        status, files = frames.close(made)
+        files = frames.close(prints["frames"])
+        made.staged |= {file.name: path for file, path in files.items()}
         data = {"sampled": sampler.seen, "decoded": source.decoded, **(damage if damage["errors"] else {})}
         own = {**told, "cpu_seconds": round(told["cpu_seconds"] - spent, 4)}
-        made.cells["frames"] = Cell("frames", prints["frames"], status, files, data, **own)
+        made.cells["frames"] = Cell("frames", prints["frames"], "ok" if files else "none", tuple(files), data, **own)
     if text:
         made.cells["text"] = text.close(made, spent, told["extent"], told["coverage"])
     return made
@@ -349,8 +350,8 @@ def frame_vectors(shard: Shard, fingerprint: str, encoder: Callable[[], ImageTex
         engine = encoder()
         found: list[vectors.Vectors] = []
         table = Table(folder, "labels", shard.video, fingerprint)
-        for frame in shard.pictures():
-            batch = engine.images([decode_jpeg(frame.jpeg or b"")])
+        for frame, jpeg in shard.pictures():
+            batch = engine.images([decode_jpeg(jpeg)])
             found.append(batch.vectors)
             table.write([FrameLabels(frame.start, frame.end, batch.captions[0], batch.labels[0], batch.detections[0])])
         _, files = table.close(made)

@@ -161,8 +161,7 @@ class VideoArchive:
     def rows(self, video: str, kind: TableName = "speech", columns: Sequence[str] | None = None) -> pa.Table:
         """The stored rows of a video (name or id) as an Arrow table: ``.to_pandas()``, Polars and DuckDB take it.
 
-        ``kind``: speech, text, frames, labels or chapters; ``columns``: only these; the pictures of frames come only
-        where ``"jpeg"`` is among them.
+        ``kind``: speech, text, frames, labels or chapters; ``columns``: only these.  Pictures: see :meth:`frame`.
         """
         if kind not in _TABLES:
             raise UsageError(f"no rows are called '{kind}'; known are {', '.join(_TABLES)}")
@@ -171,7 +170,7 @@ class VideoArchive:
         known = SCHEMAS[kind].names
         if bad := [c for c in columns or () if c not in known]:
             raise UsageError(f"rows of {kind} have no column '{bad[0]}'; known are {', '.join(known)}")
-        return self._library.shard(video).rows(kind, columns or [n for n in known if n != "jpeg"])
+        return self._library.shard(video).rows(kind, columns)
 
     def frame(self, video: str, t: Time, width: int = 0) -> bytes:
         """The picture on screen at second ``t`` of a video as JPEG, at most ``width`` pixels wide (0: as stored).

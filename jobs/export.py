@@ -62,7 +62,7 @@ def _rows(shard: Shard) -> Iterator[dict[str, Any]]:
     kinds = ("speech", shard.speech), ("text", shard.text), ("frame", shard.labels or shard.frames)
     for kind, rows in (*kinds, ("chapter", shard.chapters)):
         for row in rows:
-            told = {k: v for k, v in asdict(row).items() if k != "jpeg" and v not in (None, (), [])}
+            told = {k: v for k, v in asdict(row).items() if k != "picture" and v not in (None, (), [])}
             yield {"video": shard.video, "name": shard.name, "kind": kind, **told}
 
 

@@ -91,11 +91,21 @@ class TextTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """Where a JPEG lies in the file of a video's pictures: ``size`` bytes from byte ``offset`` on, and their CRC-32."""
+
+    offset: int
+    size: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """A kept frame: shown at ``start``, and nothing different enough follows until ``end``.
 
     ``width`` and ``height`` are those of the stored picture; ``change`` is how much of the picture differed
-    from the frame kept before it (0..1); ``cut`` marks a scene cut.  ``jpeg`` is None when only times were read.
+    from the frame kept before it (0..1); ``cut`` marks a scene cut.  ``picture`` is None where none is stored, and in
+    archives that are older than the file of pictures.
     """
 
     start: float
@@ -104,7 +114,7 @@ class Frame:
     height: int
     change: float
     cut: bool
-    jpeg: bytes | None = None
+    picture: StoredPicture | None = None
 
 
 @dataclass(frozen=True, slots=True)

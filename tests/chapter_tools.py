@@ -53,7 +53,7 @@ def slides(topics: Sequence[str], seconds: float) -> list[TextTrack]:
 
 
 def frames(count: int, step: float, cuts: Sequence[int] = ()) -> list[Frame]:
-    return [Frame(i * step, (i + 1) * step, 16, 9, 0.5, i in cuts or i == 0, b"\xff\xd8") for i in range(count)]
+    return [Frame(i * step, (i + 1) * step, 16, 9, 0.5, i in cuts or i == 0) for i in range(count)]
 
 
 def publish(

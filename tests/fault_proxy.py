@@ -42,6 +42,13 @@ class Request:
     key: str
     lists: str | None
     conditional: bool
+    range: str = ""
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes are asked for; 0: all."""
+        first, _, last = self.range.removeprefix("bytes=").partition("-")
+        return int(last) - int(first) + 1 if last else 0
 
     @property
     def writes(self) -> bool:
@@ -143,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         lists = query.get("prefix", [""])[0] if "list-type" in query else None
         if "delete" in query:
             key = body.decode().partition("<Key>")[2].partition("</Key>")[0]
-        request = Request(self.command, key, lists, "If-None-Match" in self.headers)
+        request = Request(self.command, key, lists, "If-None-Match" in self.headers, self.headers.get("Range", ""))
         kind = self.proxy.fault(request)
         if kind in ("409 before", "500 before", "503 before"):
             code = b"ConditionalRequestConflict" if kind == "409 before" else b"InternalError"

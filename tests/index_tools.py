@@ -14,6 +14,7 @@ from vidrag.query.text.words import terms
 from vidrag.store import vectors
 from vidrag.store.archive.archive import Archive
 from vidrag.store.archive.manifest import Source
+from vidrag.store.archive.pictures import FrameWriter
 from vidrag.store.archive.schema import TableWriter
 from vidrag.store.archive.stored_files import stored
 from vidrag.store.encoders import EncoderSpec, TextEncoder
@@ -61,7 +62,7 @@ def put(
             for i, t in enumerate(said)
         ],
         "text": [TextTrack(3.0 * i, 3.0 * i + 3, t, 0.9, (0, 0, 1, 1)) for i, t in enumerate(written)],
-        "frames": [Frame(20.0 * i, 20.0 * i + 20, 16, 9, 0.5, True, JPEG + bytes([i])) for i in range(frames)],
+        "frames": [Frame(20.0 * i, 20.0 * i + 20, 16, 9, 0.5, True) for i in range(frames)],
     }
     with archive.staging(of) as folder:
         cells, staged = {}, {}
@@ -70,16 +71,22 @@ def put(
             if not records:
                 cells |= {s: Cell(s, fingerprint, "none") for s in (kind, stage)}
                 continue
-            with TableWriter(folder / kind, kind, video) as writer:
-                writer.write(records)
+            if kind == "frames":
+                pictures = FrameWriter(folder, video)
+                for i, frame in enumerate(records):
+                    pictures.write(frame, JPEG + bytes([i]))  # type: ignore[arg-type]
+                files = pictures.close(fingerprint)
+            else:
+                with TableWriter(folder / kind, kind, video) as writer:
+                    writer.write(records)
+                files = {stored(kind, fingerprint, folder / kind, len(records))[0]: folder / kind}
             made, own_spec = rows_of_norm_1(len(records), spec.dim, 1000 * seed + at), spec
             if encoder and kind != "frames":
                 made, own_spec = encoder.documents([r.text for r in records]), encoder.spec  # type: ignore[attr-defined]
             vectors.write(folder / f"{kind}.faiss", made)
-            file, own = stored(kind, fingerprint, folder / kind, len(records))
             found, other = stored(f"{kind}.faiss", fingerprint, folder / f"{kind}.faiss", len(records))
-            staged |= {own: folder / kind, other: folder / f"{kind}.faiss"}
-            cells[kind] = Cell(kind, fingerprint, "ok", (file,), extent=max(9.0, records[-1].end))  # type: ignore[attr-defined]
+            staged |= {**{f.name: path for f, path in files.items()}, other: folder / f"{kind}.faiss"}
+            cells[kind] = Cell(kind, fingerprint, "ok", tuple(files), extent=max(9.0, records[-1].end))  # type: ignore[attr-defined]
             cells[stage] = Cell(stage, fingerprint, "ok", (found,), encoder=own_spec.as_json())
         archive.publish(of, cells, staged)
     return video

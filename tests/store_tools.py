@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import subprocess
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from vidrag.store import vectors
 from vidrag.store.archive.archive import Archive
 from vidrag.store.archive.manifest import Manifest, ProfileKey, Source
-from vidrag.store.archive.schema import TableWriter
+from vidrag.store.archive.pictures import FrameWriter
+from vidrag.store.archive.schema import FRAMES_WITH_JPEG, TableWriter
 from vidrag.store.archive.stored_files import stored
 from vidrag.store.encoders import EncoderSpec
-from vidrag.store.records import Cell, Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, TextTrack, Word
+from vidrag.store.records import (
+    Cell,
+    Chapter,
+    Detection,
+    Frame,
+    FrameLabels,
+    Label,
+    Moment,
+    Segment,
+    StoredPicture,
+    TextTrack,
+    Word,
+)
 
 SPEC = EncoderSpec("test", "0123456789abcdef", 8)
 
@@ -28,7 +45,11 @@ SPEECH = [
     Segment(4.0, 5.0, "a cue"),
 ]
 TEXT = [TextTrack(0.0, 8.0, "Locker code: 4719", 0.75, (0.25, 0.5, 0.75, 1.0), 3), TextTrack(8, 9, "", 0, (0, 0, 1, 1))]
-FRAMES = [Frame(float(i), i + 1.0, 16, 9, 0.5, i == 0, bytes([255, 216, i]) * 20) for i in range(5)]
+JPEGS = [bytes([255, 216, i]) * (20 + i) for i in range(5)]
+FRAMES = [
+    Frame(float(i), i + 1.0, 16, 9, 0.5, i == 0, StoredPicture(sum(map(len, JPEGS[:i])), len(j), zlib.crc32(j)))
+    for i, j in enumerate(JPEGS)
+]
 LABELS = [
     FrameLabels(0.0, 1.0, "a photo of a cat", (Label("cat", 0.5),), (Detection("cat", 0.25, (0.0, 0.25, 0.5, 1.0)),)),
     *(FrameLabels(float(i), i + 1.0, "") for i in range(1, 5)),
@@ -99,12 +120,28 @@ def publish_all(archive: Archive, of: Source, fingerprint: str = "e" * 16) -> Ma
 
         add("speech", "speech")
         add("text", "text")
-        add("frames", "frames")
+        frames = FrameWriter(folder, of.sha256[:16])
+        for frame, jpeg in zip(FRAMES, JPEGS, strict=True):
+            frames.write(frame, jpeg)
+        shown = frames.close(fingerprint)
+        staged |= {file.name: path for file, path in shown.items()}
+        cells["frames"] = Cell("frames", fingerprint, "ok", tuple(shown), extent=9.0)
         add("speech_vectors", "speech.faiss")
         add("text_vectors", "text.faiss")
         add("frame_vectors", "frames.faiss", "labels")
         add("chapters", "chapters")
         return archive.publish(of, cells, staged)
+
+
+def publish_old_frames(archive: Archive, of: Source, fingerprint: str = "e" * 16) -> Manifest:
+    """Frames as they were stored before pictures had a file of their own."""
+    with archive.staging(of) as folder:
+        rows = [{**dataclasses.asdict(f), "jpeg": j} for f, j in zip(FRAMES, JPEGS, strict=True)]
+        rows = [{"video": of.sha256[:16], "row": i, **r} for i, r in enumerate(rows)]
+        pq.write_table(pa.Table.from_pylist(rows, schema=FRAMES_WITH_JPEG), folder / "frames", row_group_size=2)
+        file, name = stored("frames", fingerprint, folder / "frames", len(rows))
+        cell = Cell("frames", fingerprint, "ok", (file,), extent=5.0)
+        return archive.publish(of, {"frames": cell}, {name: folder / "frames"})
 
 
 def at_a_barrier(command: Sequence[str], env: Mapping[str, str]) -> list[Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from fault_proxy import FOR_WRITES, FaultProxy, Kind, Request
-from store_tools import publish_all, publish_speech, source
+from store_tools import JPEGS, SPEC, publish_all, publish_speech, source
 from vidrag.store.archive.archive import Archive
 from vidrag.store.archive.manifest import Manifest
 from vidrag.store.errors import StorageError
@@ -185,6 +185,22 @@ def test_any_read_of_a_publish_may_fail(world: World, kind: Kind) -> None:
         if not world.proxy.broken:
             break
     assert nth > 4
+
+
+def test_one_picture_is_read_without_the_others(world: World) -> None:
+    """What questions read touches no picture; a picture costs one request, and one that breaks off comes again."""
+    place = f"{world.bucket}/a"
+    publish_all(Archive.create(place), source())
+    shard = world.archive(place, SEVERAL).shard(VIDEO)
+    assert shard.speech and shard.text and shard.frames and shard.labels and shard.chapters
+    assert all(shard.vectors(k, SPEC) for k in ("speech", "text", "frames"))  # type: ignore[arg-type]
+    assert not [r for r in world.proxy.seen if "/pictures-" in r.key]
+    assert shard.jpeg(3) == JPEGS[3] and [r.bytes for r in world.proxy.seen if "/pictures-" in r.key] == [len(JPEGS[3])]
+    for kind in ("half a body", *FOR_READS):
+        world.proxy.break_nth(1, kind, lambda r: "/pictures-" in r.key)
+        assert shard.jpeg(4) == JPEGS[4] and world.proxy.broken
+        world.proxy.heal()
+    assert [j for _, j in shard.pictures()] == JPEGS
 
 
 @pytest.mark.parametrize("kind", ["500 after", "lost reply", "hang after"])

@@ -17,7 +17,7 @@ from unittest import mock
 import pyarrow.parquet as pq
 import pytest
 from fault_proxy import FaultProxy
-from store_tools import FRAMES, SPEC, SPEECH, TEXT, publish_all, publish_speech, source
+from store_tools import JPEGS, SPEC, SPEECH, TEXT, publish_all, publish_speech, source
 from test_store_publish import EACH, race
 from vidrag.ingest.pipeline import Outcome
 from vidrag.jobs.runs.ledger import Ledger, close
@@ -69,7 +69,7 @@ def test_made_filled_read_and_searched(place: str) -> None:
     fresh.backend._cache = ObjectCache(Path(os.environ["VIDRAG_CACHE"]) / "another")  # type: ignore[attr-defined]
     shard = fresh.shard(VIDEO)
     assert shard.manifest == made and fresh.ids() == [VIDEO]
-    assert shard.speech == SPEECH and shard.text == TEXT and shard.jpeg(3) == FRAMES[3].jpeg
+    assert shard.speech == SPEECH and shard.text == TEXT and shard.jpeg(3) == JPEGS[3]
     vectors = shard.vectors("frames", SPEC)
     assert vectors is not None and vectors.vectors().shape == (5, SPEC.dim)
     assert fresh.find("talk.mp4") == fresh.find("talk") == fresh.find(VIDEO[:5]) == VIDEO

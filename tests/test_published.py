@@ -76,7 +76,7 @@ def test_our_query_vectors_are_the_published_ones(vectors: np.ndarray) -> None:
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=100))
 def test_our_key_frame_rule_is_the_published_one(scores: list[int]) -> None:
-    frames = [Frame(float(i), i + 1.0, 16, 9, 0.5, True, b"") for i in range(len(scores))]
+    frames = [Frame(float(i), i + 1.0, 16, 9, 0.5, True) for i in range(len(scores))]
     values = np.array(scores, np.float32)
     exact = [s * 3 * len(scores) / 16 / sum(scores) for s in scores]
     if all(abs(e - 0.3) > 1e-6 for e in exact):  # no frame at the very threshold

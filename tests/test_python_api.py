@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -176,10 +177,8 @@ def test_videos_rows_and_frames(opened: vidrag.VideoArchive, talks: vidrag.Video
         table = opened.rows("red.mp4", kind)  # type: ignore[arg-type]
         assert table.schema.names == schema.names and len(table) >= 1
     frames = opened.rows("red.mp4", "frames")
-    assert "jpeg" not in frames.schema.names
-    pictures = opened.rows("red.mp4", "frames", ["start", "jpeg"])
     picture = opened.frame("red.mp4", 0.0)
-    assert pictures["jpeg"][0].as_py() == picture == opened.frame("red.mp4", "0:00")
+    assert frames["picture"][0].as_py()["crc32"] == zlib.crc32(picture) and picture == opened.frame("red.mp4", "0:00")
     shape = cv2.imdecode(np.frombuffer(opened.frame("red.mp4", 99, width=80), np.uint8), cv2.IMREAD_COLOR).shape
     assert shape == (48, 80, 3)
     assert len(talks.rows("tour_20240506.mp4", "frames")) == 0

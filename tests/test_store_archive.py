@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store_tools import FRAMES, LABELS, SPEC, SPEECH, TEXT, publish_all, publish_speech, source, source_with_id
+from store_tools import FRAMES, JPEGS, LABELS, SPEC, SPEECH, TEXT, publish_all, publish_speech, source, source_with_id
 from vidrag.store.archive import archive as archives
 from vidrag.store.archive.archive import Archive, video_ids
 from vidrag.store.archive.manifest import Source
@@ -106,10 +106,8 @@ def test_everything_published_is_read(archive: Archive) -> None:
     shard = Archive.open(archive.location).shard(source().sha256[:16])
     assert (shard.name, shard.video) == ("talk.mp4", source().sha256[:16])
     assert (shard.speech, shard.text, shard.labels) == (SPEECH, TEXT, LABELS)
-    assert [f.start for f in shard.frames] == [f.start for f in FRAMES]
-    assert all(f.jpeg is None for f in shard.frames)
-    assert list(shard.pictures()) == FRAMES
-    assert [shard.jpeg(i) for i in range(len(FRAMES))] == [f.jpeg for f in FRAMES]
+    assert shard.frames == FRAMES and list(shard.pictures()) == list(zip(FRAMES, JPEGS, strict=True))
+    assert [shard.jpeg(i) for i in range(len(FRAMES))] == JPEGS
     rows = {kind: file.rows for kind in ("speech", "text", "frames") if (file := shard.vectors(kind, SPEC))}
     assert rows == {"speech": len(SPEECH), "text": len(TEXT), "frames": len(FRAMES)}
     assert set(shard.status()) == {

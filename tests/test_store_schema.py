@@ -24,6 +24,7 @@ from vidrag.store.records import (
     Moment,
     Segment,
     Span,
+    StoredPicture,
     TextTrack,
     Word,
     clock,
@@ -56,7 +57,16 @@ STRATEGIES: dict[str, Any] = {
         several(st.text(max_size=5)),
     ),
     "text": st.builds(TextTrack, seconds, seconds, st.text(), single, boxes, counts),
-    "frames": st.builds(Frame, seconds, seconds, counts, counts, single, st.booleans(), st.none() | st.binary()),
+    "frames": st.builds(
+        Frame,
+        seconds,
+        seconds,
+        counts,
+        counts,
+        single,
+        st.booleans(),
+        st.none() | st.builds(StoredPicture, counts, counts, counts),
+    ),
     "labels": st.builds(
         FrameLabels,
         seconds,
@@ -111,10 +121,10 @@ def test_no_records_are_a_file_too(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_column_that_is_not_read_takes_its_default(tmp_path: Path) -> None:
-    """Frames without their pictures have None there."""
+    """Frames without the places of their pictures have None there."""
     file = open_parquet(table(tmp_path / "x", "frames", "v" * 16), "frames", len(FRAMES))
-    bare = from_table("frames", file.read(columns=[n for n in SCHEMAS["frames"].names if n != "jpeg"]))
-    assert bare == [dataclasses.replace(f, jpeg=None) for f in FRAMES]
+    bare = from_table("frames", file.read(columns=[n for n in SCHEMAS["frames"].names if n != "picture"]))
+    assert bare == [dataclasses.replace(f, picture=None) for f in FRAMES]
 
 
 def test_other_programs_read_the_files(tmp_path: Path) -> None:

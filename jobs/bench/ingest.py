@@ -19,6 +19,7 @@ from ...ingest.stages import IngestSettings
 from ...ingest.steps import Clock
 from ...store import engines
 from ...store.archive.archive import Archive
+from ...store.archive.pictures import KIND as PICTURES
 from ...store.archive.shard import Shard
 from . import machine
 
@@ -125,7 +126,7 @@ def _decode(video: Path) -> None:
 def _weights(shard: Shard) -> dict[str, Any]:
     """Bytes of the index an hour of video, pictures apart; how often OCR had to work."""
     files = [f for c in shard.status().values() for f in c.files]
-    pictures = sum(f.bytes for f in files if f.kind == "frames")
+    pictures = sum(f.bytes for f in files if f.kind == PICTURES)
     rest = sum(f.bytes for f in files) - pictures
     hours = max(shard.manifest.duration, 1e-9) / 3600
     frames, text = shard.manifest.cell("frames"), shard.manifest.cell("text")

@@ -11,6 +11,7 @@ import numpy as np
 from ...store import vectors as store_vectors
 from ...store.archive.archive import Archive
 from ...store.archive.manifest import Source
+from ...store.archive.pictures import FrameWriter
 from ...store.archive.schema import TableWriter
 from ...store.archive.stored_files import stored
 from ...store.encoders import EncoderSpec
@@ -126,10 +127,10 @@ def add(
         }
         staged = {name: folder / "speech", vector_name: folder / "vectors"}
         if picture:
-            with TableWriter(folder / "frames", "frames", of.sha256[:16]) as writer:
-                writer.write([Frame(0.0, 4.0 * len(texts), 320, 180, 1.0, True, picture)])
-            shown, frames_name = stored("frames", "0" * 16, folder / "frames", 1)
-            cells["frames"] = Cell("frames", "0" * 16, "ok", (shown,), extent=4.0 * len(texts))
-            staged[frames_name] = folder / "frames"
+            frames = FrameWriter(folder, of.sha256[:16])
+            frames.write(Frame(0.0, 4.0 * len(texts), 320, 180, 1.0, True), picture)
+            shown = frames.close("0" * 16)
+            cells["frames"] = Cell("frames", "0" * 16, "ok", tuple(shown), extent=4.0 * len(texts))
+            staged |= {file.name: path for file, path in shown.items()}
         to.publish(of, cells, staged)
     return of.sha256[:16]

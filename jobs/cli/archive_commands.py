@@ -99,7 +99,7 @@ def _everything(shard: Shard) -> dict[str, object]:
     def plain(rows: list[object]) -> list[object]:
         return [dataclasses.asdict(r) for r in rows]  # type: ignore[call-overload]
 
-    frames = [{k: v for k, v in dataclasses.asdict(f).items() if k != "jpeg"} for f in shard.frames]
+    frames = [{k: v for k, v in dataclasses.asdict(f).items() if k != "picture"} for f in shard.frames]
     return {
         **_row(entry(shard.manifest)),
         "paths": list(shard.manifest.source.paths),

@@ -22,7 +22,8 @@ Videos = Annotated[
 
 def register(app: typer.Typer) -> None:
     for name, command in (
-        ("verify", verify), ("gc", gc), ("rm", rm), ("export", export), ("runs", runs), ("report", report)
+        ("verify", verify), ("gc", gc), ("migrate", migrate), ("rm", rm),
+        ("export", export), ("runs", runs), ("report", report)
     ):  # fmt: skip
         app.command(name)(command)
 
@@ -124,6 +125,29 @@ def gc(
     if n := len(found.foreign):
         shown = ", ".join(printable(k) for k in found.foreign[:3]) + (" ..." if n > 3 else "")
         print(f"{n} things that vidrag did not write were left alone: {shown}")
+
+
+def migrate(archive: ArchivePath) -> int:
+    """Store an archive of an earlier version as this one does, so that questions read less.  No video is read.
+
+    Exit code 4 where something is damaged; 'vidrag gc' removes the old files when they are a day old.
+    """
+    from ...store.archive.archive import Archive
+    from ...store.archive.migration import migrate as work
+    from ...store.errors import ArchiveDamaged, one_line
+
+    opened = Archive.create(archive)
+    videos, changed, damaged = opened.ids(), 0, 0
+    for video in videos:
+        try:
+            changed += work(opened, video)
+        except ArchiveDamaged as e:
+            print(f"vidrag: {one_line(e)}", file=sys.stderr)
+            damaged += 1
+    opened.update_catalogue()
+    left = f", {damaged} damaged and left as they are" if damaged else ""
+    print(f"{changed} of {len(videos)} videos stored anew{left}")
+    return 4 if damaged else 0
 
 
 def _seconds(text: str) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -136,9 +137,18 @@ class Archive(ArchiveReader):
         :class:`NoSuchVideo` for a video that is not in the archive, or not any more.
         """
         video = source.sha256[:16]
-        folder = f"videos/{video}"
-        for name, path in staged.items():
-            self.place(f"{folder}/{name}", path)
+        with self._placed(video, staged):
+            return self._publish(video, source, cells, profile, attempts, add)
+
+    def _publish(
+        self,
+        video: str,
+        source: Source,
+        cells: Mapping[str, Cell],
+        profile: ProfileKey | None,
+        attempts: int,
+        add: bool,
+    ) -> Manifest:
         for _ in range(attempts):
             base, highest, _ = self._latest(video, build=True)
             if fresh := base is None or base.deleted:
@@ -148,13 +158,23 @@ class Archive(ArchiveReader):
             if fresh or not set(source.paths) <= set(base.source.paths):
                 self._name(video, source)
             if made := self._put(base, base.merged(cells, source.paths, profile), highest):
-                break
-        else:
-            raise self._outrun(video, attempts)
+                return made
+        raise self._outrun(video, attempts)
+
+    @contextlib.contextmanager
+    def _placed(self, video: str, staged: Mapping[str, Path]) -> Iterator[None]:
+        """Gives files their final names, before the version that names them is published inside the ``with``."""
+        for name, path in staged.items():
+            self.place(f"videos/{video}/{name}", path)
+        yield
         for name, path in staged.items():  # swept away in between, by a removal or a collection of garbage
-            if self.backend.size(f"{folder}/{name}") is None:
-                self.backend.put_file(f"{folder}/{name}", path)
-        return made
+            if self.backend.size(f"videos/{video}/{name}") is None:
+                self.backend.put_file(f"videos/{video}/{name}", path)
+
+    def replace(self, video: str, cell: Cell, staged: Mapping[str, Path]) -> Manifest:
+        """Publishes that the cell of this stage and fingerprint has other files: the same content, stored otherwise."""
+        with self._placed(video, staged):
+            return self._advance(video, lambda m: m.replaced(cell))
 
     def _name(self, video: str, source: Source) -> None:
         """Makes a video known by the names and paths of ``source``, before the manifest that says so."""

@@ -191,6 +191,12 @@ class Manifest:
         }
         return dataclasses.replace(self, version=self.version + 1, cells=cells, current=current, profiles=profiles)
 
+    def replaced(self, cell: Cell) -> Manifest:
+        """This version with ``cell`` in the place of the one of its stage and fingerprint, if that is still there."""
+        same = (cell.stage, cell.fingerprint)
+        cells = tuple(cell if (c.stage, c.fingerprint) == same else c for c in self.cells)
+        return dataclasses.replace(self, cells=cells)
+
     def without_profile(self, name: str) -> Manifest:
         """This version without a profile; where its cells are the current ones, another profile's are from now on."""
         left = {n: p for n, p in self.profiles.items() if n != name}

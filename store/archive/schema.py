@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import ArchiveDamaged, StorageError
-from ..records import Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, TextTrack, Word
+from ..records import Chapter, Detection, Frame, FrameLabels, Label, Moment, Segment, StoredPicture, TextTrack, Word
 from ..storage.faults import machine_errors, storage_errors
 
 _F64, _F32, _STR = pa.float64(), pa.float32(), pa.string()
@@ -66,7 +66,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("height", pa.int32()),
             ("change", _F32),
             ("cut", pa.bool_()),
-            ("jpeg", pa.binary()),
+            ("picture", pa.struct([("offset", pa.int64()), ("size", pa.int32()), ("crc32", pa.uint32())])),
         ]
     ),
     "labels": pa.schema(
@@ -159,6 +159,10 @@ In ``answers`` the columns ``id``, ``request`` and ``told`` (the whole answer) a
 
 ``ledger`` rows end as status ``ok``, ``none``, ``failed`` or ``kept`` (an earlier run had done the cell)."""
 
+FRAMES_WITH_JPEG = pa.schema([*[f for f in SCHEMAS["frames"] if f.name != "picture"], ("jpeg", pa.binary())])
+"""``frames`` of archives that were made before pictures had a file of their own."""
+_EARLIER = {"frames": (FRAMES_WITH_JPEG,)}
+
 _RECORDS: Mapping[str, type] = {
     "speech": Segment,
     "text": TextTrack,
@@ -184,7 +188,7 @@ def _plain(value: Any) -> Any:
 
 
 def from_table(kind: str, table: pa.Table) -> list[Any]:
-    """The records of a table; columns that were not read take the record's default (``Frame.jpeg`` is None)."""
+    """The records of a table; columns that were not read take the record's default."""
     names = [f.name for f in dataclasses.fields(_RECORDS[kind])]
     make = _RECORDS[kind]
     return [make(**{n: _rich(n, row[n]) for n in names if n in row}) for row in table.to_pylist()]
@@ -197,6 +201,8 @@ def _rich(name: str, value: Any) -> Any:
         return tuple(Label(**v) for v in value or ())
     if name == "detections":
         return tuple(Detection(v["label"], v["score"], tuple(v["box"])) for v in value or ())
+    if name == "picture":
+        return value and StoredPicture(**value)
     if name == "moments":
         return tuple(Moment(**m) for m in value or ())
     return tuple(value) if isinstance(value, list) else value
@@ -205,8 +211,7 @@ def _rich(name: str, value: Any) -> Any:
 class TableWriter:
     """Writes the records of one video to a Parquet file in row groups, so that memory does not grow with length.
 
-    Page checksums are on; pictures are left uncompressed (they are JPEG already).  Use as a context manager.  Where
-    the disk refuses it is :class:`StorageError`.
+    Page checksums are on.  Use as a context manager.  Where the disk refuses it is :class:`StorageError`.
     """
 
     def __init__(self, path: Path, kind: str, video: str, group_rows: int = 1024) -> None:
@@ -214,11 +219,8 @@ class TableWriter:
         self._group_rows, self._pending = group_rows, list[Any]()
         schema = SCHEMAS[kind]
         schema = schema.with_metadata({b"vidrag.kind": kind.encode(), b"vidrag.version": b"%d" % VERSIONS[kind]})
-        compression: Any = {name: "NONE" if name == "jpeg" else "ZSTD" for name in schema.names}
-        if any(pa.types.is_nested(t) for t in schema.types):
-            compression = "ZSTD"
         with storage_errors(path):
-            self._writer = pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True)
+            self._writer = pq.ParquetWriter(path, schema, compression="ZSTD", write_page_checksum=True)
 
     def write(self, records: Iterable[Any]) -> None:
         for record in records:
@@ -263,7 +265,7 @@ def open_parquet(path: Path, kind: str, rows: int, max_bytes: int = 4 << 30) -> 
     if meta.num_rows != rows:
         raise ArchiveDamaged(f"{path}: holds {meta.num_rows} rows, its manifest says {rows}")
     types = {f.name: f.type for f in file.schema_arrow}
-    if any(types.get(f.name) != f.type for f in SCHEMAS[kind]):
+    if not any(all(types.get(f.name) == f.type for f in s) for s in (SCHEMAS[kind], *_EARLIER.get(kind, ()))):
         raise ArchiveDamaged(f"{path}: its columns are not those of '{kind}'")
     if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > max_bytes:
         raise ArchiveDamaged(f"{path}: unpacks to more than {max_bytes >> 20} MiB; refused")

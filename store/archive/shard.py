@@ -17,7 +17,7 @@ from ..records import Cell, Chapter, Frame, FrameLabels, Segment, StoredFile, Te
 from ..storage.faults import machine_errors
 from ..storage.protocol import Backend
 from ..vectors import VectorFile
-from . import schema
+from . import pictures, schema
 from .manifest import Manifest
 
 MEND = "'vidrag verify' sets it aside, then 'vidrag ingest' makes it again (re-ingest)"
@@ -85,7 +85,11 @@ class Shard:
         if file is None:
             empty = schema.SCHEMAS[kind].empty_table()
             return empty if columns is None else empty.select(list(columns))
-        return schema.read_table(Path(f"{self.backend.location}/{self.folder}/{kind}"), file, columns)
+        names = list(columns or schema.SCHEMAS[kind].names)
+        table = schema.read_table(Path(f"{self.backend.location}/{self.folder}/{kind}"), file, names)
+        for name in set(names) - set(table.column_names):  # of an earlier version
+            table = table.append_column(name, pa.nulls(len(table), schema.SCHEMAS[kind].field(name).type))
+        return table.select(names)
 
     def _records(self, stage: str, kind: str, columns: Sequence[str] | None = None) -> list[Any]:
         file = self._table(stage, kind)
@@ -113,8 +117,8 @@ class Shard:
 
     @cached_property
     def frames(self) -> list[Frame]:
-        """Times of the kept frames, without pictures."""
-        return self._records("frames", "frames", [n for n in schema.SCHEMAS["frames"].names if n != "jpeg"])
+        """The kept frames: their times, and where their pictures lie."""
+        return self._records("frames", "frames", schema.SCHEMAS["frames"].names)
 
     def texts(self, kind: str) -> list[tuple[str, bool]]:
         """What is searched of each row of ``speech`` or ``text``, and whether it is doubtful; cheaper than the records.
@@ -131,24 +135,33 @@ class Shard:
         columns_of = (table[c].to_pylist() for c in columns)
         return [(spoken_text(text or "", who), bool(f)) for text, who, f in zip(*columns_of, strict=True)]
 
-    def pictures(self) -> Iterator[Frame]:
-        """Every kept frame with its JPEG, one row group in memory at a time."""
-        if table := self._table("frames", "frames"):
+    def _pictures(self) -> StoredFile | None:
+        cell = self.manifest.cell("frames")
+        return cell.file(pictures.KIND) if cell and cell.status == "ok" else None
+
+    def pictures(self) -> Iterator[tuple[Frame, bytes]]:
+        """Every kept frame with its JPEG, few in memory at a time."""
+        if file := self._pictures():
+            with machine_errors(path := self.path(file)), path.open("rb") as f:
+                for frame in self.frames:
+                    if frame.picture:
+                        f.seek(frame.picture.offset)
+                        yield frame, f.read(frame.picture.size)
+        elif (table := self._table("frames", "frames")) and "jpeg" in table.schema_arrow.names:
             for batch in table.iter_batches(batch_size=16):
-                yield from schema.from_table("frames", pa.Table.from_batches([batch]))
+                rows = pa.Table.from_batches([batch])
+                yield from zip(schema.from_table("frames", rows), rows["jpeg"].to_pylist(), strict=True)
 
     def jpeg(self, row: int) -> bytes:
-        """The stored picture of frame ``row``; reads one row group."""
-        table = self._table("frames", "frames")
-        if table is None or not 0 <= row < table.metadata.num_rows:
+        """The stored picture of frame ``row``; no other is read."""
+        if not 0 <= row < len(self.frames):
             raise IndexError(f"{self.video}: no stored frame {row}")
-        first = 0
-        for group in range(table.num_row_groups):
-            rows = table.metadata.row_group(group).num_rows
-            if row < first + rows:
-                return bytes(table.read_row_group(group, columns=["jpeg"])["jpeg"][row - first].as_py())
-            first += rows
-        raise IndexError(f"{self.video}: no stored frame {row}")
+        file, place = self._pictures(), self.frames[row].picture
+        if file and place:
+            return pictures.read_picture(self.backend, self.folder, file, place, MEND)
+        if jpeg := next((jpeg for at, (_, jpeg) in enumerate(self.pictures()) if at == row), None):
+            return jpeg
+        raise ArchiveDamaged(f"{self.backend.location}/{self.folder}: names no pictures; {MEND}")
 
     def vectors(self, kind: str, spec: EncoderSpec) -> VectorFile | None:
         """Vectors of ``speech``, ``text`` or ``frames``; None where there are none.

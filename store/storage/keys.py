@@ -15,7 +15,7 @@ _FILES = re.compile(
     rf"""
     videos/{_VIDEO}/(
         manifest-[0-9]{{6,}}\.json
-        | [a-z_]+-[0-9a-f]{{16}}-[0-9a-f]{{12}}\.(parquet|faiss)
+        | [a-z_]+-[0-9a-f]{{16}}-[0-9a-f]{{12}}\.(parquet|faiss|mjpeg)
         | try-[a-z_]+-[0-9a-f]{{16}}-[A-Za-z0-9_.-]+
     )
     | names/[0-9a-f]{{2}}/[0-9a-f]{{16}}-{_VIDEO}
@@ -28,10 +28,10 @@ _FILES = re.compile(
     re.VERBOSE,
 )
 _FOLDERS = re.compile(rf"(videos(/{_VIDEO})?|names(/[0-9a-f]{{2}})?|index|catalogue|runs|answers)?")
-_KIND = "speech|text|frames|labels|chapters|vectors|videos"
+_KIND = "speech|text|frames|pictures|labels|chapters|vectors|videos"
 _STAGED = re.compile(
-    rf"({_KIND})(\.parquet|\.faiss)?|(ledger|answers)\.parquet|catalogue(-journal|-wal|-shm)?"
-    r"|[a-z_]+-[0-9a-f]{16}-[0-9a-f]{12}\.(parquet|faiss|sqlite)"
+    rf"({_KIND})(\.parquet|\.faiss|\.mjpeg)?|(ledger|answers)\.parquet|catalogue(-journal|-wal|-shm)?"
+    r"|[a-z_]+-[0-9a-f]{16}-[0-9a-f]{12}\.(parquet|faiss|mjpeg|sqlite)"
 )
 
 

@@ -198,11 +198,15 @@ class LocalBackend:
         pass
 
     def read(self, key: str, fresh: bool = False) -> bytes:
+        return self.read_part(key, 0, -1)
+
+    def read_part(self, key: str, start: int, size: int, fresh: bool = False) -> bytes:
         path = self._path(key)
         with machine_errors(path), open(path, "rb", opener=_at_once) as f:
             if not stat.S_ISREG(os.fstat(f.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(path))
-            return f.read()
+            f.seek(start)
+            return f.read(size)
 
     def size(self, key: str) -> int | None:
         try:

@@ -80,6 +80,10 @@ class Backend(Protocol):
         """The bytes of ``key``; ``fresh``: not those that were kept from earlier."""
         ...
 
+    def read_part(self, key: str, start: int, size: int, fresh: bool = False) -> bytes:
+        """``size`` bytes of ``key`` from byte ``start`` on, fewer where it ends; ``fresh``: see :meth:`read`."""
+        ...
+
     def fetch(self, keys: Sequence[str]) -> None:
         """Brings manifests that are about to be read to this machine, side by side, where that is worth it."""
         ...

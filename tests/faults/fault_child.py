@@ -19,12 +19,22 @@ from typing import Any
 
 import faiss  # noqa: F401  (here, so that no child opens libraries)
 import pyarrow.parquet  # noqa: F401
-from store_tools import RECORDS, SPEC, publish_all, publish_speech, rows_of_norm_1, source, source_with_id
+from store_tools import (
+    RECORDS,
+    SPEC,
+    publish_all,
+    publish_old_frames,
+    publish_speech,
+    rows_of_norm_1,
+    source,
+    source_with_id,
+)
 from vidrag.ingest.stages import readers
 from vidrag.jobs.runs.ledger import Ledger
 from vidrag.store.archive import maintenance, upkeep
 from vidrag.store.archive.archive import Archive
 from vidrag.store.archive.catalogue import CATALOGUE
+from vidrag.store.archive.migration import migrate
 from vidrag.store.errors import ArchiveDamaged, NoSuchVideo, VidragError
 from vidrag.store.index import build as index_build
 from vidrag.store.index import coverage, index
@@ -49,6 +59,15 @@ def new(archive: Path) -> None:
 
 def whole(archive: Path) -> None:
     publish_all(Archive.create(archive), VIDEO)
+
+
+def old_frames(archive: Path) -> None:
+    other(archive)
+    publish_old_frames(Archive.open(archive), VIDEO)
+
+
+def migrated(archive: Path) -> None:
+    migrate(Archive.open(archive), VIDEO.sha256[:16])
 
 
 def removed(archive: Path) -> None:
@@ -226,7 +245,7 @@ JOBS: dict[str, Callable[..., Any]] = {
         few_files, nothing, say, take_out,
         other, old, new, whole, removed, old_and_new, collected, damaged, mended, ledger, look, verified,
         ingest, seen_stages, indexed, old_indexed, searched,
-        catalogued, old_catalogued, listed,
+        catalogued, old_catalogued, listed, old_frames, migrated,
     )
 }  # fmt: skip
 assert RECORDS and dataclasses

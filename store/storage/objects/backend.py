@@ -125,6 +125,13 @@ class ObjectBackend:
             self._read.put([(listed, data)])
         return data
 
+    def read_part(self, key: str, start: int, size: int, fresh: bool = False) -> bytes:
+        if _hashed(key) and not fresh and (have := self.cache.find(self._address(key))):
+            with have.open("rb") as f:
+                f.seek(start)
+                return f.read(size)
+        return self.objects.range(self._key(key), start, start + size)
+
     def fetch(self, keys: Sequence[str]) -> None:
         def get(listed: ObjectInfo) -> tuple[ObjectInfo, bytes] | None:
             with contextlib.suppress(FileNotFoundError):  # gone since; who reads it is told

@@ -86,10 +86,15 @@ class Objects:
 
     def start(self, key: str, length: int) -> bytes:
         """The first ``length`` bytes, fewer where there are no more."""
+        return self.range(key, 0, min(length, self.info(key).bytes))
+
+    def range(self, key: str, start: int, end: int) -> bytes:
+        """The bytes from ``start`` up to ``end``, which must not lie beyond its end."""
         import obstore
 
-        size = min(length, self.info(key).bytes)
-        return self._again(key, lambda: bytes(obstore.get_range(self._once, key, start=0, end=size))) if size else b""
+        if end <= start:
+            return b""
+        return self._again(key, lambda: bytes(obstore.get_range(self._once, key, start=start, end=end)))
 
     def download(self, info: ObjectInfo, to: IO[bytes]) -> None:
         """Writes the object to ``to`` part by part; :class:`SourceChanged` where it is no longer what ``info`` says."""
