@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,8 +13,7 @@ from typing import IO, Any
 
 from ...query.understand.options import LETTERS
 from ...store.errors import UsageError, one_line
-from ...store.storage import owned
-from ...store.storage.faults import storage_errors
+from ...store.storage.whole import whole_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +105,5 @@ def _whole(path: Path) -> Iterator[IO[str]]:
     if str(path) == "-":
         yield sys.stdout
         return
-    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with storage_errors(path):
-        try:
-            with temp.open("w", encoding="utf-8", errors="backslashreplace") as out:
-                yield out
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temp, path)
-        finally:
-            owned.remove(temp)
+    with whole_file(path) as temp, temp.open("w", encoding="utf-8", errors="backslashreplace") as out:
+        yield out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,3 +101,14 @@ def profile_of(name: str, settings: list[str] | None) -> Any:
     from .. import profile
 
     return profile.load(name, settings or [])
+
+
+def opened_under(archive: str, profile: str) -> Archive:
+    """An archive for reading, under a profile: its name or its file; empty: as of the last ingest."""
+    from ...store.archive.archive import Archive
+    from ...store.archive.manifest import ProfileKey
+
+    opened = Archive.open(archive)
+    if not profile:
+        return opened
+    return opened.under(profile_of(profile, None).key() if Path(profile).is_file() else ProfileKey(profile))

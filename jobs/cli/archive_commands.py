@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import ArchivePath, AsJson, Folder, Since, Until, Where, chosen_videos, profile_of
+from .app import ArchivePath, AsJson, Folder, Since, Until, Where, chosen_videos, opened_under
 
 if TYPE_CHECKING:
     from ...store.archive.entries import Entry
@@ -80,12 +79,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what is in the index of one video: chapters, transcript, text on screen, frames and labels, with times."""
-    from ...store.archive.archive import Archive
-    from ...store.archive.manifest import ProfileKey
-
-    opened = Archive.open(archive)
-    if profile:
-        opened = opened.under(profile_of(profile, None).key() if Path(profile).is_file() else ProfileKey(profile))
+    opened = opened_under(archive, profile)
     shard = opened.shard(opened.find(video))
     if as_json:
         print(json.dumps(_everything(shard)))

@@ -8,11 +8,12 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .app import ArchivePath, AsJson
+from .app import ArchivePath, AsJson, opened_under
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Videos = Annotated[
@@ -22,7 +23,7 @@ Videos = Annotated[
 
 def register(app: typer.Typer) -> None:
     for name, command in (
-        ("verify", verify), ("gc", gc), ("migrate", migrate), ("rm", rm),
+        ("verify", verify), ("gc", gc), ("migrate", migrate), ("compact", compact), ("rm", rm),
         ("export", export), ("runs", runs), ("report", report)
     ):  # fmt: skip
         app.command(name)(command)
@@ -207,6 +208,33 @@ def export(
     count = work.FORMATS[form](opened, video_ids(opened, videos or None), target)
     print(f"{count} videos exported to {target}")
     return 0
+
+
+def compact(
+    archive: ArchivePath,
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the dataset; made where it is new.")],
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", help="What there is for this one; without: of the last ingest.")
+    ] = "",
+    vectors: Annotated[bool, typer.Option(help="With the vectors.")] = True,
+    as_json: AsJson = False,
+) -> int:
+    """Write all current rows as one Parquet dataset, for DuckDB, Polars, pandas; again: only what has changed.
+
+    Exit code 4 where damaged videos had to be left out.
+    """
+    from .. import dataset as work
+
+    made = work.compact(opened_under(archive, profile), Path(folder), vectors)
+    for problem in made.left_out:
+        print(f"vidrag: left out: {problem}", file=sys.stderr)
+    how = work.make_database(Path(folder))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(made)))
+    else:
+        parts = f"{made.written} parts written ({made.rows} rows), {made.kept} were up to date"
+        print(f"{made.videos} videos in {folder}: {parts}\n{how}")
+    return 4 if made.left_out else 0
 
 
 def runs(archive: ArchivePath, as_json: AsJson = False) -> int:

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from ...query.asker import Asker
 from ...store.errors import EngineMissing, ModelMissing, VidragError, one_line
+from ...store.storage.whole import write_whole
 from . import stats
 from .asking import Report
 from .judge import Judge
 from .open_sets import OpenQuestion, OpenSet
 from .score import meets, rounded
-from .traces import write_whole
 
 Way = Literal["named", "all", "elsewhere"]
 WAYS: tuple[Way, ...] = ("named", "all", "elsewhere")

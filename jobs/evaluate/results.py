@@ -11,12 +11,12 @@ from typing import Any
 from ...store.errors import UsageError
 from ...store.shell import path_word
 from ...store.storage.faults import storage_errors
+from ...store.storage.whole import write_whole
 from . import score, stats, tables
 from .arms import BASE, Arm
 from .asking import ArmRun, Report, Setting, run
 from .dataset import Dataset, Question
 from .score import Scores
-from .traces import write_whole
 from .videos import Videos, present
 
 NAMED = 5

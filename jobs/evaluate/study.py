@@ -18,6 +18,7 @@ from ...store.errors import UsageError
 from ...store.records import MediaInfo
 from ...store.shell import printable
 from ...store.storage.faults import storage_errors
+from ...store.storage.whole import write_whole
 from .. import build, export, profile
 from ..profile import Profile
 from ..runs import plan
@@ -28,7 +29,7 @@ from ..runs.worker import Order
 from . import corpus, results, tables
 from .arms import Arm
 from .asking import ArmRun, Report, Setting, code_fingerprint
-from .traces import results_folder, write_whole
+from .traces import results_folder
 
 Say = Callable[[str], None]
 HEAR, READ = "subtitles.use=never", "subtitles.use=only"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +12,7 @@ from typing import IO, Any
 from ...store.errors import UsageError
 from ...store.storage import owned
 from ...store.storage.faults import storage_errors
+from ...store.storage.whole import write_whole
 
 Trace = Mapping[str, Any]
 FELL_BACK = "answered from evidence alone"
@@ -83,20 +82,6 @@ def _lines(path: Path) -> list[str]:
             return path.read_text("utf-8", "replace").split("\n")
         except FileNotFoundError:
             return []
-
-
-def write_whole(path: Path, text: str) -> None:
-    """A file that appears under its name when all of it is written."""
-    temp = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with storage_errors(path):
-        try:
-            with temp.open("w", encoding="utf-8", errors="backslashreplace") as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temp, path)
-        finally:
-            owned.remove(temp)
 
 
 @contextlib.contextmanager
