@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 from doc_pages import PAGES, README, ROOT, blocks
-from vidrag.store.archive.schema import TableWriter
-from vidrag.store.records import Segment
+from store_tools import publish_speech, source, source_with_id
+from vidrag.jobs import dataset
+from vidrag.store.archive.archive import Archive
 
 sys.path.insert(0, str(ROOT / "docs"))
 import make_reference
@@ -66,12 +67,13 @@ def test_named_switches_exist(commands: dict[tuple[str, ...], str]) -> None:
     assert unknown == []
 
 
-def test_the_query_runs(tmp_path: Path) -> None:
-    """The DuckDB query finds a sentence in files as they are written."""
-    folder = tmp_path / "archive" / "videos" / "0123456789abcdef"
-    folder.mkdir(parents=True)
-    with TableWriter(folder / "speech-a-b.parquet", "speech", folder.name) as out:
-        out.write([Segment(1.25, 2.5, "The Lockers are here."), Segment(3.0, 4.0, "Nothing.")])
+def test_the_query_runs(archive: Archive, tmp_path: Path) -> None:
+    """The DuckDB query of the page finds a sentence in a dataset."""
+    publish_speech(archive, source(), text="The Lockers are here.")
+    publish_speech(archive, source_with_id("aaaa", "other.mp4"), text="Nothing.")
+    dataset.compact(archive, tmp_path / "dataset")
+    dataset.make_database(tmp_path / "dataset")
     (query,) = blocks(ROOT / "docs" / "archive.md", "sql")
-    found = duckdb.sql(query.text.replace("archive/", f"{tmp_path}/archive/")).fetchall()
-    assert [(row[0], row[3]) for row in found] == [(folder.name, "The Lockers are here.")]
+    with duckdb.connect(str(tmp_path / "dataset" / "archive.duckdb")) as made:
+        found = made.execute(query.text).fetchall()
+    assert found == [("talk.mp4", 0.0, 1.0, None, "The Lockers are here.")]
