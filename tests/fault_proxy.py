@@ -3,7 +3,8 @@
     with FaultProxy(endpoint) as proxy:
         proxy.break_nth(1, "lost reply", writes)
 
-A request is described by :class:`Request`; ``match`` picks those that count.  Every request is noted in ``seen``.
+A request is described by :class:`Request`; ``match`` picks those that count.  Every request is noted in ``seen``,
+and ``sent`` counts the bytes of the replies.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class FaultProxy:
     hang_s: float = 1.5
     seen: list[Request] = field(default_factory=list)
     broken: list[Request] = field(default_factory=list)
+    sent: int = 0
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -105,6 +107,7 @@ class FaultProxy:
         with self._lock:
             self._faults, self._stale, self._old = [], None, {}
             self.seen.clear()
+            self.sent = 0
             self.broken.clear()
 
     def fault(self, request: Request) -> Kind | None:
@@ -193,6 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
+            self.proxy.sent += len(data)
             self.wfile.write(data[: len(data) // 2] if half else data)
         if half:
             self._cut()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -20,6 +21,8 @@ from fault_proxy import FaultProxy
 from store_tools import JPEGS, SPEC, SPEECH, TEXT, publish_all, publish_speech, source
 from test_store_publish import EACH, race
 from vidrag.ingest.pipeline import Outcome
+from vidrag.jobs.export import to_archive
+from vidrag.jobs.library import Library
 from vidrag.jobs.runs.ledger import Ledger, close
 from vidrag.store.archive import maintenance
 from vidrag.store.archive.archive import Archive
@@ -57,6 +60,29 @@ time.sleep(60)
 @pytest.fixture
 def place(bucket: str) -> str:
     return f"{bucket}/folder/archive"
+
+
+def test_a_question_fetches_what_it_reads(
+    place: str, sample_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that has never seen the archive: rows and vectors, a few small files, and no picture."""
+    local = Archive.open(sample_archive)
+    to_archive(local, local.ids(), place)
+    with FaultProxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        monkeypatch.setenv("VIDRAG_OBJECT_CACHE_MB", "1000")
+        for name in ("objects", "manifests"):
+            shutil.rmtree(Path(os.environ["VIDRAG_CACHE"]) / name, ignore_errors=True)
+        library = Library(place)
+        answer = library.asker.ask("Where are the lockers?", videos=["sample.mp4"])
+        read = [r.key.rpartition("/")[2].partition("-")[0] for r in proxy.seen if r.method == "GET" and r.lists is None]
+        fetched, requests = proxy.sent, len(proxy.seen)
+    assert "blue staircase" in answer.text
+    files = [f for c in local.shard(local.ids()[0]).status().values() for f in c.files]
+    rows = sum(f.bytes for f in files if f.kind != "pictures.mjpeg")
+    print(f"{fetched} bytes of {rows}, {requests} requests: {read}")
+
+    assert "pictures" not in read and fetched <= 1.2 * rows and requests <= 16
 
 
 def test_made_filled_read_and_searched(place: str) -> None:

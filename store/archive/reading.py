@@ -41,15 +41,20 @@ class ArchiveReader:
     """An index on disk or in object storage, as readers see it."""
 
     def __init__(
-        self, backend: Backend, keep_open: int = 256, named: bool = True, profile: ProfileKey | None = None
+        self,
+        backend: Backend,
+        keep_open: int = 256,
+        named: bool = True,
+        profile: ProfileKey | None = None,
+        head: bytes = b"",
     ) -> None:
-        """``named``: every video is in the catalogue of names (archives made by early versions have none).
-        ``profile``: see :meth:`under`.
+        """``head``: ``archive.json``, where it was read; ``named``: every video is in the catalogue of names (archives
+        made by early versions have none).  ``profile``: see :meth:`under`.
         """
         self.profile = profile
         self.backend, self.location = backend, backend.location
         self._open: OrderedDict[str, tuple[Hashable, Shard]] = OrderedDict()
-        self._keep_open, self._named = keep_open, named
+        self._keep_open, self._named, self._head = keep_open, named, head
         self._numbers: dict[str, tuple[tuple[int, ...], list[int]]] = {}
         self._lock = RLock()
         self._catalogue = catalogue.Reader(backend, self._known, self._lock)
@@ -63,7 +68,8 @@ class ArchiveReader:
         backend.check_root(empty=False)
         where = f"{backend.location}/archive.json"
         try:
-            head = json.loads(backend.read("archive.json"))
+            data = backend.read("archive.json")
+            head = json.loads(data)
             found, named = int(head["format"]), bool(head.get("names"))
         except FileNotFoundError as e:
             raise NotAnArchive(
@@ -79,14 +85,14 @@ class ArchiveReader:
             raise NotAnArchive(
                 f"{backend.location}: has format {found}, this vidrag reads up to {FORMAT}; update vidrag"
             )
-        return cls(backend, named=named)
+        return cls(backend, named=named, head=data)
 
     def under(self, profile: ProfileKey) -> Self:
         """The same archive for reading: of each video the cells of ``profile``, whatever was ingested last.
 
         A video that has none raises :class:`NotIndexed`.
         """
-        found = type(self)(self.backend, self._keep_open, self._named, profile)
+        found = type(self)(self.backend, self._keep_open, self._named, profile, self._head)
         found._catalogue = self._catalogue
         return found
 
@@ -354,7 +360,7 @@ class ArchiveReader:
     @cached_property
     def _cache(self) -> Path:
         with contextlib.suppress(FileNotFoundError):
-            head = hashlib.sha256(self.backend.read("archive.json")).hexdigest()
+            head = hashlib.sha256(self._head or self.backend.read("archive.json")).hexdigest()
             return cache_dir() / "archives" / digest([self.backend.address, head])
         raise NotAnArchive(f"{self.location}: holds no archive (no archive.json)")
 

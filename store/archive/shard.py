@@ -33,7 +33,7 @@ def verified_path(backend: Backend, folder: str, file: StoredFile, named_by: str
     where = f"{backend.location}/{folder}/{file.name}"
     for fresh in (False, True):  # a copy of a remote file may have gone bad, not the file itself
         try:
-            path = backend.local_path(f"{folder}/{file.name}", fresh)
+            path = backend.local_path(f"{folder}/{file.name}", fresh, file.bytes)
             st = path.stat()
             key = (str(path), st.st_ino, st.st_mtime_ns, file.sha256)
             if key in _verified:

@@ -290,7 +290,7 @@ class LocalBackend:
         except (OSError, StorageError):
             return time.time()
 
-    def local_path(self, key: str, fresh: bool = False) -> Path:
+    def local_path(self, key: str, fresh: bool = False, size: int | None = None) -> Path:
         return self._path(key)
 
     @contextlib.contextmanager

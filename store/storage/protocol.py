@@ -125,8 +125,11 @@ class Backend(Protocol):
         """What lies directly below the real folder ``prefix``, leftovers of dead writers included."""
         ...
 
-    def local_path(self, key: str, fresh: bool = False) -> Path:
-        """A local file with the bytes of ``key``; ``fresh``: not one kept from earlier, which may have gone bad."""
+    def local_path(self, key: str, fresh: bool = False, size: int | None = None) -> Path:
+        """A local file with the bytes of ``key``; ``fresh``: not one kept from earlier, which may have gone bad.
+
+        ``size``: bytes that it is said to have, which saves asking; where it has others, what comes may be cut.
+        """
         ...
 
     def scratch(self, prefix: str) -> contextlib.AbstractContextManager[Path]:
