@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +16,9 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ...ingest.pipeline import Outcome
     from ...store.archive.archive import Archive
     from ..profile import Profile
-    from ..runs.plan import Item, Plan
-    from ..runs.run import Progress
+    from ..runs.plan import Plan
 
 
 def register(app: typer.Typer) -> None:
@@ -90,6 +88,7 @@ def ingest(
     from ..profile import with_switches
     from ..runs import metadata, plan
     from ..runs import run as ingest_run
+    from .ingest_report import Report, no_videos, tell
 
     if ray and no_ray:
         raise UsageError("--ray and --no-ray exclude each other")
@@ -108,8 +107,8 @@ def ingest(
     _say_unreachable(planned)
     if not items:
         if not planned.unreachable:
-            raise UsageError(_no_videos(named, planned))
-        print(_no_videos(named, planned), file=sys.stderr)
+            raise UsageError(no_videos(named, planned))
+        print(no_videos(named, planned), file=sys.stderr)
         return 3
     if dry_run:
         return _estimate(archive, chosen, planned, workers, as_json)
@@ -125,13 +124,13 @@ def ingest(
         _describe(opened, told, lines.warn)
         lines.ended(ingest_run.summary(run, progress, archive))
         return 3 if progress.failed or planned.unreachable else 0
-    with _Report(planned, quiet=as_json) as report:
+    with Report(planned, quiet=as_json) as report:
         run, progress = work(report.video, warn=report.line)
         _describe(opened, told, report.line)
     if as_json:
         print(json.dumps({**ingest_run.summary(run, progress, archive), **planned.as_json()}))
     else:
-        _tell(run, progress, archive)
+        tell(run, progress, archive)
     return 3 if progress.failed or planned.unreachable else 0
 
 
@@ -167,32 +166,13 @@ def _say_unreachable(planned: Plan) -> None:
         print(f"not looked at: {printable(one.path)}: {one.message}", file=sys.stderr)
 
 
-def _passed_over(planned: Plan) -> list[str]:
-    """What a user is told of files that are no videos; nothing where there are none."""
-    from ...ingest.file_kinds import EMPTY, counted
-
-    if not planned.passed_over:
-        return []
-    told = [f"passed over: {counted(dict(planned.passed_over))}"]
-    if planned.passed_over.get(EMPTY):
-        told.append("note: empty files may be placeholders of a cloud drive; run this again when they hold something")
-    return told
-
-
-def _no_videos(named: list[str], planned: Plan) -> str:
-    from ...store.shell import printable
-
-    where = printable(", ".join(named[:3])) + (f" and {len(named) - 3} more" if named[3:] else "")
-    told = "".join(f" ({line})" for line in _passed_over(planned))
-    return f"no videos in {where}; name files, or a folder that holds some{told}"
-
-
 def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_json: bool) -> int:
     from ...store.archive.archive import Archive
     from ...store.storage.open import open_backend
     from .. import machine
     from ..places import local_gpus, local_room
     from ..runs import estimate
+    from .ingest_report import passed_over
 
     opened = Archive.open(archive) if open_backend(archive).size("archive.json") is not None else None
     may, gpus, pools = machine.available(), len(local_gpus()), profile.pools
@@ -202,107 +182,5 @@ def _estimate(archive: str, profile: Profile, planned: Plan, workers: int, as_js
         print(json.dumps({**told, **planned.as_json()}))
     else:
         print(estimate.text(told), end="")
-        print("".join(f"{line}\n" for line in _passed_over(planned)), end="")
+        print("".join(f"{line}\n" for line in passed_over(planned)), end="")
     return 3 if planned.unreachable else 0
-
-
-def _tell(run: str, progress: Progress, archive: str) -> None:
-    from ...store.shell import path_word, printable
-    from ..runs.report import set_aside_text
-
-    good = progress.videos - len(progress.failed)
-    line = f"{good} of {progress.videos} videos indexed"
-    if progress.kept:
-        line += f" ({progress.kept} of them copies or up to date)"
-    if progress.media_seconds:
-        line += f"; {progress.media_seconds / 60:.1f} min of video in {_span(progress.seconds)}"
-        line += f" ({progress.speed:.1f} x real time)"
-    print(line)
-    for s in progress.superseded:
-        told = f"holds new content; the older one ({s.old}) is out of answers, gc removes it"
-        print(f"  replaced: {printable(s.path)} {told}")
-    for path, o in progress.failed.items():
-        print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
-    for (host, _, message), count in progress.set_aside.items():
-        print(f"  {set_aside_text(host, message, count)}")
-    print(f'run {run}; ask with: vidrag ask {path_word(archive)} "..."')
-
-
-def _span(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.1f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
-
-
-class _Report:
-    """Progress: a bar on a terminal, a line a video elsewhere, nothing when quiet."""
-
-    def __init__(self, planned: Plan, quiet: bool) -> None:
-        self._quiet, self._videos, self._first = quiet, len(planned.items), _passed_over(planned)
-        self._bar: Any = None
-
-    def __enter__(self) -> _Report:
-        for line in () if self._quiet else self._first:
-            print(line)
-        if not self._quiet and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self._bar = Progress(
-                TextColumn("indexing"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[note]}"),
-                transient=True,
-            )
-            self._bar.start()
-            self._bar.add_task("", total=self._videos, note="starting")
-        elif not self._quiet:
-            print(f"indexing {self._videos} videos", flush=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def video(self, progress: Progress, item: Item, rows: list[Outcome]) -> None:
-        eta = "" if progress.eta_s is None else f"{_span(progress.eta_s)} left"
-        line = f"[{progress.done}/{progress.videos}] {_line(item, rows)}"
-        note = f"{progress.speed:.1f} x real time, {eta}"
-        self.line(line if self._bar else f"{line}  {note}")
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=progress.done, note=note)
-
-    def line(self, text: str) -> None:
-        """Shows a line, unless all is to be quiet."""
-        if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False)
-        elif not self._quiet:
-            print(text, flush=True)
-
-
-def _line(item: Item, rows: list[Outcome]) -> str:
-    from ...store.shell import printable
-
-    name = printable(item.location.name)
-    bad = next((o for o in rows if o.status == "failed"), None)
-    if bad:
-        return f"{name}: failed in {bad.stage}: {bad.message}"
-    if item.twin is not None:
-        return f"{name}: same content as {printable(item.twin.name)}"
-    if all(o.status == "kept" for o in rows):
-        return f"{name}: up to date"
-    counts = {o.stage: o.rows for o in rows}
-    told = (
-        f"{name}: {counts.get('speech', 0)} spoken, {counts.get('text', 0)} on screen, {counts.get('frames', 0)} frames"
-    )
-    partial = next(
-        (o.coverage for o in rows if o.stage == "frames" and o.coverage is not None and o.coverage < 0.95), None
-    )
-    told += f" (only {partial:.0%} of it decodes)" if partial is not None else ""
-    note = next((o.message for o in rows if o.stage == "speech" and o.message), None)
-    return f"{told} ({printable(note)})" if note else told
