@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,9 +19,13 @@ from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...ingest.pipeline import Outcome
     from ...store.archive.archive import Archive
     from ..profile import Profile
-    from ..runs.plan import Plan
+    from ..runs.metrics import MetricsFile
+    from ..runs.plan import Item, Plan
+    from ..runs.run import MakeExecutor, Progress
+    from ..runs.run import Report as Tell
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +86,21 @@ def ingest(
     events: Annotated[
         bool, typer.Option("--events", help="A JSON line for each part and video that is done, alone on stdout.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: index what comes or changes, until it is stopped.")
+    ] = False,
+    limit_hours: Annotated[
+        float | None,
+        typer.Option("--limit-hours", metavar="HOURS", min=0, help="Begin no further video after so long."),
+    ] = None,
+    nice: Annotated[int, typer.Option("--nice", min=0, max=19, help="Give way to other programs, 19 most.")] = 0,
+    hook: Annotated[
+        str | None,
+        typer.Option("--hook", metavar="COMMAND", help="Run by the shell after each run; gets the report as JSON."),
+    ] = None,
+    metrics: Annotated[
+        Path | None, typer.Option("--metrics", metavar="FILE", help="How the run goes, as text for Prometheus.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Index videos: speech, on-screen text and frames.  Run it again at any time: only what is missing is done."""
@@ -88,50 +110,137 @@ def ingest(
     from ..profile import with_switches
     from ..runs import metadata, plan
     from ..runs import run as ingest_run
-    from .ingest_report import Report, no_videos, tell
+    from ..runs.metrics import MetricsFile
+    from .ingest_report import no_videos
 
     if ray and no_ray:
         raise UsageError("--ray and --no-ray exclude each other")
     if events and (as_json or dry_run):
         raise UsageError("--events excludes --json and --dry-run")
+    if watch and (dry_run or files_from):
+        raise UsageError("--watch excludes --dry-run and --files-from")
     chosen = profile_of(profile, settings)
     chosen = with_switches(chosen, language=language, audio_track=audio_track, partial_fails=strict)
-    told = metadata.read(meta) if meta else []
     named = [*(paths or ()), *(_paths_in(files_from) if files_from else ())]
     if not named:
         raise UsageError("no path is given; name videos or folders, or a list of them with --files-from")
-    planned = plan.plan(named, exclude or ())
-    if within is not None:
-        planned = plan.within(planned, within)
-    items = planned.items
-    _say_unreachable(planned)
-    if not items:
-        if not planned.unreachable:
-            raise UsageError(no_videos(named, planned))
-        print(no_videos(named, planned), file=sys.stderr)
-        return 3
-    if dry_run:
-        return _estimate(archive, chosen, planned, workers, as_json)
-    build.check(chosen, build.INGEST_KINDS)
-    opened = Archive.create(archive)
-    executor = ingest_run.workers_of(chosen, workers, ray, processes=no_ray)
-    work = partial(ingest_run.ingest, opened, chosen, items, executor, retry_failed=retry_failed, rehash=rehash)
-    if events:
-        from ..runs.events import EventLines
 
-        lines = EventLines(planned, sys.stdout)
-        run, progress = work(lines.video, warn=lines.warn, began=lines.began, part=lines.part)
-        _describe(opened, told, lines.warn)
-        lines.ended(ingest_run.summary(run, progress, archive))
-        return 3 if progress.failed or planned.unreachable else 0
-    with Report(planned, quiet=as_json) as report:
-        run, progress = work(report.video, warn=report.line)
-        _describe(opened, told, report.line)
-    if as_json:
-        print(json.dumps({**ingest_run.summary(run, progress, archive), **planned.as_json()}))
-    else:
-        tell(run, progress, archive)
-    return 3 if progress.failed or planned.unreachable else 0
+    def look() -> Plan:
+        found = plan.plan(named, exclude or ())
+        return found if within is None else plan.within(found, within)
+
+    until = None if limit_hours is None else time.monotonic() + 3600 * limit_hours
+
+    def over() -> bool:
+        return until is not None and time.monotonic() >= until
+
+    if not watch:
+        planned = look()
+        _say_unreachable(planned)
+        if not planned.items:
+            if not planned.unreachable:
+                raise UsageError(no_videos(named, planned))
+            print(no_videos(named, planned), file=sys.stderr)
+            return 3
+        if dry_run:
+            return _estimate(archive, chosen, planned, workers, as_json)
+    os.nice(nice)
+    build.check(chosen, build.INGEST_KINDS)
+    one = _Run(
+        archive=Archive.create(archive),
+        profile=chosen,
+        make_executor=ingest_run.workers_of(chosen, workers, ray, processes=no_ray),
+        told=metadata.read(meta) if meta else [],
+        retry_failed=retry_failed,
+        rehash=rehash,
+        over=over,
+        metrics=MetricsFile(metrics) if metrics else None,
+        hook=hook,
+        form="events" if events else "json" if as_json else "text",
+    )
+    if not watch:
+        return one.ingest(planned)
+    from ..runs.watch import Watch
+
+    print(f"watching {', '.join(named)}; stop with Ctrl-C", file=sys.stderr)
+    code = 0
+    for planned in Watch(named, look, lambda line: print(line, file=sys.stderr)).rounds(lambda: not over()):
+        _say_unreachable(planned)
+        if planned.items:
+            code = max(code, one.ingest(planned))
+    return code
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What is the same for every run of a command."""
+
+    archive: Archive
+    profile: Profile
+    make_executor: MakeExecutor
+    told: list[tuple[str, dict[str, str]]]
+    retry_failed: bool
+    rehash: bool
+    over: Callable[[], bool]
+    metrics: MetricsFile | None
+    hook: str | None
+    form: str
+
+    def ingest(self, planned: Plan) -> int:
+        """One run; its exit code."""
+        from ..runs import run as ingest_run
+        from ..runs.events import EventLines
+        from .ingest_report import Report, tell
+
+        work = partial(
+            ingest_run.ingest,
+            self.archive,
+            self.profile,
+            planned.items,
+            self.make_executor,
+            retry_failed=self.retry_failed,
+            rehash=self.rehash,
+            over=self.over,
+        )
+        location = self.archive.location
+        if self.form == "events":
+            lines = EventLines(planned, sys.stdout)
+            video = self._measured(lines.video)
+            run, progress = work(video, warn=lines.warn, began=lines.began, part=lines.part)
+            _describe(self.archive, self.told, lines.warn)
+            lines.ended(ingest_run.summary(run, progress, location))
+        else:
+            with Report(planned, quiet=self.form == "json") as report:
+                run, progress = work(self._measured(report.video), warn=report.line)
+                _describe(self.archive, self.told, report.line)
+        summary = {**ingest_run.summary(run, progress, location), **planned.as_json()}
+        if self.form == "json":
+            print(json.dumps(summary), flush=True)
+        elif self.form == "text":
+            tell(run, progress, location)
+        code = 3 if progress.failed or planned.unreachable else 0
+        if self.metrics:
+            self.metrics.update(progress, running=False)
+        if self.hook:
+            _call(self.hook, {**summary, "exit_code": code})
+        return code
+
+    def _measured(self, report: Tell) -> Tell:
+        """``report``, and the metrics beside it."""
+
+        def video(progress: Progress, item: Item, rows: list[Outcome]) -> None:
+            report(progress, item, rows)
+            if self.metrics:
+                self.metrics.update(progress)
+
+        return video
+
+
+def _call(command: str, summary: dict[str, Any]) -> None:
+    """Runs a hook with a run's report on its standard input; what goes wrong is told and changes nothing."""
+    done = subprocess.run(command, shell=True, input=json.dumps(summary), text=True, stdout=sys.stderr, check=False)
+    if done.returncode:
+        print(f"vidrag: the hook ended with code {done.returncode}: {command}", file=sys.stderr)
 
 
 def _describe(opened: Archive, told: list[tuple[str, dict[str, str]]], warn: Callable[[str], None]) -> None:

@@ -37,7 +37,7 @@ def tell(run: str, progress: Progress, archive: str) -> None:
     from ...store.shell import path_word, printable
     from ..runs.report import set_aside_text
 
-    good = progress.videos - len(progress.failed)
+    good = progress.videos - progress.not_begun - len(progress.failed)
     line = f"{good} of {progress.videos} videos indexed"
     if progress.kept:
         line += f" ({progress.kept} of them copies or up to date)"
@@ -45,6 +45,8 @@ def tell(run: str, progress: Progress, archive: str) -> None:
         line += f"; {progress.media_seconds / 60:.1f} min of video in {_span(progress.seconds)}"
         line += f" ({progress.speed:.1f} x real time)"
     print(line)
+    if progress.not_begun:
+        print(f"  the time is up: {progress.not_begun} videos are left; the same command goes on with them")
     for s in progress.superseded:
         told = f"holds new content; the older one ({s.old}) is out of answers, gc removes it"
         print(f"  replaced: {printable(s.path)} {told}")

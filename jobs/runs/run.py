@@ -49,6 +49,8 @@ class Progress:
     kept_bytes: int = 0
     rows: Counter[str] = field(default_factory=Counter)
     superseded: list[Superseded] = field(default_factory=list)
+    not_begun: int = 0
+    """Videos that are left because the time was up."""
     set_aside: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Workers that were given no more work, by host, error and its message."""
 
@@ -112,6 +114,7 @@ def summary(run: str, progress: Progress, archive: str) -> dict[str, Any]:
         "archive": archive,
         "videos": progress.videos,
         "kept": progress.kept,
+        "not_begun": progress.not_begun,
         "failed": [
             {"source": p, "stage": o.stage, "error": o.error, "message": o.message} for p, o in progress.failed.items()
         ],
@@ -135,12 +138,14 @@ def ingest(
     part: Report = lambda *_: None,
     retry_failed: bool = False,
     rehash: bool = False,
+    over: Callable[[], bool] = lambda: False,
 ) -> tuple[str, Progress]:
     """Runs everything, writes the ledger, and returns the run's name and how it went.
 
     ``warn`` hears in a line of each kind of trouble for which workers are set aside, ``began`` the run's name, ``part``
     of each part of a video that is done (``report``: of each video).  ``rehash``: read every file
-    again, also where size and times say that it has not changed.  Raises before any work where engines or weights are
+    again, also where size and times say that it has not changed.  ``over``: whether no further video is to be begun.
+    Raises before any work where engines or weights are
     missing, and the cause where no good worker is left.
     """
     build.check(profile, build.INGEST_KINDS)
@@ -160,7 +165,9 @@ def ingest(
         told = _Teller(archive, progress, ledger, report, part, warn)
         left = list(items if rehash else _unknown(items, known, told))
         if left:
-            _work(left, make_executor(order), options.attempts, told, known, Superseding(archive, items))
+            supply = Supply(left, over)
+            _work(left, supply, make_executor(order), options.attempts, told, known, Superseding(archive, items))
+            progress.not_begun = supply.not_begun
     report_file(archive, run)
     _update_catalogue(archive, warn)
     return run, progress
@@ -215,6 +222,7 @@ def _unknown(items: Sequence[Item], known: Known, told: _Teller) -> Iterator[Ite
 
 def _work(
     items: Sequence[Item],
+    supply: Supply,
     executor: pool.Executor,
     tries: int,
     told: _Teller,
@@ -225,7 +233,7 @@ def _work(
     by_path = {i.location: i for i in items}
     held: dict[Location, list[list[Outcome]]] = {}
     first: dict[str, Location] = {}
-    for task, outcomes in pool.work(executor, Supply(items), tries, told.set_aside):
+    for task, outcomes in pool.work(executor, supply, tries, told.set_aside):
         item = by_path[task.location]
         parts = held.setdefault(task.location, [])
         parts.append(outcomes)

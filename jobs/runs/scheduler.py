@@ -42,8 +42,10 @@ class Supply:
     worker comes again when all others are out, so that a video that kills its workers keeps none of them from the rest.
     """
 
-    def __init__(self, items: Iterable[Item]) -> None:
-        self._fresh = deque(items)
+    def __init__(self, items: Iterable[Item], over: Callable[[], bool] = lambda: False) -> None:
+        """``over``: whether no further file is to be begun; what is at work is finished."""
+        self._fresh, self._over = deque(items), over
+        self.not_begun = 0
         self._hashing: dict[Location, Item] = {}
         self._parts: dict[str, deque[Task]] = {g: deque() for g in GROUPS}
         self._open: dict[Location, tuple[str, int]] = {}  # content and parts left of each video at work
@@ -55,6 +57,9 @@ class Supply:
         while True:
             if parts := max((self._parts[g] for g in groups), key=len):
                 return Job(parts.popleft())
+            if self._fresh and self._over():
+                self.not_begun += len(self._fresh)
+                self._fresh.clear()
             if not self._fresh:
                 break
             item = self._fresh.popleft()
