@@ -75,7 +75,9 @@ class Nodes:
         ]
         quiet = subprocess.DEVNULL
         own = {**self.env, **(env or {})}
-        return subprocess.Popen(command, env=own, stdout=quiet, stderr=quiet, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=own.get("PWD"), env=own, stdout=quiet, stderr=quiet, start_new_session=True
+        )
 
     def add(self, cpus: int = 1, env: Mapping[str, str] | None = None, **resources: float) -> subprocess.Popen[bytes]:
         """``env``: what differs in the environment of this node and its workers."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import s3_server as s3
+from fault_proxy import FaultProxy
 from media_files import with_tone
 from ray_nodes import Nodes
 from vidrag.store.archive.archive import Archive
@@ -107,3 +109,50 @@ def test_a_cluster_that_scales_by_itself_grows_with_the_work(world: World) -> No
             assert run.returncode == 0, err
             assert json.loads(out)["failed"] == [] and least <= seen <= most
     assert len(list(Archive.open(world.root / "archive").shards())) == CLIPS + 1
+
+
+@pytest.mark.long
+def test_nodes_that_share_nothing_but_a_bucket(world: World, bucket: str, s3_server: str) -> None:
+    """Archive and videos in it; each node has a home, a cache, a folder for temporary files and a working directory of
+    its own.  One has no weights, one is killed while it works, one joins late: every video is there, and whole.
+    """
+    (world.root / "in").mkdir()
+    for i in range(CLIPS):
+        clip = with_tone(world.root / "in" / f"clip{i}.mp4", 1, f"{64 + 16 * i}x48")
+        Objects("s3", bucket.partition("://")[2]).put(f"in/{clip.name}", clip.read_bytes())
+    proxy = FaultProxy(s3_server)
+    world.env |= s3.environment(proxy.endpoint)
+
+    def own(name: str, weights: bool = True) -> dict[str, str]:
+        folder = world.root / name
+        for inner in ("home", "cache", "tmp", "work"):
+            (folder / inner).mkdir(parents=True)
+        if weights:
+            (folder / "home" / "weights.bin").write_bytes(b"weights")
+        paths = {"HOME": "home", "VIDRAG_CACHE": "cache", "TMPDIR": "tmp", "PWD": "work"}
+        return {key: str(folder / inner) for key, inner in paths.items()}
+
+    archive = f"{bucket}/archive"
+    asr = ("--set=asr=trouble", "--set=asr.model=~/weights.bin", "--set=asr.delay_s=3")
+    with proxy, Nodes(world.env) as cluster:
+        for count, name in enumerate(("bare", "dies", "lives"), 1):
+            cluster.add(env=own(name, weights=name != "bare"))
+            cluster.wait_for(count)
+        world.env |= cluster.token
+        run = world.start("ingest", archive, f"{bucket}/in", "--ray", cluster.address, *asr)
+        assert run.stdout
+        for line in run.stdout:
+            if line.startswith("[1/"):
+                break
+        cluster.kill(cluster.nodes[1])
+        cluster.add(env=own("late"))
+        out, err = run.communicate(timeout=240)
+        assert run.returncode == 0, (out, err)
+        assert f"{CLIPS} of {CLIPS} videos indexed" in out and "no weights" in out + line, out
+        fetched = Counter(r.key for r in proxy.seen if r.method == "GET" and r.key.startswith("in/clip"))
+        print(fetched)
+        assert set(fetched) == {f"in/clip{i}.mp4" for i in range(CLIPS)} and max(fetched.values()) <= 3
+        again = world.run("ingest", archive, f"{bucket}/in", "--ray", cluster.address, *asr, "--json")
+        assert json.loads(again.stdout)["kept"] == CLIPS
+        assert world.run("verify", archive).returncode == 0
+    assert len(list(Archive.open(archive).shards())) == CLIPS
