@@ -32,7 +32,7 @@ from ..store.storage.whole import whole_file, write_whole
 
 FORMAT = 1
 _CONTENT = b"vidrag.content"
-_PART_VIDEOS = 250
+_PART_VIDEOS = 64
 """About so many videos in a part."""
 _GROUP_BYTES = 64 << 20
 _LOOKED_AT = 20

@@ -87,6 +87,21 @@ def test_videos_that_are_named_are_opened_and_no_others(archive: Archive, monkey
     assert "white" in again.text
 
 
+def test_of_many_that_are_meant_the_likely_ones_are_opened(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a whole archive; what fits better and is not meant is not looked at, by its words or by its vectors."""
+    meant = [archive.find(f"v{i}.mp4") for i in range(20)]
+    ask, question = asker(archive), "How late was the bus of line 17, and what colour is the locker of room 17?"
+    ask.ask(question, meant)
+    seen = opened(archive, monkeypatch)
+    answer = ask.ask(question, meant)
+    assert answer.citations and {e.video for e in answer.evidence} <= set(meant)
+    assert archive.find("v17.mp4") in {c.video for c in answer.cited()} and len(set(seen)) <= 5
+    assert any("of 20" in n for n in answer.notes), answer.notes
+    answer = ask.ask("How many herons did the harbour master count?", meant)
+    assert {e.video for e in answer.evidence} <= set(meant) and "herons" not in answer.text
+    assert "four herons" in ask.ask("How many herons did the harbour master count?").text
+
+
 def test_a_damaged_likely_video_is_left_out_with_a_note(tmp_path: Path, encoder: E5) -> None:
     where = Archive.create(tmp_path / "archive")
     for i in range(6):

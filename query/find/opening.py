@@ -72,7 +72,8 @@ class Opener(Generic[P]):
 
         Raises :class:`~vidrag.store.errors.UsageError` for unknown ``videos``.
         """
-        ids = None if videos is None else list(dict.fromkeys(self.archive.find(v) for v in videos))
+        known = self.archive.newest_numbers() if videos is not None and self._many(videos) else {}
+        ids = None if videos is None else list(dict.fromkeys(v if v in known else self.archive.find(v) for v in videos))
         named, missing = dict[str, str](), ""
         for name in _FILE.findall(question):
             try:
@@ -98,15 +99,20 @@ class Opener(Generic[P]):
         notes: list[str],
         view: View | None = None,
     ) -> Opened[P]:
-        """The videos ``ids``; without them all of the archive, or of a large one with an index those that hold the best
-        rows for a question and its options.  ``captions``: vectors of what pictures are looked for by; ``view``: the
-        archive as the searcher saw it, where it has looked already.
+        """The videos ``ids``; without them all of the archive.
+
+        Where these are many and the archive has an index, those of them that hold the best rows for a question and its
+        options.  ``captions``: vectors of what pictures are looked for by; ``view``: the archive as the searcher saw
+        it, where it has looked already.
         """
-        if ids is not None or self.searcher is None or (view is None and not versions(self.archive)):
+        few = ids is not None and not self._many(ids)
+        if few or self.searcher is None or (view is None and not versions(self.archive)):
             return self.open(ids, notes)
         view = view or self.searcher.view()
         if view.index is None:
-            return self.open(None, notes)
+            return self.open(ids, notes)
+        if ids is not None:
+            view = view.only(ids)
         vectors: dict[Kind, Vectors] = {"speech": sought.vectors[0], "text": sought.vectors[0]}
         if len(captions):
             vectors["frames"] = captions[0]
@@ -117,11 +123,15 @@ class Opener(Generic[P]):
             notes.append(f"every video was opened: {one_line(e, 200)}")
             found = None
         if found is None or not found.videos:
-            return self.open(None, notes)
+            return self.open(ids, notes)
         notes += found.notes
         if len(found.videos) < found.of:
             notes.append(f"asked of {len(found.videos)} videos that the archive's index found, of {found.of}")
         return self.open(found.videos, notes, found=True)
+
+    def _many(self, videos: Sequence[str]) -> bool:
+        """True for more videos than are opened, where an index can tell which of them matter."""
+        return self.searcher is not None and len(videos) > 2 * self.searcher.options.videos
 
     def open(self, ids: Sequence[str] | None, notes: list[str], found: bool = False) -> Opened[P]:
         """The videos ``ids``, or all.  Of all, and of those that a search ``found``, damaged ones are left out with a

@@ -143,10 +143,11 @@ class Searcher:
         try:
             return view, self._rank(view, vectors, words, exact, kinds)
         except IndexLost as e:
-            view = view.without_index(str(e))
+            lost = view.without_index(str(e))
             with self._lock:
-                self._view = view
-            return view, self._rank(view, vectors, words, exact, kinds)
+                if self._view is view:
+                    self._view = lost
+            return lost, self._rank(lost, vectors, words, exact, kinds)
 
     def _rank(
         self, view: View, vectors: Mapping[Kind, Vectors], words: Sequence[str], exact: int, kinds: Sequence[Kind]

@@ -4,7 +4,8 @@ it."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from threading import RLock
 from typing import NamedTuple
 
@@ -104,6 +105,19 @@ class View:
         """What the user should know."""
         out = [*self.own_notes, *(f"left out, damaged: {d[:200]}" for d in self.damaged.values())]
         return [*out, self.archive.left_out(len(self.cover.other))] if self.cover.other else out
+
+    def only(self, videos: Collection[str]) -> View:
+        """The same archive as if it held these videos alone."""
+        meant, cover = set(videos), self.cover
+        held = replace(
+            cover,
+            numbers={v: n for v, n in cover.numbers.items() if v in meant},
+            live=[b for b in cover.live if b.video in meant],
+            fresh={v: kinds for v, kinds in cover.fresh.items() if v in meant},
+            damaged={v: why for v, why in cover.damaged.items() if v in meant},
+            other=cover.other & meant,
+        )
+        return View(self.archive, self.index, held, self.own_notes, self)
 
     def without_index(self, why: str) -> View:
         """The same archive, searched exactly; ``why`` becomes a note."""
