@@ -28,6 +28,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="SECTION.OPTION=VALUE", help="Change one option; may be repeated."),
 ]
+OfProfile = Annotated[
+    str, typer.Option("--profile", "-p", help="What there is for this one; without: of the last ingest.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output, alone on stdout.")]
 Since = Annotated[str | None, typer.Option("--since", metavar="YYYY-MM-DD", help="Recorded on this day on.")]
 Until = Annotated[str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Recorded up to this day.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .app import ArchivePath, AsJson, Folder, Since, Until, Where, chosen_videos, opened_under
+from .app import ArchivePath, AsJson, Folder, OfProfile, Since, Until, Where, chosen_videos, opened_under
 
 if TYPE_CHECKING:
     from ...store.archive.entries import Entry
@@ -73,9 +73,7 @@ def _row(one: Entry) -> dict[str, Any]:
 def show(
     archive: ArchivePath,
     video: Annotated[str, typer.Argument(metavar="VIDEO", help="Id, start of an id, or file name.")],
-    profile: Annotated[
-        str, typer.Option("--profile", "-p", help="What it holds for this one; without: of the last ingest.")
-    ] = "",
+    profile: OfProfile = "",
     as_json: AsJson = False,
 ) -> None:
     """Show what is in the index of one video: chapters, transcript, text on screen, frames and labels, with times."""

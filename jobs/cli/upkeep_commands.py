@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from .app import ArchivePath, AsJson, opened_under
+from .app import ArchivePath, AsJson, OfProfile, opened_under
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 Videos = Annotated[
@@ -213,9 +213,7 @@ def export(
 def compact(
     archive: ArchivePath,
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the dataset; made where it is new.")],
-    profile: Annotated[
-        str, typer.Option("--profile", "-p", help="What there is for this one; without: of the last ingest.")
-    ] = "",
+    profile: OfProfile = "",
     vectors: Annotated[bool, typer.Option(help="With the vectors.")] = True,
     as_json: AsJson = False,
 ) -> int:
