@@ -65,20 +65,20 @@ class ArchiveReader:
     def open(cls, location: str | Path) -> Self:
         """Opens an existing archive; :class:`NotAnArchive` where there is none or its format is newer."""
         backend = open_backend(location)
-        backend.check_root(empty=False)
         where = f"{backend.location}/archive.json"
         try:
             data = backend.read("archive.json")
+        except OSError as e:
+            backend.check_root(empty=False)  # says more of what is wrong
+            if isinstance(e, StorageError):
+                raise
+            if isinstance(e, FileNotFoundError):
+                none = "holds no archive (no archive.json); make one with 'vidrag ingest'"
+                raise NotAnArchive(f"{backend.location}: {none}") from e
+            raise NotAnArchive(f"{where}: not readable ({e.strerror or one_line(e)})") from e
+        try:
             head = json.loads(data)
             found, named = int(head["format"]), bool(head.get("names"))
-        except FileNotFoundError as e:
-            raise NotAnArchive(
-                f"{backend.location}: holds no archive (no archive.json); make one with 'vidrag ingest'"
-            ) from e
-        except StorageError:
-            raise
-        except OSError as e:
-            raise NotAnArchive(f"{where}: not readable ({e.strerror or one_line(e)})") from e
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
             raise ArchiveDamaged(f"{where}: not valid; restore it from a copy of any archive of format 1") from e
         if found > FORMAT:
