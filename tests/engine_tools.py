@@ -41,8 +41,8 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"url": url}
     if (kind, name) == ("text_encoder", "transformers") and (folder := minilm()):
         return {"model": str(folder)}
-    if (kind, name) == ("image_text_encoder", "onnx-clip"):
-        return {"model": str(colours())}
+    if name in ("onnx", "onnx-clip"):
+        return {"model": str(tiny_onnx(kind))}
     if (kind, name) == ("image_text_encoder", "open_clip") and (file := random_clip()):
         return {"model": str(file), "architecture": "ViT-B-32"}
     return {}
@@ -70,11 +70,16 @@ def random_clip() -> Path | None:
 
 
 @cache
-def colours() -> Path:
-    """A folder with an image-text model of ``onnx_models``, for the time of the tests."""
+def tiny_onnx(kind: str) -> Path:
+    """A folder with a model of ``onnx_models``, for the time of the tests."""
     import onnx_models
 
-    return onnx_models.colours(_folder() / "colours")
+    make = {
+        "image_text_encoder": onnx_models.colours,
+        "text_encoder": onnx_models.text_encoder,
+        "reranker": onnx_models.cross_encoder,
+    }[kind]
+    return make(_folder() / kind)
 
 
 class _Trap:

@@ -1,4 +1,4 @@
-"""A tiny image-text model in the layout of the hub's ONNX repositories: it knows the colours of pictures and words."""
+"""Tiny models in the layout of the hub's ONNX repositories: one knows colours of pictures and words, others words."""
 
 from __future__ import annotations
 
@@ -35,12 +35,83 @@ def colours(folder: Path, variant: str = "", length: int | None = None, mask: bo
     onnx.save(_vision(), folder / "onnx" / f"vision_model{ending}")
     onnx.save(_text(length, mask), folder / "onnx" / f"text_model{ending}")
     (folder / "preprocessor_config.json").write_text(json.dumps(PIXELS))
-    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="?"))
+    _save_tokenizer(list(WORDS), folder)
+    return folder
+
+
+def _save_tokenizer(words: list[str], folder: Path) -> None:
+    made = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="?"))
     made.normalizer = normalizers.Lowercase()
     made.pre_tokenizer = pre_tokenizers.Whitespace()
-    made.post_processor = processors.TemplateProcessing("<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)])
+    made.post_processor = processors.TemplateProcessing(
+        "<s> $A </s>", "<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
     made.save(str(folder / "tokenizer.json"))
+
+
+KNOWN = (
+    "<s> </s> ? the are was next to lockers blue staircase where near which annual tax report late locker is code of "
+    "what 4719 has on second floor a cat query passage"
+).split()
+
+
+def text_encoder(
+    folder: Path, variant: str = "", output: str = "last_hidden_state", types: bool = False, scaled: bool = False
+) -> Path:
+    """A text model that gives each known word a direction of its own.
+
+    ``output``: its name; ``sentence_embedding`` is pooled by the model; ``types``: it wants token types as well;
+    ``scaled``: all numbers are rounded to steps of the largest one of the batch, as some int8 models do.
+    """
+    (folder / "onnx").mkdir(parents=True, exist_ok=True)
+    table = np.random.default_rng(0).normal(size=(len(KNOWN), 16)).astype(np.float32)
+    table[:6] *= 0.05
+    table[KNOWN.index("a")] *= 3
+    nodes, inputs = _masked("attention_mask")
+    weights: dict[str, NDArray[Any]] = {"table": table, "last": np.array([2], np.int64)}
+    if types:
+        inputs.append(("token_type_ids", TensorProto.INT64, ["n", "tokens"]))
+    shape = ["n", "tokens", 16]
+    if output == "sentence_embedding":
+        weights["axis"] = np.array([1], np.int64)
+        nodes.append(helper.make_node("ReduceSum", ["kept", "axis"], [output], keepdims=0))
+        shape = ["n", 16]
+    elif scaled:
+        nodes += [
+            helper.make_node("DynamicQuantizeLinear", ["kept"], ["small", "scale", "zero"]),
+            helper.make_node("DequantizeLinear", ["small", "scale", "zero"], [output]),
+        ]
+    else:
+        nodes.append(helper.make_node("Identity", ["kept"], [output]))
+    ending = f"_{variant}.onnx" if variant else ".onnx"
+    onnx.save(_model(nodes, inputs, output, weights, shape), folder / "onnx" / f"model{ending}")
+    _save_tokenizer(KNOWN, folder)
     return folder
+
+
+def cross_encoder(folder: Path, outputs: int = 1) -> Path:
+    """A model that adds up a number for each known word of the second text."""
+    (folder / "onnx").mkdir(parents=True, exist_ok=True)
+    table = np.random.default_rng(0).normal(size=(len(KNOWN), outputs)).astype(np.float32)
+    nodes, inputs = _masked("token_type_ids")
+    inputs.append(("attention_mask", TensorProto.INT64, ["n", "tokens"]))
+    weights = {"table": table, "last": np.array([2], np.int64), "axis": np.array([1], np.int64)}
+    nodes.append(helper.make_node("ReduceSum", ["kept", "axis"], ["logits"], keepdims=0))
+    onnx.save(_model(nodes, inputs, "logits", weights, ["n", outputs]), folder / "onnx" / "model.onnx")
+    _save_tokenizer(KNOWN, folder)
+    return folder
+
+
+def _masked(by: str) -> tuple[list[Any], list[tuple[str, int, list[Any]]]]:
+    """Rows of ``table`` for each token, times one of the inputs: ``kept``."""
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+        helper.make_node("Cast", [by], ["seen"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["seen", "last"], ["seen3"]),
+        helper.make_node("Mul", ["rows", "seen3"], ["kept"]),
+    ]
+    shape = ["n", "tokens"]
+    return nodes, [("input_ids", TensorProto.INT64, shape), (by, TensorProto.INT64, shape)]
 
 
 def _vision() -> Any:
@@ -70,12 +141,18 @@ def _text(length: int | None, mask: bool) -> Any:
     return _model(nodes, inputs, "text_embeds", weights)
 
 
-def _model(nodes: list[Any], inputs: list[tuple[str, int, list[Any]]], told: str, weights: dict[str, Any]) -> Any:
+def _model(
+    nodes: list[Any],
+    inputs: list[tuple[str, int, list[Any]]],
+    told: str,
+    weights: dict[str, Any],
+    shape: list[Any] | None = None,
+) -> Any:
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info(*i) for i in inputs],
-        [helper.make_tensor_value_info(told, TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info(told, TensorProto.FLOAT, shape or ["n", 4])],
         [numpy_helper.from_array(v, k) for k, v in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)

@@ -8,7 +8,6 @@ of any model of open_clip.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,13 @@ from ..fingerprints import canonical, digest
 from ..vectors import Vectors, normalised
 from ..weights import models
 from . import EncoderSpec, ImageBatch, Picture
+from .onnx_files import ending, reference
 from .onnx_session import session, tokenizer
 from .pixels import Pixels
 
 VISION, TEXT, PREPROCESSOR, TOKENIZER = "vision_model", "text_model", "preprocessor_config.json", "tokenizer.json"
 PICTURES, TOKENS, PICTURE_VECTORS, TEXT_VECTORS = "pixel_values", "input_ids", "image_embeds", "text_embeds"
+_SETTING = "image_text_encoder.variant"
 _TOKENS = 77  # CLIP's, where the files say nothing
 
 
@@ -52,15 +53,16 @@ class OnnxClip:
 
     @staticmethod
     def weights(options: OnnxClipOptions) -> Sequence[str]:
-        return (_ref(options),)
+        return (reference(options.model, options.variant, (VISION, TEXT), _SETTING),)
 
     def __init__(self, options: OnnxClipOptions) -> None:
         self.options = options
-        folder = models.folder_of(_ref(options))
-        ending = _ending([p.relative_to(folder).as_posix() for p in folder.glob("onnx/*")], options)
+        folder = models.folder_of(*self.weights(options))
+        files = [p.relative_to(folder).as_posix() for p in folder.glob("onnx/*")]
+        found = ending(options.model, files, options.variant, (VISION, TEXT), _SETTING)
         self._pixels = Pixels.of(head(folder / PREPROCESSOR), options.model)
-        self._see = _Tower(folder / "onnx" / f"{VISION}{ending}", options.threads, PICTURES, PICTURE_VECTORS)
-        self._read = _Tower(folder / "onnx" / f"{TEXT}{ending}", options.threads, TOKENS, TEXT_VECTORS)
+        self._see = _Tower(folder / "onnx" / f"{VISION}{found}", options.threads, PICTURES, PICTURE_VECTORS)
+        self._read = _Tower(folder / "onnx" / f"{TEXT}{found}", options.threads, TOKENS, TEXT_VECTORS)
         self._tokenizer = _fitted(tokenizer(folder / TOKENIZER), self._read.length, folder, options.model)
         blank = np.zeros((1, 3, self._pixels.height, self._pixels.width), np.float32)
         dims = {self._see(blank).shape[1], self._text_vectors([""]).shape[1]}
@@ -70,7 +72,7 @@ class OnnxClip:
             )
         ident = identity("image_text_encoder", "onnx-clip", options.model_dump())
         name = Path(options.model.removeprefix("hf:")).name
-        told = {"preprocessing": self._pixels.config(), "variant": ending.removesuffix(".onnx").strip("_")}
+        told = {"preprocessing": self._pixels.config(), "variant": found.removesuffix(".onnx").strip("_")}
         self.spec = EncoderSpec(
             name, digest(ident), dims.pop(), query_prefix=options.prefix, preprocessing=canonical(told).decode()
         )
@@ -121,40 +123,6 @@ class _Tower:
         if not np.isfinite(out).all():
             raise ModelMissing(f"{self._path}: gives vectors that are no numbers; write or fetch it again")
         return out
-
-
-def _ref(options: OnnxClipOptions) -> str:
-    """The model; of a repository only the files of the chosen variant, where it can be told which there are."""
-    if not options.model.startswith("hf:"):
-        return options.model
-    ending = f"_{options.variant}.onnx"
-    if options.variant in ("auto", "plain"):
-        try:
-            files = models.listed(options.model)
-        except ModelMissing:  # whoever asks for the weights is told
-            return options.model
-        ending = _ending(files, options)
-    return f"{options.model}#onnx/*_model{ending}*"
-
-
-def _ending(files: Sequence[str], options: OnnxClipOptions) -> str:
-    """What follows ``vision_model`` and ``text_model`` in the names of the files that are meant."""
-    if not any(f.startswith("onnx/") for f in files):
-        raise ModelMissing(
-            f"{options.model}: no folder 'onnx' in it; 'vidrag models onnx' makes one of an open_clip model"
-        )
-    found = [{f.removeprefix(f"onnx/{n}") for f in files if fnmatchcase(f, f"onnx/{n}*.onnx")} for n in (VISION, TEXT)]
-    there = sorted(found[0] & found[1])
-    names = [e.removesuffix(".onnx").strip("_") or "plain" for e in there]
-    if not there:
-        raise ModelMissing(f"{options.model}: no {VISION}*.onnx and {TEXT}*.onnx of one kind in its folder 'onnx'")
-    if options.variant == "auto" and len(there) > 1:
-        raise ModelMissing(
-            f"{options.model}: holds {', '.join(names)}; say which: --set image_text_encoder.variant={names[0]}"
-        )
-    if options.variant not in ("auto", *names):
-        raise ModelMissing(f"{options.model}: has no variant '{options.variant}', but {', '.join(names)}")
-    return there[0 if options.variant == "auto" else names.index(options.variant)]
 
 
 def _fitted(made: Any, length: int | None, folder: Path, ref: str) -> Any:

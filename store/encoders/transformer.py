@@ -14,6 +14,7 @@ from ..engines.devices import Batches, TorchOptions, device, dtype, set_threads
 from ..fingerprints import digest
 from ..vectors import Vectors, normalised
 from . import EncoderSpec, well_formed
+from .sentence_folder import SentenceFolder
 
 
 class TransformerOptions(TorchOptions):
@@ -48,18 +49,18 @@ class TransformerEncoder:
         self._where = device(options.device)
         set_threads(options.threads)
         self._model, self._tokenizer = _loaded(folder, options, self._where)
-        told = _sentence_transformers(folder)
-        self._pooling = told["pooling"] if options.pooling == "auto" else options.pooling
+        told = SentenceFolder.of(folder)
+        self._pooling = told.pooling if options.pooling == "auto" else options.pooling
         limit = getattr(self._model.config, "max_position_embeddings", None) or options.max_tokens
-        self._limit = min(options.max_tokens, told["max_tokens"] or options.max_tokens, limit)
+        self._limit = min(options.max_tokens, told.max_tokens or options.max_tokens, limit)
         query, document = options.query_prefix, options.document_prefix
         ident = identity("text_encoder", "transformers", options.model_dump())
         self.spec = EncoderSpec(
             Path(options.model.removeprefix("hf:")).name,
             digest(ident),
             int(self._model.config.hidden_size),
-            told["query"] if query is None else query,
-            told["document"] if document is None else document,
+            told.query if query is None else query,
+            told.document if document is None else document,
         )
         self._batches = Batches(f"text encoder {self.spec.name}", options.batch_size)
 
@@ -114,17 +115,3 @@ def _loaded(folder: Path, options: TransformerOptions, where: str) -> tuple[Any,
         dtype=dtype(options.dtype, where),
     )
     return model.to(where), tokenizer
-
-
-def _sentence_transformers(folder: Path) -> dict[str, Any]:
-    """Pooling, prefixes and length that a sentence-transformers folder names; the defaults elsewhere."""
-    pooling = pretrained.head(folder / "1_Pooling" / "config.json")
-    prompts = pretrained.head(folder / "config_sentence_transformers.json").get("prompts") or {}
-    prompts = prompts if isinstance(prompts, dict) else {}
-    longest = pretrained.head(folder / "sentence_bert_config.json").get("max_seq_length")
-    return {
-        "pooling": "cls" if pooling.get("pooling_mode_cls_token") else "mean",
-        "query": str(prompts.get("query") or ""),
-        "document": str(prompts.get("document") or prompts.get("passage") or ""),
-        "max_tokens": longest if isinstance(longest, int) and longest > 0 else None,
-    }
