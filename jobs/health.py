@@ -64,9 +64,13 @@ def _engines(profile: Profile) -> Iterator[Check]:
             yield Check(f"{kind} {info.name}{mark}", not info.missing, info.name == chosen, detail)
 
 
+def weights_of(profile: Profile) -> list[str]:
+    """References of all weights that the engines of a profile read."""
+    return sorted({ref for kind in engines.KINDS for ref in _refs(profile, kind)})
+
+
 def _weights(profile: Profile) -> Iterator[Check]:
-    needed = {ref for kind in engines.KINDS for ref in _refs(profile, kind)}
-    for ref in sorted(needed):
+    for ref in weights_of(profile):
         if ref in KNOWN and not models.installed(ref):
             yield Check(f"weights {ref}", False, True, models.how_to_get(ref))
             continue

@@ -30,7 +30,7 @@ from ..store.options import Options, parse_options
 from ..store.shell import quoted
 from .places import PoolOptions
 
-BUILT_IN = ("embedded", "full", "paper")
+BUILT_IN = ("embedded", "standard", "full", "paper")
 _MODELS: Mapping[str, type[Options]] = {
     "media": MediaOptions,
     "sampling": SamplingOptions,

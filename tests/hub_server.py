@@ -20,6 +20,8 @@ class Hub:
         self.commits: dict[str, list[Files]] = {}
         self.fetched: list[str] = []
         self.up = True
+        self.licence = "mit"
+        self.gated = set[str]()
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -58,7 +60,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._file(False)
 
+    def _is_gated(self) -> bool:
+        gated = any(repo in unquote(self.path) for repo in self.hub.gated)
+        if gated:
+            self._send(401, b"{}", {"X-Error-Code": "GatedRepo"})
+        return gated
+
     def do_GET(self) -> None:
+        if self._is_gated():
+            return
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
         if parts[:2] == ["api", "models"]:
             repo, rest = "/".join(parts[2:4]), parts[4:]
@@ -69,7 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
                 rows = [{"type": "file", "path": n, "size": len(d), "oid": _oid(d)} for n, d in files.items()]
                 self._json(rows)
             else:
-                self._json({"id": repo, "sha": sha_of(files), "siblings": [{"rfilename": n} for n in files]})
+                told = [{"rfilename": n, "size": len(d), "blobId": _oid(d)} for n, d in files.items()]
+                card = {"license": self.hub.licence} if self.hub.licence else {}
+                self._json({"id": repo, "sha": sha_of(files), "siblings": told, "cardData": card})
         else:
             self._file(True)
 

@@ -1,9 +1,10 @@
-"""``vidrag doctor``, ``vidrag models``, ``vidrag models onnx`` and ``vidrag demo``."""
+"""``vidrag doctor``, ``vidrag models`` with ``pull`` and ``onnx``, and ``vidrag demo``."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,6 +75,40 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
         "\nAny engine's model option also takes a path, or hf:OWNER/REPO[@REVISION][#FILES] (never fetched with "
         "--offline)."
     )
+
+
+@group.command("pull")
+def pull(profile: ProfileName = "standard", settings: Settings = None) -> int:
+    """Fetch the weights of a profile from the hub, sizes and licences first; what is here is not fetched again.
+
+    Exit code 5 where something is missing.  A fetch that was cut short goes on where it stopped.
+    """
+    from ...store.errors import ModelMissing, one_line
+    from ...store.weights import models as store_models
+    from .. import health
+
+    missing, fetched = 0, []
+    for ref in health.weights_of(profile_of(profile, settings)):
+        try:
+            if ref.startswith("hf:"):
+                told = store_models.described(ref)
+                size = f"{sum(told.files.values()) / 1e6:.0f} MB in {len(told.files)} files"
+                print(f"{ref}\n  {size}, licence: {told.licence or 'none named: see its page'}", flush=True)
+                fetched.append(ref)
+            else:
+                store_models.files(ref)
+        except ModelMissing as e:
+            print(f"vidrag: {one_line(e)}", file=sys.stderr)
+            missing += 1
+    for ref in fetched:
+        try:
+            store_models.open_files(ref)
+            print(f"{ref}: here, {store_models.check(ref)}", flush=True)
+        except ModelMissing as e:
+            print(f"vidrag: {one_line(e)}", file=sys.stderr)
+            missing += 1
+    print(f"profile {profile}: " + (f"{missing} weights are missing, see above" if missing else "all weights are here"))
+    return 5 if missing else 0
 
 
 @group.command("onnx")

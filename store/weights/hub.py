@@ -72,6 +72,26 @@ def listed(ref: str, offline: bool) -> tuple[str, ...]:
     return _here(ref) if offline else _remote(ref)
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What would be fetched: bytes of each file by name; ``licence`` as the repository names it, or empty."""
+
+    files: dict[str, int]
+    licence: str
+
+
+def described(ref: str) -> Described:
+    """The files that a reference means, before they are fetched; what the hub's client raises."""
+    repo, revision, pattern = parsed(ref)
+    info = _client().HfApi().model_info(repo, revision=revision or None, files_metadata=True)
+    sizes = {s.rfilename: int(s.size or 0) for s in info.siblings or ()}
+    wanted = chosen(tuple(sizes), pattern)
+    if not wanted:
+        raise ModelMissing(f"{ref}: the repository holds no file like '{pattern}'")
+    card = info.card_data.to_dict() if info.card_data else {}
+    return Described({n: sizes[n] for n in wanted}, str(card.get("license") or ""))
+
+
 @cache
 def snapshot(ref: str, offline: bool) -> Snapshot:
     """The files that a reference means, fetched where they are not here yet.

@@ -163,6 +163,12 @@ def listed(ref: str) -> tuple[str, ...]:
         return hub.listed(ref, _offline)
 
 
+def described(ref: str) -> hub.Described:
+    """What fetching a hub's repository would bring.  Raises :class:`ModelMissing` where it cannot be asked."""
+    with _hub_errors(ref, _offline):
+        return hub.described(ref)
+
+
 def how_to_get(ref: str) -> str:
     """The command that brings the weights behind a reference to this machine; empty for a path."""
     if ref in KNOWN:
@@ -202,7 +208,10 @@ def _hub_errors(ref: str, offline: bool) -> Iterator[None]:
             raise ModelMissing(f"weights '{ref}' are not in the hub's cache; {how}") from e
         if isinstance(e, ModelMissing):
             raise
-        raise ModelMissing(f"cannot get '{ref}' ({type(e).__name__}); check the name and the network") from e
+        kind = type(e).__name__
+        closed = kind in ("GatedRepoError", "RepositoryNotFoundError")
+        how = "accept its licence on its page, then: hf auth login" if closed else "check the name and the network"
+        raise ModelMissing(f"cannot get '{ref}' ({kind}); {how}") from e
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,102 @@
+"""The profile ``standard`` from a hub to answers: its repositories hold models of the same kinds, smaller ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import onnx_models
+import pytest
+from hub_server import Hub
+from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.manifest import ProfileKey
+from vidrag.store.errors import ModelMissing
+from vidrag.store.weights import models
+from world import VIDRAG
+
+SPEECH, TEXTS, PICTURES = (
+    "Systran/faster-whisper-small", "intfloat/multilingual-e5-small", "Xenova/clip-vit-base-patch32",
+)  # fmt: skip
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    with Hub() as made:
+        made.commit(TEXTS, files_of(onnx_models.text_encoder(tmp_path / "texts")) | {"README.md": b"# A model"})
+        made.commit(PICTURES, files_of(onnx_models.colours(tmp_path / "pictures", "quantized")))
+        yield made
+
+
+@pytest.fixture
+def run(hub: Hub, tmp_path: Path, child_env: dict[str, str]) -> Run:
+    """The command of a user whose home is empty."""
+
+    def call(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        env = {k: v for k, v in child_env.items() if not k.startswith(("HF_", "HUGGING", "VIDRAG_OFFLINE"))}
+        env |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "VIDRAG_CACHE": str(tmp_path / "cache")}
+        env |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1", **more}
+        ran = subprocess.run([VIDRAG, *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280)
+        assert "Traceback" not in ran.stdout + ran.stderr and "unexpected" not in ran.stderr, ran.stderr
+        return ran
+
+    return call
+
+
+@pytest.mark.long
+def test_from_a_hub_to_an_answer(hub: Hub, run: Run, sample: Path, tmp_path: Path) -> None:
+    """One command fetches what the profile reads and no more; then no network is needed; beside ``embedded`` in one
+    archive nothing is decoded twice.
+    """
+    try:
+        whisper = models.folder_of("whisper-base-ct2")
+    except ModelMissing as e:
+        pytest.skip(str(e))
+    hub.commit(SPEECH, {n: (whisper / n).read_bytes() for n in os.listdir(whisper)})
+    told = run("models", "pull")
+    assert told.returncode == 0, told.stderr
+    assert f"hf:{SPEECH}\n  " in told.stdout and told.stdout.count("licence: mit") == 3
+    assert "profile standard: all weights are here" in told.stdout
+    assert {"model.bin", "onnx/model.onnx", "onnx/vision_model_quantized.onnx"} <= set(hub.fetched)
+    assert "README.md" not in hub.fetched
+    hub.fetched.clear()
+    assert run("models", "pull").returncode == 0 and hub.fetched == []
+    hub.up = False
+    assert "ready" in run("--offline", "doctor", "--profile", "standard").stdout
+    assert run("--offline", "ingest", "archive", str(sample), "--no-ray").returncode == 0
+    ran = run("--offline", "ingest", "archive", str(sample), "--no-ray", "--profile", "standard", "--json")
+    assert ran.returncode == 0, ran.stderr
+    archive = Archive.open(tmp_path / "archive")
+    own, other = (archive.under(ProfileKey(n)).shard(archive.ids()[0]).manifest for n in ("standard", "embedded"))
+    same = [s for s in own.current if own.current[s] == other.current[s]]
+    assert {"media", "frames", "text"} <= set(same) and "speech" not in same
+    answer = json.loads(run("--offline", "ask", "archive", "Where are the lockers?", "-p", "standard", "--json").stdout)
+    assert answer["profile"] == "standard" and answer["evidence"]
+    found = run("--offline", "search", "archive", "red", "--kind", "frames", "--profile", "standard", "--json")
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.long
+def test_what_cannot_be_fetched_is_named_and_the_rest_is_fetched(hub: Hub, run: Run, tmp_path: Path) -> None:
+    """A repository that is not there, and a hub that is away: a line each, exit code 5."""
+    hub.gated.add(PICTURES)
+    told = run("models", "pull")
+    said = {line for line in told.stderr.splitlines() if line.startswith("vidrag: ")}
+    assert told.returncode == 5 and len(said) == 2 and all(f"'hf:{r}" in " ".join(said) for r in (SPEECH, PICTURES))
+    assert any("accept its licence on its page, then: hf auth login" in line for line in said)
+    assert "profile standard: 2 weights are missing, see above" in told.stdout
+    assert "onnx/model.onnx" in hub.fetched
+    hub.up = False
+    shutil.rmtree(tmp_path / "hf")
+    told = run("models", "pull")
+    assert told.returncode == 5 and told.stderr.count("\n") == 3
+    ran = run("ingest", "archive", str(tmp_path), "--profile", "standard")
+    assert ran.returncode in (2, 5) and ran.stderr.count("\n") == 1
