@@ -196,9 +196,10 @@ class Asker:
                 request, opened = self._of_titles(asked, request, opened, steps)
             others = self.opener.sample(opened)
         with steps.step("find"):
-            request, told = _placed(request, opened)
-            told = f"No video in this archive is called “{missing}”." if missing else told
+            request, beyond, plain = _placed(request, opened)
             found = self._finder.find(opened.rows, sought, request, others, self._again(asked, steps))
+            told = beyond if plain or found.sure < LIKELY else ""
+            told = f"No video in this archive is called “{missing}”." if missing else told
         found.keep(self.options.context.kinds)
         if not looks and request.visual and found.sure < LIKELY:  # no row says it, so pictures may
             request, looks, seen = replace(request, kind="seen"), True, self._pictured(request, choices)
@@ -323,23 +324,23 @@ def _wanting(request: Request, kind: QuestionKind, asked: str) -> Request:
     return replace(request, kind=kind, visual=request.visual or kind == "seen")
 
 
-def _placed(request: Request, opened: Opened[VisualIndex]) -> tuple[Request, str]:
-    """The request with the stretch of time that it names, where the videos reach it, and what is to be told of one
-    that they do not.
+def _placed(request: Request, opened: Opened[VisualIndex]) -> tuple[Request, str, bool]:
+    """The request with the stretch of time that it names, where the videos reach it; what is to be told of one that
+    they do not; and whether it can mean nothing else.
 
-    A moment that lies beyond the end is none but a clock time that somebody may speak of.
+    A moment that lies beyond the end may be a time of the day that somebody speaks of.
     """
     stretch = request.stretch
     if stretch is None:
-        return request, ""
+        return request, "", True
     ends = [s.manifest.duration for s in opened.shards]
     if any(end > start for start, end in map(stretch.within, ends)):
-        return request, ""
-    if request.kind != "whole" and stretch.instant and stretch.words.count(":") == 1 and stretch.start < 24 * 60:
-        return replace(request, stretch=None), ""  # "at 8:30" may be a time of the day
+        return request, "", True
+    of_the_day = stretch.instant and stretch.words.count(":") == 1 and stretch.start < 24 * 60
     longest = max(ends, default=0.0)
     what = opened.shards[0].name if len(ends) == 1 else "the longest of the videos"
-    return replace(request, stretch=None), f"“{stretch.words}” lies beyond the end: {what} is {clock(longest)} long."
+    told = f"“{stretch.words}” lies beyond the end: {what} is {clock(longest)} long."
+    return replace(request, stretch=None), told, request.kind == "whole" or not of_the_day
 
 
 def _ranked(found: Found, request: Request) -> list[Candidate]:

@@ -210,8 +210,11 @@ def test_a_time_beyond_the_end_is_told(question: str, words: str, asker: Asker) 
 
 
 def test_a_time_of_day_is_no_time_of_the_video(asker: Asker) -> None:
+    """Unless nothing is found that could be meant."""
     answer = asker.ask("Does the ferry leave at 8:30?", ["harbour.mp4"])
     assert cited(answer)[0] == HARBOUR[7] and "beyond the end" not in answer.text
+    answer = asker.ask("What happens at 8:30?", ["harbour.mp4"])
+    assert answer.abstained and answer.text == "“at 8:30” lies beyond the end: harbour.mp4 is 04:19 long."
 
 
 # Mentions
