@@ -141,6 +141,29 @@ def test_few_news_are_left_to_the_readers(archive: Archive) -> None:
     assert entries(archive) == truth(archive) and ID[ONE] in entries(archive)
 
 
+def test_a_video_that_cannot_be_read_is_gone_once_it_is_taken_out(archive: Archive) -> None:
+    """No manifest says so, as there was none to build on."""
+    publish_speech(archive, ONE)
+    publish_speech(archive, TWO)
+    archive.update_catalogue()
+    (path,) = (Path(archive.location) / "videos" / ID[ONE]).glob("manifest-*")
+    path.write_bytes(b"{")
+    archive.discard(ID[ONE])
+    assert list(entries(archive)) == [ID[TWO]] == list(truth(archive))
+    archive.update_catalogue(always=True)
+    assert list(entries(archive)) == [ID[TWO]]
+
+
+def test_numbers_as_large_as_a_manifest_may_hold(archive: Archive) -> None:
+    """A manifest of anywhere says how many rows its files have; the catalogue can say so, too."""
+    made = publish_speech(archive, ONE)
+    (cell,) = made.cells
+    huge = dataclasses.replace(cell.files[0], rows=2**53)
+    archive.replace(ID[ONE], dataclasses.replace(cell, files=(huge,)), {})
+    archive.update_catalogue(always=True)
+    assert entries(archive)[ID[ONE]].speech == 2**53
+
+
 @pytest.mark.parametrize("harm", ["the manifest", "the file", "the file's rows", "no file", "no folder"])
 def test_a_damaged_catalogue_is_made_again(archive: Archive, harm: str, caplog: pytest.LogCaptureFixture) -> None:
     publish_speech(archive, ONE)

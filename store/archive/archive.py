@@ -59,8 +59,9 @@ class Archive(ArchiveReader):
         files = [n for n in held if manifest_version(n) is None]
         try:
             base = self.newest(video)
-        except ArchiveDamaged:  # no version can be read: nothing to hide from readers
+        except ArchiveDamaged:  # no version can be read: nothing to hide from readers, but from those of the catalogue
             base = None
+            catalogue.mark(self.backend, video, max(self.versions(video), default=0) + 1)
         if base is not None and not base.deleted:
             self._advance(video, lambda m: Manifest(m.video, m.version, m.source, deleted=True))
         with self._lock:

@@ -139,7 +139,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "catalogue": pa.schema(
         [
             ("video", _STR),
-            ("version", pa.int32()),
+            ("version", pa.int64()),
             ("names", pa.list_(_STR)),
             ("paths", pa.list_(_STR)),
             ("sha256", _STR),
@@ -147,7 +147,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("seconds", _F64),
             ("recorded", pa.date32()),
             ("indexed", _STR),
-            *((n, pa.int32()) for n in ("speech", "text", "frames", "chapters")),
+            *((n, pa.int64()) for n in ("speech", "text", "frames", "chapters")),
             *((n, pa.list_(_STR)) for n in ("languages", "speakers", "failed")),
             *((n, _STR) for n in ("cells", "profiles", "metadata", "problem")),
         ]

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from store_tools import source_with_id
 from vidrag.ingest.stages import readers
-from vidrag.store.archive import maintenance
+from vidrag.store.archive import maintenance, upkeep
 from vidrag.store.archive.archive import Archive
+from vidrag.store.archive.catalogue import CATALOGUE
 from vidrag.store.archive.shard import Shard
 from vidrag.store.errors import ArchiveDamaged, NoSuchVideo
 
@@ -90,7 +91,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(grace=st.sampled_from([0.0, 3600.0]))
     def collect(self, grace: float) -> None:
-        maintenance.collect(Archive.open(self.at), grace)
+        opened = Archive.open(self.at)
+        found = maintenance.collect(opened, grace)
+        upkeep.collect(opened, CATALOGUE, grace, False, found)
         if grace == 0:
             left = [p for p in self.at.rglob("*") if p.name.startswith(".tmp-")]
             assert left == []
