@@ -12,6 +12,7 @@ from vidrag.store.archive.archive import Archive
 from vidrag.store.archive.migration import migrate
 from vidrag.store.archive.pictures import KIND
 from vidrag.store.archive.shard import Shard
+from vidrag.store.errors import NotAnArchive
 
 VIDEO = source().sha256[:16]
 
@@ -66,3 +67,5 @@ def test_the_command(archive: Archive, capsys: pytest.CaptureFixture[str]) -> No
     assert [t.out for t in told] == [f"{n} of 2 videos stored anew, 1 damaged and left as they are\n" for n in (1, 0)]
     assert all(t.err.count("\n") == 1 and path.name in t.err for t in told)
     assert read(archive)[1] == JPEGS
+    with pytest.raises(NotAnArchive):
+        upkeep_commands.migrate(f"{archive.location}/nothing")

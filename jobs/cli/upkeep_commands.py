@@ -137,7 +137,8 @@ def migrate(archive: ArchivePath) -> int:
     from ...store.archive.migration import migrate as work
     from ...store.errors import ArchiveDamaged, one_line
 
-    opened = Archive.create(archive)
+    opened = Archive.open(archive)
+    opened.backend.check_writable()
     videos, changed, damaged = opened.ids(), 0, 0
     for video in videos:
         try:
