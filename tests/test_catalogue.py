@@ -268,8 +268,17 @@ DO = st.tuples(st.sampled_from(["publish", "discard", "gc", "update", "always", 
 def test_in_any_order_it_says_what_the_manifests_say(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    live(steps, tmp_path_factory.mktemp("any"))
+
+
+def test_a_video_that_comes_back_after_it_was_collected(tmp_path: Path) -> None:
+    """Its numbers begin anew."""
+    live([("publish", 2), ("discard", 2), ("update", 0), ("gc", 0), ("publish", 2)], tmp_path)
+
+
+def live(steps: list[tuple[str, int]], folder: Path) -> None:
     """A reader that stays open and a fresh one see the same as the manifests, after every step."""
-    archive = Archive.create(tmp_path_factory.mktemp("any") / "archive")
+    archive = Archive.create(folder / "archive")
     stays: Any = Archive.open(archive.location)
     for count, (what, digit) in enumerate(steps):
         of = source_with_id(str(digit) * 4, f"{digit}.mp4")

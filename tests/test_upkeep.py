@@ -64,7 +64,7 @@ def test_a_sound_archive_verifies_and_stays_as_it_is(world: World) -> None:
     before = files(world)
     found = told(world, "verify", "archive")
     assert (found["videos"], found["damage"], found["quarantine"]) == (2, [], "")
-    assert found["files"] == 1 + sum(n.endswith((".parquet", ".faiss")) for n in before)  # and the catalogue
+    assert found["files"] == 1 + sum(n.endswith((".parquet", ".faiss", ".mjpeg")) for n in before)  # and the catalogue
     assert files(world) == before
 
 

@@ -162,6 +162,7 @@ class Reader:
         self._backend, self._resolve, self._lock = backend, resolve, lock or RLock()
         self._loaded: Stored | None = None
         self.news: dict[str, tuple[int, Entry | None]] = {}
+        self._seen: dict[str, int] = {}  # the mark of each of them
         self._made: Catalogue | None = None
         self._stamp: tuple[int, ...] | None = None
         self._tag: Hashable = None
@@ -186,12 +187,14 @@ class Reader:
             return None
         held = base.numbers
         marked = marks(names)
-        todo = [v for v, mark in marked.items() if mark > held.get(v, 0) and self.news.get(v, (0,))[0] < mark]
-        found = {**self.news, **self._resolve(todo)} if todo else self.news
+        # one that was gone is looked for again: its numbers begin anew where it was collected and came back
+        news = {v: n for v, n in self.news.items() if n[1] is not None and self._seen.get(v) == marked.get(v)}
+        todo = [v for v, mark in marked.items() if mark > held.get(v, 0) and news.get(v, (0,))[0] < mark]
+        found = {**news, **self._resolve(todo)} if todo else news
         news = {v: n for v, n in found.items() if marked.get(v, 0) > held.get(v, 0)}
         if self._made is None or news != self.news or self._loaded is not base:
             self._made = Catalogue(base, news)
-        self._loaded, self.news = base, news
+        self._loaded, self.news, self._seen = base, news, {v: marked[v] for v in news}
         pending = any(news[v][0] < mark for v, mark in marked.items() if v in news)
         self._stamp = None if pending else stamp
         return self._made
