@@ -7,38 +7,30 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ..engines import EngineOptions, identity
+from ..engines import identity
 from ..fingerprints import digest
 from ..vectors import Vectors, normalised
 from . import EncoderSpec, well_formed
-from .onnx_files import reference
-from .onnx_text_model import NAME, OnnxTextModel, name_of
+from .onnx_text_model import OnnxTextModel, OnnxTextModelOptions, name_of
 from .sentence_folder import SentenceFolder
 
-_SETTING = "text_encoder.variant"
+KIND: Final = "text_encoder"
 
 
-class OnnxTextOptions(EngineOptions):
-    """``model``: a folder, or ``hf:OWNER/REPO`` of one.  ``variant``: which of several it holds, by what stands in the
-    file name after ``model_`` (``int8``, ``quantized``, ``fp16``); ``plain`` is the file with nothing there.
-    ``pooling``: ``auto`` takes what the folder says, the mean over tokens otherwise.  ``query_prefix`` and
-    ``document_prefix``: None takes those of the folder.  ``max_tokens``: longer texts are cut there.
+class OnnxTextOptions(OnnxTextModelOptions):
+    """``pooling``: ``auto`` takes what the folder says, the mean over tokens otherwise.  ``query_prefix`` and
+    ``document_prefix``: None takes those of the folder.  ``model``, ``variant`` and ``max_tokens``: see the base class.
     """
 
-    runtime = frozenset({"threads", "batch_size"})
     model: str = "hf:intfloat/multilingual-e5-small"
-    variant: str = Field("auto", pattern=r"^[A-Za-z0-9_]+$")
     pooling: Literal["auto", "mean", "cls"] = "auto"
     query_prefix: str | None = None
     document_prefix: str | None = None
-    max_tokens: int = Field(512, ge=8, le=32_768)
-    batch_size: int = Field(16, ge=1, le=256)
 
 
 class OnnxText:
@@ -50,18 +42,17 @@ class OnnxText:
 
     @staticmethod
     def weights(options: OnnxTextOptions) -> Sequence[str]:
-        return (reference(options.model, options.variant, (NAME,), _SETTING),)
+        return (options.reference(KIND),)
 
     def __init__(self, options: OnnxTextOptions) -> None:
         self.options = options
         wanted = ("last_hidden_state", "token_embeddings", "sentence_embedding")
-        (ref,) = self.weights(options)
-        self._model = OnnxTextModel(ref, options.model, options.variant, _SETTING, wanted, options.threads)
+        self._model = OnnxTextModel(options, KIND, wanted)
         told = SentenceFolder.of(self._model.folder)
         self._cls = (told.pooling if options.pooling == "auto" else options.pooling) == "cls"
         self._limit = min(options.max_tokens, *filter(None, (told.max_tokens, self._model.limit)), 32_768)
         query, document = options.query_prefix, options.document_prefix
-        ident = identity("text_encoder", "onnx", options.model_dump())
+        ident = identity(KIND, "onnx", options.model_dump())
         self.spec = EncoderSpec(
             name_of(options.model),
             digest(ident),
@@ -83,7 +74,7 @@ class OnnxText:
             return np.zeros((0, self.spec.dim), np.float32)
         read = self._model.tokenizer.encode_batch(list(texts))
         cut = [_Tokens.of(r, self._limit) for r in read]
-        return normalised(np.stack(self._model.read(cut, self.options.batch_size, self._pooled)))
+        return normalised(np.stack(self._model.read(cut, self._pooled)))
 
     def _pooled(self, out: NDArray[Any]) -> NDArray[Any]:
         if out.ndim == 2:  # the model pools by itself

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ..engines import EngineOptions
 from ..engines.pretrained import head
 from ..errors import ModelMissing, one_line
 from ..weights import models
-from .onnx_files import ending
+from .onnx_files import ending, reference
 from .onnx_session import session, tokenizer
 
 NAME = "model"
@@ -22,19 +24,36 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _PROBES = "a b c d e f g h".split()
 
 
+class OnnxTextModelOptions(EngineOptions):
+    """``model``: a folder, or ``hf:OWNER/REPO`` of one.  ``variant``: which of several it holds, by what stands in the
+    file name after ``model_`` (``int8``, ``quantized``, ``fp16``); ``plain`` is the file with nothing there.
+    ``max_tokens``: what is longer is cut there.
+    """
+
+    runtime = frozenset({"threads", "batch_size"})
+    model: str
+    variant: str = Field("auto", pattern=r"^[A-Za-z0-9_]+$")
+    max_tokens: int = Field(512, ge=8, le=32_768)
+    batch_size: int = Field(16, ge=1, le=256)
+
+    def reference(self, kind: str) -> str:
+        """The weights reference of a model for engines of ``kind``."""
+        return reference(self.model, self.variant, (NAME,), f"{kind}.variant")
+
+
 class OnnxTextModel:
-    """``ref``: a weights reference of a folder in the layout of the hub; see :mod:`.onnx_files`.
+    """A folder in the layout of the hub, see :mod:`.onnx_files`, opened for an engine of ``kind``.
 
     ``wanted``: names of the output to take, the first one that is there.  Raises :class:`ModelMissing` where the files
     are not there or do not fit.
     """
 
-    def __init__(self, ref: str, model: str, variant: str, setting: str, wanted: Sequence[str], threads: int) -> None:
-        self.folder = models.folder_of(ref)
+    def __init__(self, options: OnnxTextModelOptions, kind: str, wanted: Sequence[str]) -> None:
+        self.folder, self._batch = models.folder_of(options.reference(kind)), options.batch_size
         files = [p.relative_to(self.folder).as_posix() for p in self.folder.glob("onnx/*")]
-        found = ending(model, files, variant, (NAME,), setting)
+        found = ending(options.model, files, options.variant, (NAME,), f"{kind}.variant")
         self._path = self.folder / "onnx" / f"{NAME}{found}"
-        self._session = session(self._path, threads)
+        self._session = session(self._path, options.threads)
         self._inputs = [i.name for i in self._session.get_inputs()]
         outputs = [o.name for o in self._session.get_outputs()]
         self._told = next((n for n in wanted if n in outputs), "")
@@ -58,7 +77,7 @@ class OnnxTextModel:
         same = [r for r in read if len(r.ids) == len(read[0].ids)]
         return bool(np.allclose(self._run(same), np.concatenate([self._run([r]) for r in same]), atol=1e-6))
 
-    def read(self, texts: Sequence[Any], batch_size: int, take: Callable[[NDArray[Any]], NDArray[Any]]) -> list[Any]:
+    def read(self, texts: Sequence[Any], take: Callable[[NDArray[Any]], NDArray[Any]]) -> list[Any]:
         """What ``take`` makes of the output for each of ``texts`` (tokens as the tokenizer gives them).
 
         Texts of equally many tokens are read together, so that nothing is padded.
@@ -67,7 +86,7 @@ class OnnxTextModel:
         same: dict[int, list[int]] = defaultdict(list)
         for i, text in enumerate(texts):
             same[len(text.ids)].append(i)
-        size = batch_size if batch_size > 1 and self.exact else 1
+        size = self._batch if self._batch > 1 and self.exact else 1
         for places in same.values():
             for first in range(0, len(places), size):
                 part = places[first : first + size]

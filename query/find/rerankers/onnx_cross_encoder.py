@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from ....store.encoders import well_formed
-from ....store.encoders.onnx_files import reference
-from ....store.encoders.onnx_text_model import NAME, OnnxTextModel
-from ....store.engines import EngineOptions, identity
+from ....store.encoders.onnx_text_model import OnnxTextModel, OnnxTextModelOptions
+from ....store.engines import identity
 from ....store.errors import ModelMissing
 from ....store.fingerprints import digest
 
-_SETTING = "reranker.variant"
+KIND: Final = "reranker"
 
 
-class OnnxCrossEncoderOptions(EngineOptions):
-    """``model``: a folder, or ``hf:OWNER/REPO`` of one, with one output or two (the last one is taken).  ``variant``:
-    which of several it holds, as for the text encoder ``onnx``.  ``max_tokens``: of question and row together; the
-    longer of them is cut.
+class OnnxCrossEncoderOptions(OnnxTextModelOptions):
+    """``model``: with one output or two (the last one is taken).  ``max_tokens``: of question and row together; the
+    longer of them is cut.  ``variant``: see the base class.
     """
 
-    runtime = frozenset({"threads", "batch_size"})
     model: str = "hf:cross-encoder/mmarco-mMiniLMv2-L12-H384-v1"
-    variant: str = Field("auto", pattern=r"^[A-Za-z0-9_]+$")
-    max_tokens: int = Field(512, ge=16, le=32_768)
-    batch_size: int = Field(16, ge=1, le=256)
 
 
 class OnnxCrossEncoder:
@@ -41,15 +34,14 @@ class OnnxCrossEncoder:
 
     @staticmethod
     def weights(options: OnnxCrossEncoderOptions) -> Sequence[str]:
-        return (reference(options.model, options.variant, (NAME,), _SETTING),)
+        return (options.reference(KIND),)
 
     def __init__(self, options: OnnxCrossEncoderOptions) -> None:
         self.options = options
-        (ref,) = self.weights(options)
-        self._model = OnnxTextModel(ref, options.model, options.variant, _SETTING, ("logits",), options.threads)
+        self._model = OnnxTextModel(options, KIND, ("logits",))
         limit = min(options.max_tokens, self._model.limit or options.max_tokens)
         self._model.tokenizer.enable_truncation(limit, strategy="longest_first")
-        self.identity = digest(identity("reranker", "onnx", options.model_dump()))
+        self.identity = digest(identity(KIND, "onnx", options.model_dump()))
         if (outputs := self._logits(well_formed("a"), ["b"])[0].size) > 2:
             raise ModelMissing(
                 f"{options.model}: has {outputs} outputs, a re-ranker has one (or two: no and yes); "
@@ -62,4 +54,4 @@ class OnnxCrossEncoder:
 
     def _logits(self, question: str, texts: Sequence[str]) -> list[NDArray[Any]]:
         read = self._model.tokenizer.encode_batch([(question, t) for t in texts])
-        return self._model.read(read, self.options.batch_size, lambda out: out.reshape(len(out), -1))
+        return self._model.read(read, lambda out: out.reshape(len(out), -1))
