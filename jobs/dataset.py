@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..store.archive.archive import Archive
-from ..store.archive.entries import Entry, from_row, under
+from ..store.archive.catalogue import Catalogue
+from ..store.archive.entries import Entry, spelled_out, under
 from ..store.archive.shard import Shard
 from ..store.encoders import EncoderSpec
 from ..store.errors import ArchiveDamaged, NoSuchVideo, NotIndexed, UsageError, one_line
@@ -101,7 +102,7 @@ def compact(archive: Archive, folder: Path, vectors: bool = True) -> Compacted:
             raise UsageError(f"{folder}: has other things in it; name a new folder, or that of an earlier dataset")
         rows.mkdir(parents=True, exist_ok=True)
     table = archive.catalogue().table
-    entries = [from_row(r) for r in (under(table, archive.profile) if archive.profile else table).to_pylist()]
+    entries = list(Catalogue.entries_of(under(table, archive.profile) if archive.profile else table))
     spaces = _spaces(archive, entries) if vectors else _Spaces(None, None)
     out, parts, digits = Compacted(), dict[str, list[Entry]](), _digits(len(entries))
     for one in entries:
@@ -187,10 +188,7 @@ def _write_part(
                 if size > _GROUP_BYTES:
                     size = _flush(writer, pending, out)
             size = _flush(writer, pending, out)
-        if len(out.left_out) == bad:
-            writer.add_key_value_metadata({_CONTENT: content})
-        else:
-            writer.add_key_value_metadata({_CONTENT: b"not whole"})
+        writer.add_key_value_metadata({_CONTENT: content if len(out.left_out) == bad else b"not whole"})
 
 
 def _flush(writer: pq.ParquetWriter, pending: list[pa.Table], out: Compacted) -> int:
@@ -213,18 +211,13 @@ def _rows(shard: Shard, one: Entry, kind: str, spaces: _Spaces) -> pa.Table:
         **({"text": pc.replace_substring_regex(source[texts], "^a photo of ", "")} if len(source) == count else {}),
         **({"doubts": table["flags"]} if kind == "speech" else {}),
         "video": pa.repeat(one.video, count),
-        "name": pa.repeat(_utf8(one.name), count),
+        "name": pa.repeat(spelled_out(one.name), count),
         "kind": pa.repeat({"frames": "frame", "chapters": "chapter"}.get(kind, kind), count),
         "recorded": pa.repeat(pa.scalar(one.recorded, pa.date32()), count),
         **_vectors(shard, kind, spaces, count),
     }
     columns = [held[f.name] if f.name in held else pa.nulls(count, f.type) for f in spaces.schema]
     return pa.Table.from_arrays(columns, schema=spaces.schema)
-
-
-def _utf8(text: str) -> str:
-    """Odd bytes of file names are spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _vectors(shard: Shard, kind: str, spaces: _Spaces, rows: int) -> dict[str, pa.Array]:
@@ -244,9 +237,9 @@ def _videos(entries: Sequence[Entry]) -> pa.Table:
     rows = (
         {
             **{f.name: getattr(e, f.name, None) for f in VIDEOS},
-            "name": _utf8(e.name),
-            "path": _utf8(e.paths[0]) if e.paths else None,
-            "metadata": [(_utf8(k), _utf8(v)) for k, v in e.metadata.items()],
+            "name": spelled_out(e.name),
+            "path": spelled_out(e.paths[0]) if e.paths else None,
+            "metadata": [(spelled_out(k), spelled_out(v)) for k, v in e.metadata.items()],
         }
         for e in entries
     )

@@ -158,19 +158,19 @@ def _of_current(found: Manifest) -> Entry:
     )
 
 
-def _clean(text: str) -> str:
+def spelled_out(text: str) -> str:
     """Text as UTF-8 can hold it: odd bytes of file names are spelled out."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_clean(v) for v in value]
-    return _clean(value) if isinstance(value, str) else value
+        return [spelled_out(v) for v in value]
+    return spelled_out(value) if isinstance(value, str) else value
 
 
 def _exact(text: str) -> str:
-    """The text that :func:`_clean` spelled out."""
+    """The text that :func:`spelled_out` spelled out."""
     return re.sub(r"\\udc([89a-f][0-9a-f])", lambda m: chr(0xDC00 + int(m[1], 16)), text)
 
 
@@ -197,7 +197,7 @@ def to_table(entries: Sequence[Entry]) -> pa.Table:
     plain = [
         {
             **{f.name: _plain(getattr(e, f.name)) for f in dataclasses.fields(e)},
-            **{n: _clean(json.dumps(getattr(e, n), ensure_ascii=False, sort_keys=n != "metadata")) for n in _JSON},
+            **{n: spelled_out(json.dumps(getattr(e, n), ensure_ascii=False, sort_keys=n != "metadata")) for n in _JSON},
         }
         for e in entries
     ]

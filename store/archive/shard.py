@@ -159,9 +159,19 @@ class Shard:
         file, place = self._pictures(), self.frames[row].picture
         if file and place:
             return pictures.read_picture(self.backend, self.folder, file, place, MEND)
-        if jpeg := next((jpeg for at, (_, jpeg) in enumerate(self.pictures()) if at == row), None):
-            return jpeg
-        raise ArchiveDamaged(f"{self.backend.location}/{self.folder}: names no pictures; {MEND}")
+        return self._jpeg_in_table(row)
+
+    def _jpeg_in_table(self, row: int) -> bytes:
+        """A picture of an archive of before pictures had a file of their own; reads one row group."""
+        table, first = self._table("frames", "frames"), 0
+        if table is None or "jpeg" not in table.schema_arrow.names:
+            raise ArchiveDamaged(f"{self.backend.location}/{self.folder}: names no pictures; {MEND}")
+        for group in range(table.num_row_groups):
+            rows = table.metadata.row_group(group).num_rows
+            if row < first + rows:
+                return bytes(table.read_row_group(group, columns=["jpeg"])["jpeg"][row - first].as_py())
+            first += rows
+        raise IndexError(f"{self.video}: no stored frame {row}")
 
     def vectors(self, kind: str, spec: EncoderSpec) -> VectorFile | None:
         """Vectors of ``speech``, ``text`` or ``frames``; None where there are none.
