@@ -27,7 +27,7 @@ from .answer.context import ContextOptions, interleaved, merge
 from .answer.extractive import nearest
 from .answer.models import Chat, LanguageModel
 from .find.finding import Finder
-from .find.names import called, titled
+from .find.names import called, spoken_of, titled
 from .find.opening import Opened, Opener
 from .find.rerankers import Reranker
 from .find.retrieve import RetrieveOptions
@@ -42,7 +42,7 @@ from .text.words import terms
 from .types import LIKELY, Answer, Candidate, Draft, Found, Part, QuestionKind, Request, Task
 from .understand import cues, decouple
 from .understand.decouple import DecoupleOptions
-from .understand.kinds import Kinds, common_terms
+from .understand.kinds import Kinds, common_terms, own_terms
 from .understand.options import LETTERS, unlettered
 from .understand.times import edge
 
@@ -181,17 +181,19 @@ class Asker:
         with steps.step("understand"):
             asked, ids, missing = self.opener.about(question, videos)
             searched = " ".join([asked, *choices]) if self.options.decouple.options else asked
-            request = self.options.decouple.worded(self._decouple(searched, steps))
+            decoupled = self.options.decouple.worded(self._decouple(searched, steps))
         with steps.step("encode"):
-            sought = self._finder.encode(searched, request, choices)
+            sought = self._finder.encode(searched, decoupled, choices)
             kind = self._kinds.of(sought.vectors[0]) if not choices else "fact"
-            if kind == "fact" and request.time and cues.SHOWN.search(asked):
+            if kind == "fact" and decoupled.time and cues.SHOWN.search(asked):
                 kind = "seen"  # what is on screen with, after or before something
-            request = _wanting(request, kind, asked)
+            request = _wanting(decoupled, kind, asked)
             looks = self._looks(request, choices)
             seen = self._pictured(request, choices) if looks else np.zeros((0, 1), np.float32)
         with steps.step("open"):
             opened = self.opener.opened(ids, sought, seen[: len(request.captions)], steps.notes)
+            if kind in ("beginning", "ending") and spoken_of(opened.rows, own_terms(asked, None, "whole", kind)):
+                request = decoupled  # "when did the war end?"
             if not choices:
                 request, opened = self._of_titles(asked, request, opened, steps)
             others = self.opener.sample(opened)

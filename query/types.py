@@ -108,7 +108,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grounds:
     """What tells whether rows answer a question.  ``near``: how near the nearest row lies; ``held``: the share of the
-    question's words that the best rows hold; ``few``: 0 among a hundred rows or more, higher among fewer.
+    question's words that one of the best rows holds, one half of it with what stands around it; ``few``: 0 among a
+    hundred rows or more, higher among fewer.
     """
 
     near: float = 0.0

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from index_tools import SPEC, put
 from vidrag.jobs import build, profile
+from vidrag.jobs.evaluate import fit
+from vidrag.jobs.evaluate.dataset import Place
+from vidrag.jobs.evaluate.open_sets import OpenQuestion, OpenSet
 from vidrag.query.asker import Asker
 from vidrag.query.find.names import titled
 from vidrag.query.find.rows import RowSet
@@ -17,7 +20,7 @@ from vidrag.query.text.written import asked_for
 from vidrag.query.types import Answer
 from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
-from vidrag.store.records import Segment
+from vidrag.store.records import Segment, Span
 
 MEETING = [
     ("Ines Moll", "Welcome to the spring meeting of the rowing club."),
@@ -67,7 +70,7 @@ def test_what_is_known_of_a_video_is_told(question: str, asker: Asker) -> None:
 def test_every_video_is_told_of(asker: Asker) -> None:
     answer = asker.ask("Which videos are there?")
     assert {e.name for e in answer.cited()} == {"meeting-2025-03-04.mp4", "bread.mp4"}
-    assert "bread.mp4: 00:17 long\n" in answer.text
+    assert "bread.mp4: 00:17 long, speakers not known\n" in answer.text
 
 
 @pytest.mark.parametrize("question", ["What was decided?", "action items", "Was wurde beschlossen?"])
@@ -88,6 +91,15 @@ def test_a_decision_on_something_is_a_fact(asker: Asker) -> None:
 def test_beginnings_and_ends_are_told(question: str, row: int, asker: Asker) -> None:
     found = cited(asker.ask(question, ["meeting-2025-03-04.mp4"]))
     assert MEETING[row][1] in found and len(found) == 2
+
+
+@pytest.mark.parametrize(
+    "question, row", [("When does the regatta begin?", 8), ("How long did the boathouse roof hold?", 1)]
+)
+def test_how_something_begins_and_how_long_it_lasts_are_facts(question: str, row: int, asker: Asker) -> None:
+    """Where rows speak of it; of the video itself everything else is asked."""
+    found = asker.ask(question, ["meeting-2025-03-04.mp4"])
+    assert MEETING[row][1] in cited(found) and len(found.citations) <= 3 and "long," not in found.text
 
 
 def test_what_comes_after_or_before_something_is_told(asker: Asker) -> None:
@@ -159,3 +171,25 @@ def test_videos_are_named_by_words_and_marks(question: str, rest: str | None, tm
     rows = RowSet([where.shard(put(where, name)) for name in names], SPEC)
     places, left = titled(question, rows.titles)
     assert (left, len(places)) == ((rest, 1) if rest else (question, 0))
+
+
+def test_a_question_is_also_asked_of_a_video_without_its_answer(tmp_path: Path) -> None:
+    """Rows that share a window with the answer are gone; another video's words do not count."""
+    said = [(3600.0 + STEP * i, t) for i, t in enumerate(["We now speak of bees.", "A queen lives for five years."])]
+    talk = "A hive stands behind the mill. " * 12
+    rows = [Segment(0.0, 60.0, talk), *(Segment(at, at + 19, t) for at, t in said)]
+    where, encoder = Archive.create(tmp_path / "archive"), E5(E5Options())
+    put(where, "bees.mp4", segments=rows, encoder=encoder)
+    put(where, "bread.mp4", segments=[Segment(0.0, 9.0, TALK[0])], encoder=encoder)
+    place = Place(video="bees.mp4", modality="any", span=Span(3620.0, 3630.0))
+    asked = OpenQuestion(
+        id="1", question="How long does a queen live?", kind="fact", lang="en", answerable=True, places=(place,),
+        video="bees.mp4", elsewhere="bread.mp4",
+    )  # fmt: skip
+    asker = build.asker(where, profile.load("embedded"))
+    found = {e.way: e for e in fit.grounds(OpenSet(name="x", questions=(asked,), transcripts={}, videos={}), asker)}
+    assert {w: e.answerable for w, e in found.items()} == {
+        "named": True, "without": False, "all": True, "elsewhere": False
+    }  # fmt: skip
+    assert found["named"].grounds.held > 0.4 and found["without"].grounds.held == 0
+    assert found["without"].grounds.near < found["named"].grounds.near

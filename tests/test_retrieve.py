@@ -153,12 +153,23 @@ def test_how_much_of_a_question_a_row_holds(archive: Archive) -> None:
         ("zebra", "zebra"),
         ("cot", "cot"),
         ("4718", "4718"),
+        ("caf", "caf"),
+        ("who runs the caf", "runs cafe"),
+        ("wich locker", "locker"),
+        ("wich", "wich"),
     ],
 )
 def test_a_slip_of_the_pen_is_read_as_the_rows_spell_it(asked: str, spelled: str, archive: Archive) -> None:
     """Words of other rows stay as they are; short words and numbers are never bent."""
     rows = opened(archive, FAKE, [*TALK, "The cat has number 4719."])
-    assert rows.spelled(terms(asked)) == terms(spelled)
+    assert rows.spelling.of(terms(asked)) == terms(spelled)
+
+
+def test_of_two_words_the_one_is_meant_that_stands_beside_others(archive: Archive) -> None:
+    """However often the other one is said."""
+    rows = opened(archive, FAKE, ["A long walk.", "A long day.", "The battery is worth it, they say: lohnt."])
+    assert rows.spelling.of(terms("lont battery")) == terms("lohnt battery")
+    assert rows.spelling.of(["lont"]) == ["long"]
 
 
 # The scale of nearness

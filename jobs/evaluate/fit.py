@@ -1,54 +1,83 @@
 """Fits the curve that tells how likely rows answer a question, with each set of open questions left out in turn.
 
-Logistic regression whose weights may not be negative: nearness and words can only speak for an answer.  Every set and
-side (answerable, not) weighs the same.
+Logistic regression whose weights may not be negative: nearness and words can only speak for an answer.  Every set
+weighs the same.  Questions about a video without its answer are told, not fitted: what speaks of the same matter would
+hush too many answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...query.asker import Asker
-from ...query.find.retrieve import SURE, likely
-from ...query.types import LIKELY, Grounds
+from ...query.find.finding import Finder
+from ...query.find.retrieve import SURE, likely, retrieve, score
+from ...query.find.rows import RowSet
+from ...query.types import LIKELY, Grounds, Request
+from ...store.records import Span
 from .open_answers import WAYS, Way, chosen
-from .open_sets import OpenSet
+from .open_sets import OpenQuestion, OpenSet
 
 _STEPS, _RATE, _L2 = 4000, 0.5, 1e-4
+WITHHELD = 3.0
+"""An answer withheld counts as much as so many that nothing bears out."""
 Curve = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """What was known of a question when it was to be answered or not, and whether its videos answer it."""
+    """What was known of a question when it was to be answered or not, and whether its videos answer it.
+
+    ``way``: how it was asked, or ``without``: of the video that answers, without the rows that do.
+    """
 
     set: str
-    way: Way
+    way: Way | Literal["without"]
     grounds: Grounds
     answerable: bool
 
 
 def grounds(found: OpenSet, asker: Asker, most: int = 0) -> list[Example]:
     """Every question of a set in every way; those about the whole, a stretch of time or mentions are left out."""
-    out = []
+    out, finder = list[Example](), Finder(asker.text_encoder, asker.options.retrieve)
     for way in WAYS:
         for q in chosen(found.questions, way, most):
             videos = {"named": q.video, "all": None, "elsewhere": q.elsewhere}[way]
-            task = asker.prepare(q.question, [videos] if videos else None).task
-            if task.kind == "fact":
-                right = q.answerable and way != "elsewhere"
-                out.append(Example(set=found.name, way=way, grounds=task.grounds, answerable=right))
+            ready = asker.prepare(q.question, [videos] if videos else None)
+            if ready.task.kind != "fact":
+                continue
+            right = q.answerable and way != "elsewhere"
+            out.append(Example(set=found.name, way=way, grounds=ready.task.grounds, answerable=right))
+            if way == "named" and right and (left := _not_answering(ready.rows, q)).any() and not left.all():
+                known = _without(ready.task.question, ready.rows, left, finder)
+                out.append(Example(set=found.name, way="without", grounds=known, answerable=False))
     return out
+
+
+def _without(question: str, rows: RowSet, left: NDArray[np.bool_], finder: Finder) -> Grounds:
+    """What is known of a question that only the rows ``left`` may answer, bool ``(n_rows,)``."""
+    sought, options = finder.encode(question, Request(), ()), finder.options
+    scored = score(rows, question, sought.vectors[0], finder.scale, rows.sample, options)
+    return retrieve(rows, question, scored, [], options, left).grounds
+
+
+def _not_answering(rows: RowSet, question: OpenQuestion) -> NDArray[np.bool_]:
+    """The rows of a video that share no window with one that answers, bool ``(n_rows,)``."""
+    places = [p.span for p in question.places if p.video == question.video]
+    answer = np.array([any(Span(r.start, r.end).overlaps(p) for p in places) for r in rows.rows], bool)
+    windows = rows.windows.of
+    left: NDArray[np.bool_] = np.isin(windows, windows[answer], invert=True).all(axis=1)
+    return left
 
 
 def fit(data: Sequence[Example]) -> Curve:
     """Weights of nearness and words, and the offset; that of few rows is the shipped one.  Gradient descent."""
-    few = SURE[2]
+    few, data = SURE[2], [e for e in data if e.way != "without"]
     x = np.array([(e.grounds.near, e.grounds.held) for e in data])
     y, given = np.array([e.answerable for e in data], float), few * np.array([e.grounds.few for e in data])
     mean, spread = x.mean(0), np.maximum(x.std(0), 1e-9)
@@ -65,7 +94,9 @@ def fit(data: Sequence[Example]) -> Curve:
 def _evenly(data: Sequence[Example]) -> NDArray[np.float64]:
     keys = [(g.set, g.answerable) for g in data]
     counts = {k: keys.count(k) for k in set(keys)}
-    return np.array([1 / counts[k] for k in keys]) / len(counts)
+    weight = np.array([(WITHHELD if k[1] else 1.0) / counts[k] for k in keys], float)
+    shares: NDArray[np.float64] = weight / weight.sum()
+    return shares
 
 
 def silence(curve: Curve, data: Iterable[Example]) -> dict[str, float]:
@@ -73,7 +104,7 @@ def silence(curve: Curve, data: Iterable[Example]) -> dict[str, float]:
     sides: dict[str, list[bool]] = {}
     for g in data:
         silent = likely(g.grounds, curve) < LIKELY
-        side = g.way if g.answerable else "elsewhere, right" if g.way == "elsewhere" else "left out, right"
+        side = g.way if g.answerable else f"{'left out' if g.way in ('named', 'all') else g.way}, right"
         sides.setdefault(side, []).append(silent)
     return {side: round(float(np.mean(own)), 3) for side, own in sides.items()}
 

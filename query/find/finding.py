@@ -18,7 +18,7 @@ from ..understand.times import in_stretch
 from . import gather
 from .agreed import agreed
 from .background import background
-from .names import about
+from .names import MENTIONED, about, spoken_of
 from .retrieve import (
     Retrieved,
     RetrieveOptions,
@@ -32,8 +32,6 @@ from .retrieve import (
 )
 from .rows import RowKind, RowSet
 
-MENTIONED = 0.65
-"""Share of the words asked for, by rarity, that a row must hold to mention it."""
 IN_ORDER = 12
 """Rows that a stretch of time is told with."""
 _BARE = 2
@@ -128,9 +126,10 @@ class Finder:
         own = set(own_terms(question, rows.language, "whole", "agreed", "every", "beginning", "ending"))
         if kind == "fact" and own and own <= rows.speakers.keys():
             kind = "whole"  # "what does Anna say?"
-        topic = own.difference(*rows.titles) if kind == "agreed" else ()
-        if topic and (within & (rows.coverage(list(topic)) >= MENTIONED)).any():
+        if kind == "agreed" and spoken_of(rows, own, within):
             kind = "fact"  # "what was decided about the roof?"
+        if kind == "details" and best.sure >= LIKELY and spoken_of(rows, own_terms(question, None, "whole", kind)):
+            kind = "fact"  # "how long did the war last?"
         meant = within & about(rows, own) if kind == "whole" or kind == "agreed" else within
         if request.stretch is not None:
             bare = len(own_terms(question, None, "whole")) <= _BARE

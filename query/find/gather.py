@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...store.archive.entries import recorded
 from ...store.records import Chapter, clock
-from ..text.words import stop_word
+from ..text.words import stop_words
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
 from .rows import RowSet
@@ -156,6 +156,8 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
         if speakers:
             counted = [f"{s} ({n} {'sentence' if n == 1 else 'sentences'})" for s, n in speakers.most_common()]
             told.append(f"{'speaker' if len(counted) == 1 else f'{len(counted)} speakers'}: {', '.join(counted)}")
+        elif shard.speech:
+            told.append("speakers not known")
         for part in mentions(rows, named or own[:1]):
             found.append(replace(part, title=", ".join(told)))
     return found
@@ -188,10 +190,10 @@ def _standard(values: NDArray[Any]) -> NDArray[np.float64]:
 def _titles(chapters: Sequence[Chapter], language: str | None) -> list[str]:
     """A heading on screen, else the words that tell a chapter from the others."""
     spread = Counter(t for c in chapters for t in c.terms)
-    often = {t for t, n in spread.items() if n > max(2, len(chapters) / 10)}
+    plain = stop_words(language) | {t for t, n in spread.items() if n > max(2, len(chapters) / 10)}
     return [
         c.title
         if c.title_from == "screen"
-        else ", ".join([t for t in c.terms if len(t) > 1 and t not in often and not stop_word(t, language)][:4])
+        else ", ".join([t for t in c.terms if len(t) > 1 and t not in plain][:4])
         for c in chapters
     ]

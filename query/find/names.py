@@ -18,6 +18,8 @@ NAMED = 3
 """Videos that are named as they are called what is asked."""
 _MARK = re.compile(r"\b(?:[a-z]+\d|\d+[a-z])\w*", re.I | re.A)
 """Letters and digits together, as in "IS1003d"."""
+MENTIONED = 0.65
+"""Share of the words asked for, by rarity, that a row must hold to mention it."""
 ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 
@@ -39,6 +41,13 @@ def called(rows: RowSet, text: str) -> str:
     names = [s.name for s, title in zip(rows.shards, rows.titles, strict=True) if asked and asked <= title]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"with this in the name: {', '.join(names[:NAMED])}{more}" if names else ""
+
+
+def spoken_of(rows: RowSet, asked: Collection[str], within: NDArray[np.bool_] | None = None) -> bool:
+    """Whether a row ``within``, bool ``(n_rows,)``, holds most of the terms ``asked`` that name no video."""
+    topic = list(set(asked).difference(*rows.titles))
+    held = rows.coverage(topic) >= MENTIONED
+    return bool(topic) and bool((held if within is None else held & within).any())
 
 
 def about(rows: RowSet, asked: Collection[str]) -> NDArray[np.bool_]:

@@ -164,7 +164,7 @@ class Lister:
             if not usable[at] or row.kind not in kinds:
                 continue
             near = float(found.near[at])
-            held = words_held(rows, text, found, at, around=False)
+            held = words_held(rows, text, found, at)
             if found.exact[at] or held == 1 or likely(Grounds(near=near, held=held, few=few)) >= LINE:
                 yield _Hit(row.shard, row.kind, row.row, float(found.score[at]), near)
 

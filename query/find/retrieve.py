@@ -25,11 +25,11 @@ from .fusion import fused
 from .rows import PAUSE, RowKind, RowSet
 from .windows import Scores
 
-SURE = (3.4, 5.5, 0.8, -10.6)
+SURE = (3.0, 7.0, 0.2, -10.0)
 """The curve of :attr:`Retrieved.sure`: weights of :class:`.Grounds`, and what is added.  The first two are fitted by
 logistic regression with weights that may not be negative; docs/results.md has the figures with each set left out.
 """
-OTHER_LANGUAGE = 0.8
+OTHER_LANGUAGE = 0.7
 """What counts for the share of the question's words where question and rows are in different languages."""
 MANY = 100
 """Rows from which on their number does not matter to silence."""
@@ -119,7 +119,7 @@ def score(
     rows: RowSet, question: str, vector: Vectors, scale: Background, others: Vectors, options: RetrieveOptions
 ) -> Scored:
     """Scores every row for ``question`` with the vector ``(dim,)``.  ``others``: see :meth:`.Background.level`."""
-    words = rows.spelled(terms(question, rows.language))
+    words = rows.spelling.of(terms(question, rows.language))
     near, around = rows.dense(vector)
     held, held_around = rows.lexical(words)
     above = scale.level(vector, others, rows.language) - scale.sentences(vector, rows.language)
@@ -195,18 +195,19 @@ def likely(grounds: Grounds, curve: tuple[float, float, float, float] = SURE) ->
 
 def _grounds(rows: RowSet, question: str, found: Scored, within: NDArray[np.bool_], best: Sequence[int]) -> Grounds:
     near = float(found.near[within].max(initial=0.0))
-    held = max((words_held(rows, question, found, at) for at in best[:5]), default=0.0)
+    held = max((words_held(rows, question, found, at, around=0.5) for at in best[:5]), default=0.0)
     return Grounds(near=near, held=held, few=fewness(int(within.sum())))
 
 
-def words_held(rows: RowSet, question: str, found: Scored, at: int, around: bool = True) -> float:
-    """The share of the question's words that a row holds, or what stands ``around`` it; a constant where it is in
-    another language than the rows.
+def words_held(rows: RowSet, question: str, found: Scored, at: int, around: float = 0.0) -> float:
+    """The share of the question's words that a row holds, or in part, ``around`` 0..1, those of its best window; a
+    constant where it is in another language than the rows.
     """
     asked, told = language_of(question), rows.languages[rows.rows[at].shard]
     if asked and told and asked != told:
         return OTHER_LANGUAGE
-    return rows.covered(found.words, at, around)
+    own = rows.covered(found.words, at)
+    return own + around * (rows.covered(found.words, at, around=True) - own) if around else own
 
 
 def fewness(count: int) -> float:

@@ -23,6 +23,7 @@ from ...store.index.postings import bm25_scores, idf
 from ...store.records import spoken_text
 from ...store.vectors import Vectors, normalised
 from ..text.words import compact, language_of, terms
+from .spelling import Spelling
 from .windows import Scores, Windows, windows
 
 RowKind = Literal["speech", "text"]
@@ -237,25 +238,10 @@ class RowSet:
         total = np.concatenate([[0.0], np.cumsum(lengths)])
         return lengths, total[self.windows.last] - total[self.windows.first]
 
-    def spelled(self, wanted: Sequence[str]) -> list[str]:
-        """Terms as the rows spell them: one that no row holds becomes the one that is a slip of the pen away."""
-        return [t if t in self._postings or len(t) < 4 else self._slip(t) or t for t in wanted]
-
-    def _slip(self, term: str) -> str | None:
-        from rapidfuzz.distance import OSA
-
-        most = 1 if len(term) < 8 else 2
-        near = {k: OSA.distance(term, k, score_cutoff=most) for k in self._by_letter.get(term[0], ())}
-        best = min(near, key=lambda k: (near[k], -len(self._postings[k][0])), default=None)
-        return best if best is not None and near[best] <= most else None
-
     @cached_property
-    def _by_letter(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for term in self._postings:
-            if len(term) > 3 and term.isalpha():
-                found.setdefault(term[0], []).append(term)
-        return found
+    def spelling(self) -> Spelling:
+        """How the rows spell terms."""
+        return Spelling({t: places for t, (places, _) in self._postings.items()}, self.language)
 
     def rarity(self, term: str) -> float:
         """How much a term tells: its inverse document frequency among the rows."""

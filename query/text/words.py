@@ -126,16 +126,16 @@ def terms(text: str, language: str | None = None) -> list[str]:
 @lru_cache(maxsize=_KEPT)
 def _terms(text: str, language: str | None) -> tuple[str, ...]:
     found = _words(text, language)
-    stop = _stop_words().get(language or "en", frozenset())
+    stop = stop_words(language)
     kept = [w for w in found if w not in stop] or list(found)
     if (language or "en") in _STEMMERS:
         kept = _stemmer(language or "en").stemWords(kept)
     return tuple(_unmarked(w) for w in kept)
 
 
-def stop_word(word: str, language: str | None) -> bool:
-    """Whether a word carries no meaning in a language (None: English)."""
-    return word in _stop_words().get(language or "en", frozenset())
+def stop_words(language: str | None) -> frozenset[str]:
+    """Words that carry no meaning in a language (None: English); none where the lists do not have it."""
+    return _stop_words().get(language or "en", frozenset())
 
 
 def _unmarked(word: str) -> str:

@@ -17,10 +17,9 @@ from ..types import QuestionKind
 
 _RIDGE = 0.2
 """How strongly weights are drawn to zero."""
-_LEAST, _PLAINLY = -0.3, 0.4
+_LEAST, _PLAINLY = -0.3, 0.2
 """Scores, of which 1 is an example's own kind and -1 every other: below the first it is no kind in particular, from the
-second on the kind is plain though the question is unlike the examples, or most like a fact: it may ask every mention of
-anything.
+second on the kind is plain though the question is unlike the examples: it may ask every mention of anything.
 """
 _QUANTILE = 0.2
 """A question is like the examples where it is nearer to one than this share of them is to its own nearest."""
@@ -41,7 +40,6 @@ class Kinds:
             encoder.spec.space, text, lambda: encoder.queries([q for own in examples.values() for q in own])
         )
         self._kinds = list(examples)
-        self._own = [kind for kind, own in examples.items() for _ in own]
         own = np.repeat(np.arange(len(examples)), [len(e) for e in examples.values()])
         share = (1 / np.bincount(own))[own]  # every kind weighs the same
         near = self._vectors @ self._vectors.T
@@ -58,8 +56,7 @@ class Kinds:
         scores = np.append(question - self._mean, 1.0) @ self._weights
         best = int(scores.argmax())
         near = self._vectors @ question
-        like = near.max() >= self._least and self._own[near.argmax()] != "fact"
-        least = _LEAST if like else _PLAINLY
+        least = _LEAST if near.max() >= self._least else _PLAINLY
         return self._kinds[best] if scores[best] >= least else "fact"
 
 

@@ -166,6 +166,7 @@ class Reader:
         self._made: Catalogue | None = None
         self._stamp: tuple[int, ...] | None = None
         self._tag: Hashable = None
+        self._damaged: tuple[int, Hashable] | None = None
 
     @property
     def held(self) -> Mapping[str, int]:
@@ -206,6 +207,8 @@ class Reader:
         tag = self._backend.tag(CATALOGUE.key(number))  # numbers begin anew where all were set aside
         if self._loaded is not None and (self._loaded.number, self._tag) == (number, tag):
             return self._loaded
+        if self._damaged == (number, tag):
+            return None
         try:
             (file,) = CATALOGUE.load(self._backend, number).files
             path = verified_path(self._backend, FOLDER, file, "the manifest of the catalogue", _MEND)
@@ -214,6 +217,7 @@ class Reader:
             raise
         except (ArchiveDamaged, NotAnArchive, OSError) as e:
             log.warning("%s; every video is listed instead, %s", one_line(e, 200), _MEND)
+            self._damaged = number, tag
             return None
         self.news, self._tag = {}, tag
         return found

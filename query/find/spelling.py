@@ -1,0 +1,49 @@
+"""Slips of the pen in a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..text.words import stop_words
+
+_SHORT, _LONG = 4, 8
+"""Letters from which on a term may be a slip whatever else is asked, and from which on it may hold two slips."""
+
+
+class Spelling:
+    """Spells terms as rows do.  ``places``: the rows that hold each term, ascending; ``language``: that of the rows."""
+
+    def __init__(self, places: Mapping[str, NDArray[np.int64]], language: str | None) -> None:
+        self._places = places
+        self._stop = [w for w in stop_words(language) if len(w) >= _SHORT]
+        self._by_letter: dict[str, list[str]] = {}
+        for term in places:
+            if len(term) >= _SHORT and term.isalpha():
+                self._by_letter.setdefault(term[0], []).append(term)
+
+    def of(self, wanted: Sequence[str]) -> list[str]:
+        """The terms ``wanted``: one that no row holds becomes the one that is a slip away, best the one that stands
+        beside others of them; or goes, where it is a slip of a stop word.  Optimal string alignment distance.
+        """
+        known = [self._places[t] for t in wanted if t in self._places]
+        found = [t if t in self._places or len(t) < _SHORT - 1 else self._meant(t, known) for t in wanted]
+        return [t for t in found if t] or list(wanted)
+
+    def _meant(self, term: str, others: Sequence[NDArray[np.int64]]) -> str:
+        from rapidfuzz.distance import OSA
+
+        most = 1 if len(term) < _LONG else 2
+        near = {k: OSA.distance(term, k, score_cutoff=most) for k in self._by_letter.get(term[0], ())}
+        worth = {k: (-d, self._beside(k, others), len(self._places[k])) for k, d in near.items() if d <= most}
+        best = max(worth, key=worth.__getitem__, default="")
+        if best and (worth[best][1] or len(term) >= _SHORT):
+            return best
+        stop = (w for w in self._stop if w[0] == term[0])
+        return "" if any(OSA.distance(term, w, score_cutoff=1) <= 1 for w in stop) else term
+
+    def _beside(self, term: str, others: Sequence[NDArray[np.int64]]) -> int:
+        """How many of the others stand in a row with a term."""
+        return sum(bool(np.isin(self._places[term], own).any()) for own in others)
