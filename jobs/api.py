@@ -25,6 +25,8 @@ from .library import Library
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ..store.encoders import Picture
+
 __version__ = version()
 Location = str | os.PathLike[str]
 Time = float | str
@@ -111,8 +113,9 @@ class VideoArchive:
 
     def search(
         self,
-        text: str,
+        text: str | None = None,
         *,
+        image: str | os.PathLike[str] | Picture | None = None,
         kinds: Sequence[KindName] = (),
         videos: Sequence[str] | None = None,
         start: Time | None = None,
@@ -126,7 +129,8 @@ class VideoArchive:
         top: int = 10,
         page: int = 1,
     ) -> SearchResults:
-        """Moments that fit ``text``, by meaning and by words, ``top`` on a page.
+        """Moments that fit ``text``, by meaning and by words, ``top`` on a page; or frames like ``image``, a file
+        or uint8 ``(H, W, 3)``, RGB.
 
         ``kinds``: speech, text, frame (default: all); ``start`` and ``end``: only this part of each video, in seconds
         or as ``"1:30"``; ``language``: a code such as ``"en"``; ``speaker``: a part of a name; ``since`` and
@@ -146,7 +150,14 @@ class VideoArchive:
             folder=folder,
             where=list((where or {}).items()),
         )
-        found = self._library.search(text, results.kinds_of(_names(kinds, "kinds") or ()), top, page, scope)
+        if (text is None) == (image is None):
+            raise UsageError("give a text to look for, or an image, not both")
+        if image is not None:
+            if set(_names(kinds, "kinds") or ()) - {"frame"} or language or speaker:
+                raise UsageError("an image looks for frames: leave out other kinds, language and speaker")
+            found = self._library.like(pictures.given(image), top, page, scope)
+        else:
+            found = self._library.search(text or "", results.kinds_of(_names(kinds, "kinds") or ()), top, page, scope)
         return SearchResults(**_values(found), library=self._library, page=page)
 
     def videos(self, words: str = "", sort: str = "name", status: str = "") -> list[Entry]:
@@ -190,7 +201,7 @@ class AsyncVideoArchive:
         """See :meth:`VideoArchive.ask`."""
         return await asyncio.to_thread(self.sync.ask, question, videos, options)
 
-    async def search(self, text: str, **filters: Any) -> SearchResults:
+    async def search(self, text: str | None = None, **filters: Any) -> SearchResults:
         """See :meth:`VideoArchive.search`."""
         return await asyncio.to_thread(self.sync.search, text, **filters)
 

@@ -20,6 +20,7 @@ from ..query.types import Answer
 from ..store import engines
 from ..store.archive.archive import Archive
 from ..store.archive.shard import Shard
+from ..store.encoders import Picture
 from ..store.index.index import KINDS, Kind
 from . import build, profile
 from .listing import Listing
@@ -57,6 +58,10 @@ class Library:
     ) -> Results:
         """See :meth:`.Lister.search`."""
         return self.lister.search(text, kinds, top, page, scope)
+
+    def like(self, picture: Picture, top: int = 10, page: int = 1, scope: Scope | None = None) -> Results:
+        """See :meth:`.Lister.like`."""
+        return self.lister.like(picture, top, page, scope)
 
     def standalone(self, question: str, conversation: Sequence[tuple[str, str]]) -> str:
         """A question that stands alone, where a language model can make one of it and of what was asked before."""

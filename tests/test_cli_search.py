@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vidrag
 from chapter_tools import FAKE
 from index_tools import put
 from vidrag.store.archive.archive import Archive
@@ -78,6 +79,22 @@ def test_a_search_with_and_without_an_index(world: World) -> None:
 
     assert places(indexed) == places(exact)
     assert told(world, "index", "archive")["how"] == "unchanged"
+
+
+@pytest.mark.long
+def test_frames_like_a_picture(world: World) -> None:
+    """A frame that the archive stores is most like itself; a program finds the same."""
+    seen = told(world, "search", "archive", "beep", "--kind", "frame", "--thumbnails", "pictures")["hits"]
+    stored = seen or told(world, "search", "archive", "beep", "--thumbnails", "pictures")["hits"]
+    picture = stored[0]["thumbnail"]
+    found = told(world, "search", "archive", "--image", picture)
+    assert found["query"] == picture and found["kinds"] == ["frame"]
+    assert found["hits"][0]["score"] == pytest.approx(1, abs=0.01) and {h["kind"] for h in found["hits"]} == {"frame"}
+    opened = vidrag.open(world.root / "archive", str(world.root / "fake.toml"))
+    assert [f.row for f in opened.search(image=world.root / picture)] == [h["row"] for h in found["hits"]]
+    for more in ({"text": "x"}, {"kinds": ["speech"]}, {"language": "en"}):
+        with pytest.raises(vidrag.UsageError, match="image"):
+            opened.search(image="y", **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.long
@@ -183,6 +200,12 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no archive": (["search", "nowhere", "x"], 2, "nowhere: no such archive"),
     "no archive to index": (["index", "nowhere"], 2, "nowhere: no such archive"),
     "empty": (["search", "archive", " \n"], 2, "the text is empty"),
+    "nothing": (["search", "archive"], 2, "give a text to look for, or a picture"),
+    "text and picture": (["search", "archive", "x", "--image", "fake.toml"], 2, "not both"),
+    "no such picture": (["search", "archive", "--image", "gone.png"], 2, "gone.png: no such file"),
+    "no picture": (["search", "archive", "--image", "fake.toml"], 2, "not a picture that can be read"),
+    "speech like a picture": (["search", "archive", "--image", "x", "-k", "speech"], 2, "leave out other kinds"),
+    "a picture's language": (["search", "archive", "--image", "x", "--language", "en"], 2, "leave out other kinds"),
     "only signs": (["search", "archive", "?!"], 2, "the text is empty"),
     "too long": (["search", "archive", "x" * 10_001], 2, "shorten it"),
     "a kind that there is not": (["search", "archive", "x", "--kind", "smell"], 2, "'smell'"),

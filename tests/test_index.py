@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from index_tools import JPEG, ask, build, put, same, searcher, sentences, source_of
 from store_tools import SPEC, rows_of_norm_1
-from vidrag.query.find import results
+from vidrag.query.find import frames
 from vidrag.query.find.results import Lister, thumbnails
 from vidrag.query.find.retrieve import RetrieveOptions
 from vidrag.query.find.rows import RowSet
@@ -320,13 +320,13 @@ def test_of_frames_close_together_the_best_alone(archive: Archive, monkeypatch: 
     put(archive, "a.mp4", ["a"], frames=6, encoder=FAKE)  # 0-20, 20-40, 40-60 and so on
     by = lister(archive)
 
-    def frames(*fits: float) -> list[int | None]:
-        monkeypatch.setattr(results, "fit", lambda *_: np.array([fits], np.float32))
+    def listed(*fits: float) -> list[int | None]:
+        monkeypatch.setattr(frames, "fit", lambda *_: np.array([fits], np.float32))
         return [f.frame for f in by.search("locker", ["frames"], 9).found]
 
-    assert frames(5, 9, 4, 3, 6, 8) == [1, 5, 3]
-    assert frames(0, 1, 9, 1, 0, 0) == [2]
-    assert frames(0, 1, 2, 2.1, 0, 0) == []
+    assert listed(5, 9, 4, 3, 6, 8) == [1, 5, 3]
+    assert listed(0, 1, 9, 1, 0, 0) == [2]
+    assert listed(0, 1, 2, 2.1, 0, 0) == []
 
 
 def test_a_page_goes_on_where_the_one_before_ended(archive: Archive) -> None:

@@ -27,7 +27,10 @@ def register(app: typer.Typer) -> None:
 
 def search(
     archive: ArchivePath,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for.")],
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What to look for.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="Instead of a text: stored frames like this picture.")
+    ] = None,
     kind: Annotated[
         list[str] | None,
         typer.Option("--kind", "-k", metavar="speech|text|frame", help="Only this; may be repeated. Default: all."),
@@ -60,7 +63,7 @@ def search(
     from ...query.find.scope import Scope, conditions, day_of, seconds_of
     from ...store.archive.archive import Archive
     from ...store.errors import UsageError
-    from .. import build
+    from .. import build, pictures
 
     if not 1 <= top <= 1000:
         raise UsageError(f"--top {top}: give a number from 1 to 1000")
@@ -77,14 +80,22 @@ def search(
         folder=folder,
         where=conditions("--where", where or ()),
     )
-    kinds = work.kinds_of(kind or ())
+    kinds = work.kinds_of(kind or (("frame",) if image else ()))
+    if (text is None) == (image is None):
+        raise UsageError("give a text to look for, or a picture with --image, not both")
+    if image and (set(kinds) != {"frames"} or language or speaker):
+        raise UsageError("--image looks for frames: leave out other kinds, --language and --speaker")
+    picture = pictures.from_file(image) if image else None
     lister = build.lister(Archive.open(archive), profile_of(profile, settings), kinds)
-    results = lister.search(text, kinds, top, page, scope)
+    if picture is not None:
+        results = lister.like(picture, top, page, scope)
+    else:
+        results = lister.search(text or "", kinds, top, page, scope)
     shown = work.thumbnails(lister.searcher, results.found, thumbnails) if thumbnails else {}
     if as_json:
         told = results.as_json()
         hits = [{**h, "thumbnail": shown.get(h["rank"])} for h in told["hits"]]
-        asked = {"query": text, "kinds": ["frame" if k == "frames" else k for k in kinds]}
+        asked = {"query": text or str(image), "kinds": ["frame" if k == "frames" else k for k in kinds]}
         print(json.dumps({**asked, **told, "hits": hits, "page": page}, ensure_ascii=False))
     else:
         _print(results, shown, page)

@@ -71,8 +71,7 @@ def _not_answering(rows: RowSet, question: OpenQuestion) -> NDArray[np.bool_]:
     places = [p.span for p in question.places if p.video == question.video]
     answer = np.array([any(Span(r.start, r.end).overlaps(p) for p in places) for r in rows.rows], bool)
     windows = rows.windows.of
-    left: NDArray[np.bool_] = np.isin(windows, windows[answer], invert=True).all(axis=1)
-    return left
+    return np.array(~np.isin(windows, windows[answer]).any(1), bool)
 
 
 def fit(data: Sequence[Example]) -> Curve:

@@ -126,10 +126,11 @@ class Finder:
         own = set(own_terms(question, rows.language, "whole", "agreed", "every", "beginning", "ending"))
         if kind == "fact" and own and own <= rows.speakers.keys():
             kind = "whole"  # "what does Anna say?"
-        if kind == "agreed" and spoken_of(rows, own, within):
-            kind = "fact"  # "what was decided about the roof?"
-        if kind == "details" and best.sure >= LIKELY and spoken_of(rows, own_terms(question, None, "whole", kind)):
-            kind = "fact"  # "how long did the war last?"
+        if kind == "agreed" or kind == "details":
+            topic, sure = own_terms(question, None, "whole", kind), best.sure >= LIKELY
+            held = spoken_of(rows, topic, within)
+            if (held or (topic and sure)) if kind == "agreed" else (held and sure):
+                kind = "fact"  # "what was decided about the roof?", "how long did the war last?"
         meant = within & about(rows, own) if kind == "whole" or kind == "agreed" else within
         if request.stretch is not None:
             bare = len(own_terms(question, None, "whole")) <= _BARE

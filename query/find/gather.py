@@ -192,8 +192,6 @@ def _titles(chapters: Sequence[Chapter], language: str | None) -> list[str]:
     spread = Counter(t for c in chapters for t in c.terms)
     plain = stop_words(language) | {t for t, n in spread.items() if n > max(2, len(chapters) / 10)}
     return [
-        c.title
-        if c.title_from == "screen"
-        else ", ".join([t for t in c.terms if len(t) > 1 and t not in plain][:4])
+        c.title if c.title_from == "screen" else ", ".join([t for t in c.terms if len(t) > 1 and t not in plain][:4])
         for c in chapters
     ]

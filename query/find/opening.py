@@ -94,7 +94,7 @@ class Opener(Generic[P]):
     def opened(
         self,
         ids: Sequence[str] | None,
-        sought: Sought,
+        sought: Sought | None,
         captions: Vectors,
         notes: list[str],
         view: View | None = None,
@@ -102,7 +102,8 @@ class Opener(Generic[P]):
         """The videos ``ids``; without them all of the archive.
 
         Where these are many and the archive has an index, those of them that hold the best rows for a question and its
-        options.  ``captions``: vectors of what pictures are looked for by; ``view``: the archive as the searcher saw
+        options.  ``sought``: None where pictures alone are looked for; ``captions``: vectors of what they are looked
+        for by, or of one that they are to be like; ``view``: the archive as the searcher saw
         it, where it has looked already.
         """
         few = ids is not None and not self._many(ids)
@@ -113,12 +114,12 @@ class Opener(Generic[P]):
             return self.open(ids, notes)
         if ids is not None:
             view = view.only(ids)
-        vectors: dict[Kind, Vectors] = {"speech": sought.vectors[0], "text": sought.vectors[0]}
+        vectors: dict[Kind, Vectors] = dict.fromkeys(("speech", "text"), sought.vectors[0]) if sought else {}
         if len(captions):
             vectors["frames"] = captions[0]
-        options = [t for c in sought.options if (t := terms(c))]
+        options = [t for c in sought.options if (t := terms(c))] if sought else []
         try:
-            found = self.searcher.candidates(vectors, terms(sought.question), options, view)
+            found = self.searcher.candidates(vectors, terms(sought.question) if sought else (), options, view)
         except SpaceMismatch as e:
             notes.append(f"every video was opened: {one_line(e, 200)}")
             found = None

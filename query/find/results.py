@@ -16,28 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...store.archive.shard import Shard
-from ...store.encoders import ImageTextEncoder, TextEncoder
+from ...store.encoders import ImageTextEncoder, Picture, TextEncoder
 from ...store.errors import ArchiveDamaged, UsageError, one_line
 from ...store.index.index import KINDS, Kind
 from ...store.records import Frame
 from ...store.storage.faults import storage_errors
 from ...store.vectors import Vectors
-from ..text.things import FITS, fit
-from ..text.words import terms
 from ..types import Grounds, Request
 from .finding import Finder
+from .frames import Frames, Hit, seen_in
 from .names import called
 from .opening import Opened, Opener
 from .retrieve import RetrieveOptions, Scored, fewness, likely, may_be_used, score, words_held
 from .rows import RowSet
 from .scope import Scope
 from .search import Searcher
+from .view import View
 
 LONGEST = 10_000
 LINE = 0.2
 """How likely a row must answer the text, taken as a question, to be listed."""
-_NAMED = 0.6
-"""Share of the words of the text that a frame's label must hold to be listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +85,6 @@ class Results:
         return {"hits": [f.as_json() for f in self.found], **counts, "more": self.more, "notes": list(self.notes)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Hit:
-    shard: int
-    kind: Kind
-    row: int
-    score: float
-    near: float
-
-
 class Lister:
     """Lists moments of one archive, any number of times.  ``pictures``: needed where frames are searched."""
 
@@ -115,38 +104,48 @@ class Lister:
         holds nothing.
         """
         text = _checked(text, kinds)
-        scope, notes = scope or Scope(), list[str]()
+        scope, notes, damaged = scope or Scope(), list[str](), dict[str, str]()
         ids = scope.chosen(self.searcher.archive)
         sought, view = self.finder.encode(text, Request(), ()), self.searcher.view()
         picture = self._pictured(text, kinds)
         opened = self.opener.opened(ids, sought, picture, notes, view)
         kept = scope.rows(opened.rows) if opened.rows.rows else np.zeros(0, bool)
-        rankings, damaged = list[Iterator[_Hit]](), dict[str, str]()
+        rankings = list[Iterator[Hit]]()
         if spoken := [k for k in kinds if k != "frames"]:
             found = score(
                 opened.rows, text, sought.vectors[0], self.finder.scale, self.opener.sample(opened), self.options
             )
             rankings.append(self._rows(opened.rows, text, found, kept, spoken))
         if len(picture):
-            rankings.append(self._frames(opened, text, picture, scope, damaged))
-        hits = merge(*rankings, key=lambda h: -h.score)
-        skipped = (page - 1) * top
-        rows = list(islice(self._told(opened.shards, hits, damaged), skipped, skipped + top + 1))
-        cover = view.cover
+            rankings.append(self._frames(opened, scope, damaged).fitting(text, picture))
+        rows = self._page(opened, merge(*rankings, key=lambda h: -h.score), damaged, top, page)
         name = called(opened.rows, text) if not rows and page == 1 else ""
-        notes += [
-            *([name] if name else []),
-            *view.notes,
-            *(f"left out, damaged: {d[:200]}" for d in damaged.values()),
-        ]
-        return Results(
-            found=tuple(rows[:top]),
-            videos=len(cover.numbers),
-            rows=cover.rows,
-            indexed=sum(b.rows for b in cover.live if b.first >= 0),
-            more=len(rows) > top,
-            notes=tuple(dict.fromkeys(notes)),
-        )
+        return _results(rows, top, view, damaged, [*notes, *([name] if name else [])])
+
+    def like(self, picture: Picture, top: int = 10, page: int = 1, scope: Scope | None = None) -> Results:
+        """The ``page``-th ``top`` stored frames that are most like a picture, uint8 ``(H, W, 3)``, RGB.
+
+        ``score`` and ``near`` are inner products of the encoder's vectors.  Every frame is like it to some degree:
+        nothing is left out.  Raises as :meth:`search`.
+        """
+        scope, notes, damaged = scope or Scope(), list[str](), dict[str, str]()
+        ids, view = scope.chosen(self.searcher.archive), self.searcher.view()
+        assert self.pictures is not None
+        vector, named = seen_in(self.pictures, picture)
+        opened = self.opener.opened(ids, None, vector, notes, view)
+        rows = self._page(opened, self._frames(opened, scope, damaged).like(vector), damaged, top, page)
+        return _results(rows, top, view, damaged, [*notes, *([f"seen in the picture: {named}"] if named else [])])
+
+    def _frames(self, opened: Opened[None], scope: Scope, damaged: dict[str, str]) -> Frames:
+        assert self.pictures is not None
+        return Frames(opened.shards, self.pictures, scope, self.searcher.options.apart_s, damaged)
+
+    def _page(
+        self, opened: Opened[None], hits: Iterable[Hit], damaged: dict[str, str], top: int, page: int
+    ) -> list[Listed]:
+        """The rows of a page, and the first of the next one."""
+        skipped = (page - 1) * top
+        return list(islice(self._told(opened.shards, hits, damaged), skipped, skipped + top + 1))
 
     def _pictured(self, text: str, kinds: Sequence[Kind]) -> Vectors:
         if "frames" not in kinds or self.pictures is None:
@@ -155,7 +154,7 @@ class Lister:
 
     def _rows(
         self, rows: RowSet, text: str, found: Scored, kept: NDArray[np.bool_], kinds: Sequence[Kind]
-    ) -> Iterator[_Hit]:
+    ) -> Iterator[Hit]:
         """Rows that are likely to answer the text, or hold all of its words, best first."""
         usable = kept & may_be_used(rows, self.options)
         few = fewness(int(usable.sum()))
@@ -166,42 +165,9 @@ class Lister:
             near = float(found.near[at])
             held = words_held(rows, text, found, at)
             if found.exact[at] or held == 1 or likely(Grounds(near=near, held=held, few=few)) >= LINE:
-                yield _Hit(row.shard, row.kind, row.row, float(found.score[at]), near)
+                yield Hit(row.shard, row.kind, row.row, float(found.score[at]), near)
 
-    def _frames(
-        self, opened: Opened[None], text: str, query: Vectors, scope: Scope, damaged: dict[str, str]
-    ) -> Iterator[_Hit]:
-        """Frames that fit the text, ``query`` ``(1, dim)``, or whose label holds its words, best first; of frames
-        close together the best alone.
-        """
-        assert self.pictures is not None
-        wanted = set(terms(text))
-        places, scores = list[tuple[int, int]](), list[NDArray[np.float32]]()
-        for i, shard in enumerate(opened.shards):
-            try:
-                file = shard.vectors("frames", self.pictures.spec)
-            except ArchiveDamaged as e:
-                damaged[shard.video] = one_line(e)
-                continue
-            if file is not None and file.rows == len(shard.frames):
-                places += [(i, row) for row in range(file.rows)]
-                scores.append(fit(self.pictures, query, file.vectors())[0])
-        near = np.concatenate(scores) if scores else np.zeros(0, np.float32)
-        scope.check_times(opened.shards)
-        shown = dict[int, list[Frame]]()
-        for at in np.argsort(-near, kind="stable").tolist():
-            i, row = places[at]
-            shard = opened.shards[i]
-            frame, label = shard.frames[row], shard.labels[row].caption if row < len(shard.labels) else ""
-            named = len(wanted & set(terms(label))) >= _NAMED * len(wanted)
-            others, apart = shown.setdefault(i, []), self.searcher.options.apart_s
-            if not scope.holds(frame.start, frame.end) or not (named or near[at] >= FITS):
-                continue
-            if all(frame.start >= f.end + apart or f.start >= frame.end + apart for f in others):
-                others.append(frame)
-                yield _Hit(i, "frames", row, float(near[at]), float(near[at]))
-
-    def _told(self, shards: Sequence[Shard], hits: Iterable[_Hit], damaged: dict[str, str]) -> Iterator[Listed]:
+    def _told(self, shards: Sequence[Shard], hits: Iterable[Hit], damaged: dict[str, str]) -> Iterator[Listed]:
         """The hits that can be read, each with what stands beside it."""
         rank = 1
         for hit in hits:
@@ -221,6 +187,19 @@ def kinds_of(names: Sequence[str]) -> list[Kind]:
     return list(named or KINDS)
 
 
+def _results(rows: list[Listed], top: int, view: View, damaged: Mapping[str, str], notes: Sequence[str]) -> Results:
+    cover = view.cover
+    told = [*notes, *view.notes, *(f"left out, damaged: {d[:200]}" for d in damaged.values())]
+    return Results(
+        found=tuple(rows[:top]),
+        videos=len(cover.numbers),
+        rows=cover.rows,
+        indexed=sum(b.rows for b in cover.live if b.first >= 0),
+        more=len(rows) > top,
+        notes=tuple(dict.fromkeys(told)),
+    )
+
+
 def _checked(text: str, kinds: Sequence[Kind]) -> str:
     text = text.encode("utf-8", "replace").decode()
     if not any(c.isalnum() for c in text):
@@ -232,7 +211,7 @@ def _checked(text: str, kinds: Sequence[Kind]) -> str:
     return text
 
 
-def _listed(shard: Shard, hit: _Hit, rank: int) -> Listed:
+def _listed(shard: Shard, hit: Hit, rank: int) -> Listed:
     kind, row = hit.kind, hit.row
     times: Sequence[Any] = shard.frames if kind == "frames" else shard.text if kind == "text" else shard.speech
     texts = [r.caption.removeprefix("a photo of ") for r in shard.labels] if kind == "frames" else None

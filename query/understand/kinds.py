@@ -17,9 +17,10 @@ from ..types import QuestionKind
 
 _RIDGE = 0.2
 """How strongly weights are drawn to zero."""
-_LEAST, _PLAINLY = -0.3, 0.2
+_LEAST, _PLAINLY, _LEAD = -0.3, 0.3, 0.2
 """Scores, of which 1 is an example's own kind and -1 every other: below the first it is no kind in particular, from the
-second on the kind is plain though the question is unlike the examples: it may ask every mention of anything.
+second on the kind is plain though the question is unlike the examples: it may ask every mention of anything.  The third
+is what it has to score more than a fact.
 """
 _QUANTILE = 0.2
 """A question is like the examples where it is nearer to one than this share of them is to its own nearest."""
@@ -57,6 +58,7 @@ class Kinds:
         best = int(scores.argmax())
         near = self._vectors @ question
         least = _LEAST if near.max() >= self._least else _PLAINLY
+        least = max(least, scores[self._kinds.index("fact")] + _LEAD)
         return self._kinds[best] if scores[best] >= least else "fact"
 
 
