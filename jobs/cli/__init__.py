@@ -14,6 +14,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Runs the command line; every error is one line on stderr and a documented exit code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # else NumPy's threads spin while other modules are loaded
     from . import (
         answer_commands,
         archive_commands,
