@@ -65,7 +65,7 @@ def opened(archive: Archive, encoder: TextEncoder, said: Sequence[Any] = (), wri
 
 def found(rows: RowSet, encoder: TextEncoder, question: str, *, again: Any = None, **options: Any) -> Retrieved:
     chosen = RetrieveOptions(**options)
-    scored = score(rows, question, encoder.queries([question])[0], background(encoder), rows.sample, chosen)
+    scored = Finder(encoder, chosen).score(rows, question, encoder.queries([question])[0], rows.sample)
     return retrieve(rows, question, scored, [], chosen, may_be_used(rows, chosen), again)
 
 
@@ -165,6 +165,17 @@ def test_a_slip_of_the_pen_is_read_as_the_rows_spell_it(asked: str, spelled: str
     assert rows.spelling.of(terms(asked)) == terms(spelled)
 
 
+def test_a_word_that_the_encoder_knows_is_no_slip(archive: Archive, e5: E5) -> None:
+    """However near it is to one that is said: what is one token to the encoder is spelled right."""
+    rows = opened(archive, e5, [*TALK, "The king sat on a strong chair."])
+
+    def sought(question: str) -> tuple[str, ...]:
+        return Finder(e5, RetrieveOptions()).score(rows, question, e5.queries([question])[0], rows.sample).words
+
+    assert sought("What kind of string?") == ("kind", "string")
+    assert sought("Which lokcer is strogn?") == ("locker", "strong")
+
+
 def test_of_two_words_the_one_is_meant_that_stands_beside_others(archive: Archive) -> None:
     """However often the other one is said."""
     rows = opened(archive, FAKE, ["A long walk.", "A long day.", "The battery is worth it, they say: lohnt."])
@@ -205,7 +216,7 @@ def test_an_answer_lies_well_above_the_level_and_other_rows_do_not(archive: Arch
         ("When does the ferry leave?", 5),
         ("Who runs the cafe?", 2),
     ):
-        by = score(rows, question, e5.queries([question])[0], background(e5), rows.sample, RetrieveOptions())
+        by = Finder(e5, RetrieveOptions()).score(rows, question, e5.queries([question])[0], rows.sample)
         assert int(by.near.argmax()) == answer and by.near[answer] > 2
         assert np.delete(by.near, answer).max() < by.near[answer] - 1
 
@@ -276,7 +287,8 @@ def test_words_decide_where_vectors_do_not(archive: Archive) -> None:
     rows = RowSet([archive.shard(video)], SPEC)
     query = np.zeros(SPEC.dim, np.float32)
     scale = Background({"en": np.zeros((1, SPEC.dim), np.float32)})
-    by = score(rows, "Which locker is red?", query, scale, rows.sample, RetrieveOptions(method="bm25"))
+    asked = "Which locker is red?"
+    by = score(rows, asked, terms(asked), query, scale, rows.sample, RetrieveOptions(method="bm25"))
     assert np.argsort(-by.score).tolist()[:2] == [0, 1] and by.score[0] > by.score[1] > by.score[3]
 
 

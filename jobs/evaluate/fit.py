@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...query.asker import Asker
 from ...query.find.finding import Finder
-from ...query.find.retrieve import SURE, likely, retrieve, score
+from ...query.find.retrieve import SURE, likely, retrieve
 from ...query.find.rows import RowSet
 from ...query.types import LIKELY, Grounds, Request
 from ...store.records import Span
@@ -61,9 +61,8 @@ def grounds(found: OpenSet, asker: Asker, most: int = 0) -> list[Example]:
 
 def _without(question: str, rows: RowSet, left: NDArray[np.bool_], finder: Finder) -> Grounds:
     """What is known of a question that only the rows ``left`` may answer, bool ``(n_rows,)``."""
-    sought, options = finder.encode(question, Request(), ()), finder.options
-    scored = score(rows, question, sought.vectors[0], finder.scale, rows.sample, options)
-    return retrieve(rows, question, scored, [], options, left).grounds
+    scored = finder.score(rows, question, finder.encode(question, Request(), ()).vectors[0], rows.sample)
+    return retrieve(rows, question, scored, [], finder.options, left).grounds
 
 
 def _not_answering(rows: RowSet, question: OpenQuestion) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
-from ..text.words import exact_phrases, terms
+from ..text.words import exact_phrases, language_of, terms, words
 from ..text.written import asked_for
 from ..types import LIKELY, Found, Request, When
 from ..understand.kinds import own_terms
@@ -70,6 +70,14 @@ class Finder:
             queries = query_vectors(vectors[0], spoken, list(vectors[cut + bool(request.asr) :]))
         return Sought(question=question, options=tuple(options), vectors=vectors[:cut], queries=queries)
 
+    def score(self, rows: RowSet, question: str, vector: Vectors, others: Vectors) -> Scored:
+        """See :func:`.retrieve.score`; a word that is one token to the encoder is taken to be spelled right."""
+        language = language_of(question) or rows.language
+        one = [w for w in words(question, language) if self.encoder.count_tokens(w) == 1]
+        right = {t for w in one for t in terms(w, language)}
+        wanted = rows.spelling.of(terms(question, language), right)
+        return score(rows, question, wanted, vector, self.scale, others, self.options)
+
     def find(
         self,
         rows: RowSet,
@@ -91,9 +99,9 @@ class Finder:
         within = self._within(rows, request) & usable
         if request.stretch is not None:
             question = request.stretch.rest
-        found = score(rows, question, sought.vectors[0], self.scale, others, self.options)
+        found = self.score(rows, question, sought.vectors[0], others)
         with_options = [
-            score(rows, f"{question} {o}", v, self.scale, others, self.options)
+            self.score(rows, f"{question} {o}", v, others)
             for o, v in zip(sought.options, sought.vectors[1:], strict=False)
         ]
         best = retrieve(rows, question, found, with_options, self.options, within, again)

@@ -27,7 +27,7 @@ from .finding import Finder
 from .frames import Frames, Hit, seen_in
 from .names import called
 from .opening import Opened, Opener
-from .retrieve import RetrieveOptions, Scored, fewness, likely, may_be_used, score, words_held
+from .retrieve import RetrieveOptions, Scored, fewness, likely, may_be_used, words_held
 from .rows import RowSet
 from .scope import Scope
 from .search import Searcher
@@ -112,9 +112,7 @@ class Lister:
         kept = scope.rows(opened.rows) if opened.rows.rows else np.zeros(0, bool)
         rankings = list[Iterator[Hit]]()
         if spoken := [k for k in kinds if k != "frames"]:
-            found = score(
-                opened.rows, text, sought.vectors[0], self.finder.scale, self.opener.sample(opened), self.options
-            )
+            found = self.finder.score(opened.rows, text, sought.vectors[0], self.opener.sample(opened))
             rankings.append(self._rows(opened.rows, text, found, kept, spoken))
         if len(picture):
             rankings.append(self._frames(opened, scope, damaged).fitting(text, picture))

@@ -116,10 +116,17 @@ class Scored:
 
 
 def score(
-    rows: RowSet, question: str, vector: Vectors, scale: Background, others: Vectors, options: RetrieveOptions
+    rows: RowSet,
+    question: str,
+    words: Sequence[str],
+    vector: Vectors,
+    scale: Background,
+    others: Vectors,
+    options: RetrieveOptions,
 ) -> Scored:
-    """Scores every row for ``question`` with the vector ``(dim,)``.  ``others``: see :meth:`.Background.level`."""
-    words = rows.spelling.of(terms(question, rows.language))
+    """Scores every row for ``question`` with its terms and the vector ``(dim,)``.  ``others``: see
+    :meth:`.Background.level`.
+    """
     near, around = rows.dense(vector)
     held, held_around = rows.lexical(words)
     above = scale.level(vector, others, rows.language) - scale.sentences(vector, rows.language)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..text.words import stop_words
 
-_SHORT, _LONG = 4, 8
+_SHORT, _LONG = 4, 10
 """Letters from which on a term may be a slip whatever else is asked, and from which on it may hold two slips."""
 
 
@@ -24,12 +24,14 @@ class Spelling:
             if len(term) >= _SHORT and term.isalpha():
                 self._by_letter.setdefault(term[0], []).append(term)
 
-    def of(self, wanted: Sequence[str]) -> list[str]:
+    def of(self, wanted: Sequence[str], right: Collection[str] = ()) -> list[str]:
         """The terms ``wanted``: one that no row holds becomes the one that is a slip away, best the one that stands
         beside others of them; or goes, where it is a slip of a stop word.  Optimal string alignment distance.
+        ``right``: terms that are spelled right.
         """
         known = [self._places[t] for t in wanted if t in self._places]
-        found = [t if t in self._places or len(t) < _SHORT - 1 else self._meant(t, known) for t in wanted]
+        kept = {t for t in wanted if t in self._places or t in right or len(t) < _SHORT - 1}
+        found = [t if t in kept else self._meant(t, known) for t in wanted]
         return [t for t in found if t] or list(wanted)
 
     def _meant(self, term: str, others: Sequence[NDArray[np.int64]]) -> str:
