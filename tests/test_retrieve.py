@@ -176,6 +176,13 @@ def test_a_word_that_the_encoder_knows_is_no_slip(archive: Archive, e5: E5) -> N
     assert sought("Which lokcer is strogn?") == ("locker", "strong")
 
 
+def test_a_word_is_found_in_its_other_form_beside_others(archive: Archive) -> None:
+    rows = opened(archive, FAKE, ["She spent a week in space.", "The king sat by the door."])
+    assert rows.spelling.of(["spend", "week"], {"spend"}) == ["spent", "week"]
+    assert rows.spelling.of(["spend", "door"], {"spend"}) == ["spend", "door"]
+    assert rows.spelling.of(["kind", "week"], {"kind"}) == ["kind", "week"]
+
+
 def test_of_two_words_the_one_is_meant_that_stands_beside_others(archive: Archive) -> None:
     """However often the other one is said."""
     rows = opened(archive, FAKE, ["A long walk.", "A long day.", "The battery is worth it, they say: lohnt."])

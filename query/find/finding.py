@@ -135,7 +135,8 @@ class Finder:
         if kind == "fact" and own and own <= rows.speakers.keys():
             kind = "whole"  # "what does Anna say?"
         if kind == "agreed" or kind == "details":
-            topic, sure = own_terms(question, None, "whole", kind), best.sure >= LIKELY
+            topic = set(own_terms(question, None, "whole", kind)).difference(*rows.titles)
+            sure = best.sure >= LIKELY
             held = spoken_of(rows, topic, within)
             if (held or (topic and sure)) if kind == "agreed" else (held and sure):
                 kind = "fact"  # "what was decided about the roof?", "how long did the war last?"

@@ -27,11 +27,11 @@ class Spelling:
     def of(self, wanted: Sequence[str], right: Collection[str] = ()) -> list[str]:
         """The terms ``wanted``: one that no row holds becomes the one that is a slip away, best the one that stands
         beside others of them; or goes, where it is a slip of a stop word.  Optimal string alignment distance.
-        ``right``: terms that are spelled right.
+        ``right``: terms that are spelled right; they become another form of the word at the most.
         """
         known = [self._places[t] for t in wanted if t in self._places]
-        kept = {t for t in wanted if t in self._places or t in right or len(t) < _SHORT - 1}
-        found = [t if t in kept else self._meant(t, known) for t in wanted]
+        kept = {t for t in wanted if t in self._places or len(t) < _SHORT - 1}
+        found = [t if t in kept else self._form(t, known) if t in right else self._meant(t, known) for t in wanted]
         return [t for t in found if t] or list(wanted)
 
     def _meant(self, term: str, others: Sequence[NDArray[np.int64]]) -> str:
@@ -45,6 +45,12 @@ class Spelling:
             return best
         stop = (w for w in self._stop if w[0] == term[0])
         return "" if any(OSA.distance(term, w, score_cutoff=1) <= 1 for w in stop) else term
+
+    def _form(self, term: str, others: Sequence[NDArray[np.int64]]) -> str:
+        """Another form of a word, as "spent" is of "spend"."""
+        forms = {k: self._beside(k, others) for k in self._by_letter.get(term[0], ()) if k[:-1] == term[:-1]}
+        best = max(forms, key=forms.__getitem__, default=term)
+        return best if forms.get(best) else term
 
     def _beside(self, term: str, others: Sequence[NDArray[np.int64]]) -> int:
         """How many of the others stand in a row with a term."""

@@ -148,8 +148,10 @@ class VisualIndex:
         caption = labels[row].caption if row < len(labels) else ""
         others = [c for c in names if c and c != caption][:2]
         told = [_uncounted(c.removeprefix("a photo of "), wanted.counted) for c in [caption, *others] if c]
-        unnamed = "nothing that can be named" if any(x.caption for x in labels) else "a picture that fits the question"
-        text = "; ".join(told) or unnamed
+        if told or not any(x.caption for x in labels):
+            text = "; ".join(told) or "a picture that fits the question"
+        else:
+            text, score = "nothing that can be named", 0.0  # it fits anything
         file = shot.shard.vectors("frames", self.encoder.spec)
         near = wanted.options @ file.vector(row) if file is not None and len(wanted.options) else ()
         return Candidate(

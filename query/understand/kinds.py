@@ -17,10 +17,10 @@ from ..types import QuestionKind
 
 _RIDGE = 0.2
 """How strongly weights are drawn to zero."""
-_LEAST, _PLAINLY, _LEAD = -0.3, 0.3, 0.2
+_LEAST, _PLAINLY, _LEAD = -0.3, 0.3, 0.15
 """Scores, of which 1 is an example's own kind and -1 every other: below the first it is no kind in particular, from the
-second on the kind is plain though the question is unlike the examples: it may ask every mention of anything.  The third
-is what it has to score more than a fact.
+second on the kind is plain though the question is unlike the examples, or most like a fact: it may ask every mention of
+anything.  The third is what it has to score more than a fact.
 """
 _QUANTILE = 0.2
 """A question is like the examples where it is nearer to one than this share of them is to its own nearest."""
@@ -41,6 +41,7 @@ class Kinds:
             encoder.spec.space, text, lambda: encoder.queries([q for own in examples.values() for q in own])
         )
         self._kinds = list(examples)
+        self._own = [kind for kind, own in examples.items() for _ in own]
         own = np.repeat(np.arange(len(examples)), [len(e) for e in examples.values()])
         share = (1 / np.bincount(own))[own]  # every kind weighs the same
         near = self._vectors @ self._vectors.T
@@ -57,7 +58,8 @@ class Kinds:
         scores = np.append(question - self._mean, 1.0) @ self._weights
         best = int(scores.argmax())
         near = self._vectors @ question
-        least = _LEAST if near.max() >= self._least else _PLAINLY
+        like = near.max() >= self._least and self._own[near.argmax()] != "fact"
+        least = _LEAST if like else _PLAINLY
         least = max(least, scores[self._kinds.index("fact")] + _LEAD)
         return self._kinds[best] if scores[best] >= least else "fact"
 
