@@ -154,7 +154,13 @@ def test_a_scored_answer() -> None:
         "videos_cited": 0.0,
         "videos_at_5": 0.0,
         "judged": None,
+        "seconds": None,
+        "tokens": None,
     }
+    timed = answer("A", [], rows)
+    timed["answer"] |= {"timings": {"total": 0.25}, "tokens": 300}
+    told = score.score(question(1, ["one", "two"], 0, PLACES), timed, True)
+    assert (told["seconds"], told["tokens"]) == (0.25, 300)
     both = score.score(question(1, ["one", "two"], 0, PLACES), answer("A", ["E1", "E6"], rows), True)
     assert (both["videos_cited"], both["start_error_s"]) == (1.0, 0.5)
 

@@ -164,19 +164,33 @@ def study(
         Path | None,
         typer.Option("--data", metavar="FOLDER", help="Holds folders of videos with questions.json; else the sample."),
     ] = None,
+    videomme: Annotated[
+        Path | None, typer.Option("--videomme", metavar="FOLDER", help="Holds Video-MME as it was unpacked.")
+    ] = None,
+    mlvu: Annotated[
+        Path | None, typer.Option("--mlvu", metavar="FOLDER", help="Holds MLVU as it was unpacked.")
+    ] = None,
+    longvideobench: Annotated[
+        Path | None, typer.Option("--longvideobench", metavar="FOLDER", help="Holds LongVideoBench as it was unpacked.")
+    ] = None,
     arm: ArmNames = None,
     arms_file: ArmsFile = None,
+    judge: JudgeSettings = None,
     seed: Seed = 0,
     profile: ProfileName = "embedded",
     settings: Settings = None,
 ) -> int:
-    """Index folders of videos, ask their questions under every arm and ablation, and write every table."""
-    from ..evaluate import arms, tables
+    """Index folders of videos, or public benchmarks, ask their questions under every arm and ablation, and write every
+    table and what the benchmarks' own scorers read.  What is done is not done again."""
+    from ..evaluate import arms, published, tables
     from ..evaluate import study as work
 
-    chosen = arms.choose(arms.load(arms_file), arm or ["all"])
-    found = work.parts(data)
-    made = work.run(output, found, chosen, profile, settings or [], seed, say, progress())
+    benchmarks = {"videomme": videomme, "mlvu": mlvu, "longvideobench": longvideobench}
+    named = {name: folder for name, folder in benchmarks.items() if folder}
+    chosen = arms.choose(arms.load(arms_file), arm or ["arms" if named else "all"])
+    found = work.parts(data) if data or not named else []
+    found += [published.part(name, folder, output / name) for name, folder in named.items()]
+    made = work.run(output, found, chosen, profile, settings or [], seed, say, progress(), judge or [])
     print(tables.summary(made.results), end="")
     for line in made.failed:
         print(f"not indexed: {line}")

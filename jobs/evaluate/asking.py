@@ -210,7 +210,8 @@ def _ask(asker: Asker, videos: Videos, question: Question) -> dict[str, Any]:
     options, letters = question.distinct()
     ids = None if question.videos is None else videos.ids(question)
     alike = len(options) == 1
-    told = asker.ask(question.question, ids, () if alike else options).as_json()
+    answer = asker.ask(question.question, ids, () if alike else options)
+    told = {**answer.as_json(), "tokens": answer.usage.read + answer.usage.written}
     if alike:
         told["choice"] = letters
         told["notes"] = [*told["notes"], "all options are the same"]

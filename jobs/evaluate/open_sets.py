@@ -151,7 +151,7 @@ def ingest(found: OpenSet, home: Path, profile: str, overrides: Sequence[str], s
     with storage_errors(home):
         videos.mkdir(parents=True, exist_ok=True)
         for file in (*found.videos.values(), *found.transcripts.values()):
-            _link(videos / file.name, file)
+            link(videos / file.name, file)
         for name, transcript in found.transcripts.items():
             if name not in found.videos and not (videos / name).exists():
                 make_stand_in(videos / name, seconds(transcript) + _TAIL_S, f"{found.name}/{transcript.stem}")
@@ -164,7 +164,8 @@ def ingest(found: OpenSet, home: Path, profile: str, overrides: Sequence[str], s
     return index(home / "archive", part, profile, overrides, say, failed, use), failed
 
 
-def _link(link: Path, file: Path) -> None:
+def link(link: Path, file: Path) -> None:
+    """Makes ``link`` a link to ``file``, in place of what is there."""
     if link.is_symlink() and link.resolve() == file.resolve():
         return
     temp = link.with_name(f".{link.name}.{secrets.token_hex(4)}.link")

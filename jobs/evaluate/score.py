@@ -23,6 +23,8 @@ FIGURES: Mapping[str, str] = {
     "videos_cited": "every video of the proof cited",
     "videos_at_5": "every video of the proof in the top 5",
     "judged": "judge's score",
+    "seconds": "seconds a question",
+    "tokens": "tokens a question",
 }
 """Every figure: the mean of one value a question, of those for which it means something; start errors: the median."""
 
@@ -40,6 +42,8 @@ def score(question: Question, trace: Mapping[str, Any], proofs: bool) -> Scores:
     if question.answer:
         out["right"] = float(answer["choice"] == question.answer)
     out["judged"] = trace.get("judged")
+    out["seconds"] = answer.get("timings", {}).get("total")
+    out["tokens"] = answer.get("tokens") or None
     if not proofs:
         return out
     told, unanswerable = said_nothing(question, answer), not question.evidence

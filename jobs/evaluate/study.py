@@ -26,9 +26,11 @@ from ..runs import run as ingest_run
 from ..runs.plan import Item
 from ..runs.pool import Executor
 from ..runs.worker import Order
-from . import corpus, results, tables
+from . import results, tables
 from .arms import Arm
-from .asking import ArmRun, Report, Setting, code_fingerprint
+from .asking import ArmRun, Report, Setting, code_fingerprint, shared_engines
+from .benchmarks import READERS
+from .judge import judge_model, judge_of
 from .traces import results_folder
 
 Say = Callable[[str], None]
@@ -37,11 +39,12 @@ HEAR, READ = "subtitles.use=never", "subtitles.use=only"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One folder of a study: its videos, and the questions about them."""
+    """One folder of a study: its videos, and the questions about them, in the format of ``reader``."""
 
     name: str
     videos: Path
     questions: Path
+    reader: str = "corpus"
 
 
 @dataclass(slots=True)
@@ -85,21 +88,25 @@ def run(
     seed: int,
     say: Say,
     report: Report,
+    judge: Sequence[str] = (),
 ) -> Study:
     """Indexes what is not indexed, asks what is not asked, and writes ``report.md`` into ``output``.
 
     For each part ``output`` gets ``PART/archive`` (speech recognised), ``PART/subtitled`` where its videos have
-    subtitles, and ``PART/results``.
+    subtitles, and ``PART/results``.  ``judge``: settings of the model that scores written answers.
     """
     study = Study()
-    datasets = {part.name: corpus.read(part.questions) for part in found}  # before any work
+    datasets = {part.name: READERS[part.reader](part.questions) for part in found}  # before any work
     profile.load(profile_name, overrides)
+    judge_model(judge, shared_engines())
     for part in found:
         home = output / part.name
         archive = index(home / "archive", part, profile_name, overrides, say, study.failed)
         subtitled = _subtitled(archive, home / "subtitled", part, profile_name, overrides, say, study.failed)
         with results_folder(home / "results") as folder:
-            setting = Setting(datasets[part.name], archive, subtitled, profile_name, tuple(overrides), seed, folder)
+            scorer = judge_of(judge, archive)
+            asked = datasets[part.name]
+            setting = Setting(asked, archive, subtitled, profile_name, tuple(overrides), seed, folder, scorer)
             say(f"{part.name}: asking {len(setting.dataset.questions)} questions under {len(arms)} arms")
             runs, told = results.measure(setting, arms, report)
             results.write(folder, setting, runs, told)
