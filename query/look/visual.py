@@ -148,7 +148,7 @@ class VisualIndex:
         caption = labels[row].caption if row < len(labels) else ""
         others = [c for c in names if c and c != caption][:2]
         told = [_uncounted(c.removeprefix("a photo of "), wanted.counted) for c in [caption, *others] if c]
-        if told or not any(x.caption for x in labels):
+        if told or not getattr(self.encoder, "names", False):
             text = "; ".join(told) or "a picture that fits the question"
         else:
             text, score = "nothing that can be named", 0.0  # it fits anything

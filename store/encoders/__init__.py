@@ -76,7 +76,10 @@ class TextEncoder(Protocol):
 
 @runtime_checkable
 class ImageTextEncoder(Protocol):
-    """Pictures and texts to vectors of one space."""
+    """Pictures and texts to vectors of one space.
+
+    One with ``names = True`` finds words for what it sees: a picture without a caption shows nothing that it knows.
+    """
 
     spec: EncoderSpec
 

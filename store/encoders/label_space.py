@@ -97,6 +97,7 @@ class LabelSpace:
     Options = LabelSpaceOptions
     requires = ("onnxruntime", "tokenizers", "cv2")
     extra = "ingest"
+    names = True
 
     @staticmethod
     def weights(options: LabelSpaceOptions) -> Sequence[str]:
