@@ -203,7 +203,8 @@ class Opener(Generic[P]):
         with self._lock:
             if self._sample is None or (self._sample[0] is not numbers and self._sample[0] != numbers):
                 ids = list(numbers)[:: max(1, -(-len(numbers) // _SAMPLED))]
-                shards = list(self.archive.shards([], [], ids))
+                own = {s.video: s for s in opened.shards if s.video in ids and numbers[s.video] == s.manifest.version}
+                shards = [*own.values(), *self.archive.shards([], [], [v for v in ids if v not in own])]
                 parts = [rows for s in shards if len(rows := _some_rows(s, self._texts))]
                 self._sample = numbers, np.concatenate(parts) if parts else opened.rows.sample
             return self._sample[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +67,13 @@ class VisualIndex:
     """Shots and frame vectors of some videos, opened once and used for many questions."""
 
     def __init__(self, shards: Sequence[Shard], encoder: ImageTextEncoder, longest_shot: float = 10.0) -> None:
-        self.encoder = encoder
-        self.shots = [s for shard in shards for s in shots(shard, longest_shot)]
+        self.encoder, self._longest_shot = encoder, longest_shot
         self.shards = {s.video: s for s in shards}
+
+    @cached_property
+    def shots(self) -> list[Shot]:
+        """The shots of all videos, in order; frames are read when they are first asked for."""
+        return [s for shard in self.shards.values() for s in shots(shard, self._longest_shot)]
 
     def best(
         self,
