@@ -29,7 +29,7 @@ SURE = (3.0, 7.0, 0.2, -10.0)
 """The curve of :attr:`Retrieved.sure`: weights of :class:`.Grounds`, and what is added.  The first two are fitted by
 logistic regression with weights that may not be negative; docs/results.md has the figures with each set left out.
 """
-OTHER_LANGUAGE = 0.7
+OTHER_LANGUAGE = 0.64
 """What counts for the share of the question's words where question and rows are in different languages."""
 MANY = 100
 """Rows from which on their number does not matter to silence."""
