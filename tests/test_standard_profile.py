@@ -82,6 +82,10 @@ def test_from_a_hub_to_an_answer(hub: Hub, run: Run, sample: Path, tmp_path: Pat
     assert answer["profile"] == "standard" and answer["evidence"]
     found = run("--offline", "search", "archive", "red", "--kind", "frames", "--profile", "standard", "--json")
     assert found.returncode == 0, found.stderr
+    (tmp_path / "frame.jpg").write_bytes(archive.shard(archive.ids()[0]).jpeg(0))
+    found = run("--offline", "search", "archive", "--image", "frame.jpg", "--profile", "standard", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["hits"][0]["score"] > 0.95
 
 
 @pytest.mark.long
