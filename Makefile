@@ -6,8 +6,8 @@ STAMP := $(VENV)/.installed-$(shell cat requirements/embedded.lock requirements/
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # make test-faults: the long fault tests (docs/faults.md): more than an hour on two cores.
-# make test-full [FULL_ENV=DIR]: the tests of the torch engines (docs/engines.md).
-.PHONY: demo docs eval test test-long test-cpu test-full test-faults test-extras lint types links docker-check check install lock clean
+# make test-full [FULL_ENV=DIR]: the tests of the torch engines; make test-gpu: on a GPU (docs/engines.md).
+.PHONY: demo docs eval test test-long test-cpu test-full test-gpu test-faults test-extras lint types links docker-check check install lock clean
 
 install: $(STAMP)
 
@@ -93,15 +93,23 @@ test-faults: $(STAMP)-dev
 FULL := build/full
 FULL_STAMP := $(FULL)/.made-$(shell { cat requirements/*.txt requirements/*.sh pyproject.toml; echo "$(FULL_ENV)"; } | cksum | cut -d' ' -f1)
 FULL_TESTS := tests/conformance tests/test_full_engines.py tests/test_full_profile.py tests/test_bench_engines.py \
-  tests/test_extras.py $(wildcard tests/test_full_*.py)
+  tests/test_extras.py tests/test_gpu.py $(wildcard tests/test_full_*.py)
 
 $(FULL_STAMP):
 	@rm -rf $(FULL) && requirements/make_full.sh $(PYTHON) $(FULL) $(if $(FULL_ENV),"$(abspath $(FULL_ENV))")
 	@touch $@
 
 test-full: $(FULL_STAMP)
-	@$(FULL)/bin/python -m pytest -q -rs -n 2 --dist loadfile -m "not slow" $(sort $(FULL_TESTS))
+	@VIDRAG_TEST_DEVICE=cpu $(FULL)/bin/python -m pytest -q -rs -n 2 --dist loadfile -m "not slow" $(sort $(FULL_TESTS))
 	@echo "test-full: all passed; the engines whose tests were not run are named above with the reason (SKIPPED)"
+
+# make test-gpu [GPU_PYTHON=PYTHON]: checks on a GPU, minutes, without a network; in the environment of test-full, or in
+# one with torch, transformers, open_clip, whisperx and what requirements/embedded.txt names.
+GPU_PYTHON ?= $(FULL)/bin/python
+
+test-gpu: $(if $(filter $(FULL)/bin/python,$(GPU_PYTHON)),$(FULL_STAMP))
+	@$(GPU_PYTHON) -m pytest -q -rs -m full tests/test_gpu.py
+	@echo "test-gpu: all passed; what was not run is named above with the reason (SKIPPED)"
 
 # Asks pip to resolve every extra, for three Pythons: minutes, and a package index is needed.
 test-extras: $(STAMP)-dev

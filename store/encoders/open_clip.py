@@ -50,6 +50,7 @@ class OpenClip:
     def __init__(self, options: OpenClipOptions) -> None:
         self.options = options
         self._where = device(options.device)
+        self._dtype = dtype(options.dtype, self._where)
         set_threads(options.threads)
         self.model, self._preprocess, self.tokenize = load(options, self._where)
         ident = identity("image_text_encoder", "open_clip", options.model_dump())
@@ -84,7 +85,7 @@ class OpenClip:
 
         batch = torch.stack([self._preprocess(Image.fromarray(p)) for p in pictures])
         with torch.inference_mode():
-            seen = self.model.encode_image(batch.to(self._where, next(self.model.parameters()).dtype))
+            seen = self.model.encode_image(batch.to(self._where, self._dtype))
         return list(seen.float().cpu().numpy())
 
     def _project(self, texts: Sequence[str]) -> Vectors:
