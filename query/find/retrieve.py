@@ -25,11 +25,11 @@ from .fusion import fused
 from .rows import PAUSE, RowKind, RowSet
 from .windows import Scores
 
-SURE = (3.0, 7.0, 0.2, -10.0)
+SURE = (3.0, 7.0, 0.3, -10.0)
 """The curve of :attr:`Retrieved.sure`: weights of :class:`.Grounds`, and what is added.  The first two are fitted by
 logistic regression with weights that may not be negative; docs/results.md has the figures with each set left out.
 """
-OTHER_LANGUAGE = 0.64
+OTHER_LANGUAGE = 0.7
 """What counts for the share of the question's words where question and rows are in different languages."""
 MANY = 100
 """Rows from which on their number does not matter to silence."""
