@@ -47,17 +47,7 @@ class Frames:
         damaged: MutableMapping[str, str],
     ) -> None:
         self._shards, self._encoder, self._scope, self._apart = shards, encoder, scope, apart_s
-        self._places, found = list[tuple[int, int]](), list[Vectors]()
-        for i, shard in enumerate(shards):
-            try:
-                file = shard.vectors("frames", encoder.spec)
-            except ArchiveDamaged as e:
-                damaged[shard.video] = one_line(e)
-                continue
-            if file is not None and file.rows == len(shard.frames):
-                self._places += [(i, row) for row in range(file.rows)]
-                found.append(file.vectors())
-        self._vectors = np.concatenate(found) if found else np.zeros((0, encoder.spec.dim), np.float32)
+        self._damaged = damaged
 
     def fitting(self, text: str, query: Vectors) -> Iterator[Hit]:
         """Frames that fit a text, ``query`` ``(1, dim)``, or whose label holds its words."""
@@ -67,25 +57,46 @@ class Frames:
             label = shard.labels[row].caption if row < len(shard.labels) else ""
             return len(wanted & set(terms(label))) >= _NAMED * len(wanted)
 
-        near = fit(self._encoder, query, self._vectors)[0]
-        return self._best(near, lambda at, shard, row: near[at] >= FITS or named(shard, row))
+        def listed(near: float, shard: Shard, row: int) -> bool:
+            return near >= FITS or named(shard, row)
+
+        return self._best(lambda vectors: fit(self._encoder, query, vectors)[0], listed)
 
     def like(self, query: Vectors) -> Iterator[Hit]:
         """Frames by the inner product of their vectors with that of a picture, ``query`` ``(1, dim)``."""
-        return self._best(self._vectors @ query[0], lambda *_: True)
+        return self._best(lambda vectors: vectors @ query[0], lambda *_: True)
 
-    def _best(self, near: NDArray[np.float32], listed: Callable[[int, Shard, int], bool]) -> Iterator[Hit]:
+    def _best(
+        self, score: Callable[[Vectors], NDArray[np.float32]], listed: Callable[[float, Shard, int], bool]
+    ) -> Iterator[Hit]:
         self._scope.check_times(self._shards)
+        places, near = self._scored(score)
         shown = dict[int, list[Frame]]()
         for at in np.argsort(-near, kind="stable").tolist():
-            i, row = self._places[at]
+            i, row = places[at]
             shard = self._shards[i]
             frame, others = shard.frames[row], shown.setdefault(i, [])
-            if not self._scope.holds(frame.start, frame.end) or not listed(at, shard, row):
+            if not self._scope.holds(frame.start, frame.end) or not listed(float(near[at]), shard, row):
                 continue
             if all(frame.start >= f.end + self._apart or f.start >= frame.end + self._apart for f in others):
                 others.append(frame)
                 yield Hit(i, "frames", row, float(near[at]), float(near[at]))
+
+    def _scored(
+        self, score: Callable[[Vectors], NDArray[np.float32]]
+    ) -> tuple[list[tuple[int, int]], NDArray[np.float32]]:
+        """Every frame, as the place of its video and its number, and its score; vectors are read video by video."""
+        places, found = list[tuple[int, int]](), [np.zeros(0, np.float32)]
+        for i, shard in enumerate(self._shards):
+            try:
+                file = shard.vectors("frames", self._encoder.spec)
+            except ArchiveDamaged as e:
+                self._damaged[shard.video] = one_line(e)
+                continue
+            if file is not None and file.rows == len(shard.frames):
+                places += [(i, row) for row in range(file.rows)]
+                found.append(score(file.vectors()))
+        return places, np.concatenate(found)
 
 
 def seen_in(encoder: ImageTextEncoder, picture: Picture) -> tuple[Vectors, str]:
