@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +10,12 @@ from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
-from ..text.words import exact_phrases, language_of, terms, words
-from ..text.written import asked_for
-from ..types import LIKELY, Found, Request, When
-from ..understand.kinds import own_terms
+from ..text.words import language_of, terms, words
+from ..types import Found, Request
 from ..understand.times import in_stretch
 from . import gather
-from .agreed import agreed
 from .background import background
-from .names import MENTIONED, about, spoken_of
 from .retrieve import (
-    Retrieved,
     RetrieveOptions,
     Scored,
     may_be_used,
@@ -31,11 +26,7 @@ from .retrieve import (
     spread,
 )
 from .rows import RowKind, RowSet
-
-IN_ORDER = 12
-"""Rows that a stretch of time is told with."""
-_BARE = 2
-"""Words of a question about a stretch of time, besides those that name it, up to which all of it is told."""
+from .telling import Ranked, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +100,9 @@ class Finder:
         out.grounds = best.grounds
         out.option_near = tuple(float((s.near + s.around)[within].max(initial=0.0)) / 2 for s in with_options)
         if not sought.options:
-            self._tell(rows, request, question, found, best, within, out)
+            ranked = Ranked(rows=rows, request=request, question=question, found=found, best=best, within=within)
+            out.kind, out.parts = told(ranked, self.encoder, self.options.chapters)
+            out.sure = 1.0 if out.parts else out.sure
         return out
 
     def _within(self, rows: RowSet, request: Request) -> NDArray[np.bool_]:
@@ -118,87 +111,3 @@ class Finder:
             return np.ones(len(rows.rows), bool)
         ends = [s.manifest.duration for s in rows.shards]
         return np.array([in_stretch(request.stretch, ends[r.shard], r.start, r.end) for r in rows.rows], bool)
-
-    def _tell(
-        self,
-        rows: RowSet,
-        request: Request,
-        question: str,
-        found: Scored,
-        best: Retrieved,
-        within: NDArray[np.bool_],
-        out: Found,
-    ) -> None:
-        """Fills the parts of what is told in order."""
-        kind = request.kind
-        own = set(own_terms(question, rows.language, "whole", "agreed", "every", "beginning", "ending"))
-        if kind == "fact" and own and own <= rows.speakers.keys():
-            kind = "whole"  # "what does Anna say?"
-        if kind == "agreed" or kind == "details":
-            topic = set(own_terms(question, None, "whole", kind)).difference(*rows.titles)
-            sure = best.sure >= LIKELY
-            held = spoken_of(rows, topic, within)
-            if (held or (topic and sure)) if kind == "agreed" else (held and sure):
-                kind = "fact"  # "what was decided about the roof?", "how long did the war last?"
-        meant = within & about(rows, own) if kind == "whole" or kind == "agreed" else within
-        if request.stretch is not None:
-            bare = len(own_terms(question, None, "whole")) <= _BARE
-            if bare or request.kind == "whole" or best.sure < LIKELY:
-                out.parts = gather.stretch(rows, meant, IN_ORDER)
-                out.kind = "stretch"
-        elif kind == "fact" and (hint := _landmark(request, own, rows.language)) and best.sure >= LIKELY:
-            out.parts = gather.beyond(rows, best.hits[0].at, hint in ("after", "next"), within)
-            out.kind = "stretch"
-        elif kind == "whole":
-            out.parts = gather.chapters(rows, meant, self.options.chapters)
-            out.kind = "whole"
-        elif kind == "details":
-            out.parts = gather.details(rows, within)
-            out.kind = "details"
-        elif kind == "agreed":
-            out.parts = gather.mentions(rows, agreed(rows, meant, self.encoder))
-            out.kind = "agreed"
-        elif kind == "every":
-            out.parts = gather.mentions(rows, self._mentioned(rows, question, found, best, within))
-            out.kind = "every"
-        elif kind == "compare" and len(rows.shards) > 1:
-            asked = own_terms(question, rows.language, "compare")
-            named = any(rows.covered([t], hit.at) for t in asked for hit in best.hits)
-            out.parts = gather.sides(rows, found.score if named else None, within)
-            out.kind = "compare"
-        if out.parts:
-            out.sure = 1.0
-
-    def _mentioned(
-        self, rows: RowSet, question: str, found: Scored, best: Retrieved, within: NDArray[np.bool_]
-    ) -> list[int]:
-        """Places of all rows that hold what the question asks every mention of, be it prices or the like; where none
-        holds its words, of those that lie as near to it as the best one.
-        """
-        wanted = own_terms(question, rows.language, "every")
-        usable = np.flatnonzero(within).tolist()
-        if exact_phrases(question):
-            return [at for at in usable if found.exact[at]]
-        looks = asked_for(question)
-        if looks and (written := [at for at in usable if looks.search(rows.rows[at].text)]):
-            return written
-        if held := np.flatnonzero(within & (rows.coverage(wanted) >= MENTIONED)).tolist():
-            return list(held)
-        if best.sure < LIKELY:
-            return []
-        top = max(found.near[usable])
-        return [at for at in usable if found.near[at] >= top - 1.0]
-
-
-def _landmark(request: Request, own: Set[str], language: str | None) -> When | None:
-    """On which side of something lies all that a question wants: "what is said after the break?"; None where it wants
-    anything else.
-    """
-    for hint in request.time:
-        if (
-            hint.text
-            and hint.kind in ("after", "next", "before", "previous")
-            and own <= set(terms(hint.text, language))
-        ):
-            return hint.kind
-    return None

@@ -1,0 +1,121 @@
+"""What is told in order where a question wants more than the best rows: the whole, a stretch of time, every mention."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...store.encoders import TextEncoder
+from ..text.words import exact_phrases, terms
+from ..text.written import asked_for
+from ..types import LIKELY, AnswerKind, Part, Request, When
+from ..understand.kinds import own_terms
+from . import gather
+from .agreed import agreed
+from .names import MENTIONED, about, spoken_of
+from .retrieve import Retrieved, Scored
+from .rows import RowSet
+
+IN_ORDER = 12
+"""Rows that a stretch of time is told with."""
+_BARE = 2
+"""Words of a question about a stretch of time, besides those that name it, up to which all of it is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """A question, without the stretch of time that it names, and the rows as they were ranked for it.
+
+    ``within``: the rows that may be used, those of the stretch, bool ``(n_rows,)``.
+    """
+
+    rows: RowSet
+    request: Request
+    question: str
+    found: Scored
+    best: Retrieved
+    within: NDArray[np.bool_]
+
+    @property
+    def likely(self) -> bool:
+        """Whether the best rows are taken to answer."""
+        return self.best.sure >= LIKELY
+
+
+def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKind | None, list[Part]]:
+    """What the answer is made like and the parts that it is made of; None and no parts for a fact."""
+    rows, request, within = ranked.rows, ranked.request, ranked.within
+    own = set(own_terms(ranked.question, rows.language, "whole", "agreed", "every", "beginning", "ending"))
+    kind = _kind(ranked, own)
+    meant = within & about(rows, own) if kind in ("whole", "agreed") else within
+    if request.stretch is not None:
+        bare = len(own_terms(ranked.question, None, "whole")) <= _BARE
+        every = bare or request.kind == "whole" or not ranked.likely
+        return ("stretch", gather.stretch(rows, meant, IN_ORDER)) if every else (None, [])
+    side = _landmark(request, own, rows.language) if kind == "fact" and ranked.likely else None
+    if side is not None:
+        return "stretch", gather.beyond(rows, ranked.best.hits[0].at, side in ("after", "next"), within)
+    if kind == "whole":
+        return kind, gather.chapters(rows, meant, chapters)
+    if kind == "details":
+        return kind, gather.details(rows, within)
+    if kind == "agreed":
+        return kind, gather.mentions(rows, agreed(rows, meant, encoder))
+    if kind == "every":
+        return kind, gather.mentions(rows, _mentioned(ranked))
+    if kind == "compare" and len(rows.shards) > 1:
+        asked = own_terms(ranked.question, rows.language, "compare")
+        named = any(rows.covered([t], hit.at) for t in asked for hit in ranked.best.hits)
+        return kind, gather.sides(rows, ranked.found.score if named else None, within)
+    return None, []
+
+
+def _kind(ranked: Ranked, own: Set[str]) -> AnswerKind:
+    """What a question wants, now that the rows are known: one about something that they speak of wants a fact."""
+    rows, kind = ranked.rows, ranked.request.kind
+    if kind == "fact" and own and own <= rows.speakers.keys():
+        return "whole"  # "what does Anna say?"
+    if kind == "agreed" or kind == "details":
+        topic = set(own_terms(ranked.question, None, "whole", kind)).difference(*rows.titles)
+        held = spoken_of(rows, topic, ranked.within)
+        if kind == "agreed" and (held or (topic and ranked.likely)):
+            return "fact"  # "what was decided about the roof?"
+        if kind == "details" and held and ranked.likely:
+            return "fact"  # "how long did the war last?"
+    return kind
+
+
+def _mentioned(ranked: Ranked) -> list[int]:
+    """Places of all rows that hold what the question asks every mention of, be it prices or the like; where none
+    holds its words, of those that lie as near to it as the best one.
+    """
+    rows, found, usable = ranked.rows, ranked.found, np.flatnonzero(ranked.within).tolist()
+    if exact_phrases(ranked.question):
+        return [at for at in usable if found.exact[at]]
+    looks = asked_for(ranked.question)
+    if looks and (written := [at for at in usable if looks.search(rows.rows[at].text)]):
+        return written
+    wanted = own_terms(ranked.question, rows.language, "every")
+    if held := np.flatnonzero(ranked.within & (rows.coverage(wanted) >= MENTIONED)).tolist():
+        return list(held)
+    if not ranked.likely:
+        return []
+    top = max(found.near[usable])
+    return [at for at in usable if found.near[at] >= top - 1.0]
+
+
+def _landmark(request: Request, own: Set[str], language: str | None) -> When | None:
+    """On which side of something lies all that a question wants: "what is said after the break?"; None where it wants
+    anything else.
+    """
+    for hint in request.time:
+        if (
+            hint.text
+            and hint.kind in ("after", "next", "before", "previous")
+            and own <= set(terms(hint.text, language))
+        ):
+            return hint.kind
+    return None
