@@ -117,7 +117,9 @@ def test_copies_of_a_video_are_one_and_two_of_a_name_are_a_mistake(tmp_path: Pat
         (lambda p: p / "nowhere", "no such folder"),
         (lambda p: (p / "empty").mkdir() or p / "empty", "no questions of longvideobench in it or below"),
         (lambda p: longvideobench(p / "lvb"), "holds none of the .* such as 'red"),
-        (lambda p: broken(p / "lvb"), "is no file of subtitles"),
+        (lambda p: broken(p / "lvb"), "has no subtitles of it"),
+        (lambda p: broken(p / "lvb", "[5]"), "has no subtitles of it"),
+        (lambda p: broken(p / "lvb", "[]", duration="long"), "'duration' must be a number"),
     ],
 )
 def test_what_is_missing_is_one_line(made: Any, message: str, tmp_path: Path) -> None:
@@ -126,10 +128,10 @@ def test_what_is_missing_is_one_line(made: Any, message: str, tmp_path: Path) ->
     assert "\n" not in str(told.value)
 
 
-def broken(folder: Path) -> Path:
-    longvideobench(folder)
+def broken(folder: Path, told: str = '[{"start": "soon", "end": "later", "line": "x"}]', **more: Any) -> Path:
+    longvideobench(folder, **more)
     clip(folder / "videos" / "red.mp4", 440, "red")
-    (folder / "subtitles" / "red_en.json").write_text('[{"start": "soon", "end": "later", "line": "x"}]')
+    (folder / "subtitles" / "red_en.json").write_text(told)
     return folder
 
 

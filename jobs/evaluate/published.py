@@ -92,12 +92,12 @@ def _write_subtitles(questions: Path, folder: Path, stems: set[str], into: Path)
         file = files.get(Path(fields.text("subtitle_path")).name)
         if file is None:
             continue
-        begin = fields.number("starting_timestamp_for_subtitles") if fields.has(_BEGIN) else 0.0
-        end = begin + fields.number("duration") if fields.has("duration") else float("inf")
         try:
+            begin = fields.number(_BEGIN) if fields.has(_BEGIN) else 0.0
+            end = begin + fields.number("duration") if fields.has("duration") else float("inf")
             cues = list(_cues(json.loads(file.read_text("utf-8")), begin, end))
-        except (ValueError, TypeError, KeyError, RecursionError) as e:
-            raise UsageError(f"{where}: {file} is no file of subtitles: {one_line(e, 100)}") from e
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+            raise UsageError(f"{where}: {file} has no subtitles of it: {one_line(e, 100)}") from e
         text = "".join(f"{i}\n{_clock(a)} --> {_clock(b)}\n{t}\n\n" for i, (a, b, t) in enumerate(cues, 1))
         made = into / f"{stem}.srt"
         if not made.exists() or made.read_text("utf-8") != text:
