@@ -41,7 +41,7 @@ def needed(kind: engines.Kind, name: str) -> Mapping[str, Any]:
         return {"url": url}
     if (kind, name) == ("text_encoder", "transformers") and (folder := minilm()):
         return {"model": str(folder)}
-    if name in ("onnx", "onnx-clip"):
+    if name in ("onnx", "onnx-clip", "onnx-owl"):
         return {"model": str(tiny_onnx(kind))}
     if (kind, name) == ("image_text_encoder", "open_clip") and (file := random_clip()):
         return {"model": str(file), "architecture": "ViT-B-32"}
@@ -78,6 +78,7 @@ def tiny_onnx(kind: str) -> Path:
         "image_text_encoder": onnx_models.colours,
         "text_encoder": onnx_models.text_encoder,
         "reranker": onnx_models.cross_encoder,
+        "detector": onnx_models.owl,
     }[kind]
     return make(_folder() / kind)
 

@@ -102,6 +102,53 @@ def cross_encoder(folder: Path, outputs: int = 1) -> Path:
     return folder
 
 
+CELLS = 4
+OWL_SIDE = 64
+
+
+def owl(folder: Path, kind: str = "owlvit", mask: bool = True, boxes: str = "pred_boxes", variant: str = "") -> Path:
+    """A detector that holds the mean colour of each of 4 x 4 cells of a picture against the colours that a text names;
+    what names none fits a little everywhere.
+    """
+    (folder / "onnx").mkdir(parents=True, exist_ok=True)
+    step = OWL_SIDE // CELLS
+    centres = [[(x + 0.5) / CELLS, (y + 0.5) / CELLS, 1 / CELLS, 1 / CELLS] for y in range(CELLS) for x in range(CELLS)]
+    weights = {
+        "table": np.array(list(WORDS.values()), np.float32), "axis": np.array([1], np.int64),
+        "cells": np.array([1, 3, CELLS * CELLS], np.int64), "four": np.array([4], np.float32),
+        "two": np.array([-2], np.float32), "places": np.array([centres], np.float32),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("AveragePool", ["pixel_values"], ["means"], kernel_shape=[step, step], strides=[step, step]),
+        helper.make_node("Reshape", ["means", "cells"], ["flat"]),
+        helper.make_node("Transpose", ["flat"], ["colours"], perm=[0, 2, 1]),
+        helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+        helper.make_node("ReduceSum", ["rows", "axis"], ["texts"], keepdims=0),
+        helper.make_node("Transpose", ["texts"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["colours", "turned"], ["fits"]),
+        helper.make_node("Mul", ["fits", "four"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "two"], ["logits"]),
+        helper.make_node("Identity", ["places"], [boxes]),
+    ]
+    inputs = [
+        ("input_ids", TensorProto.INT64, ["texts", "tokens"]),
+        ("pixel_values", TensorProto.FLOAT, [1, 3, OWL_SIDE, OWL_SIDE]),
+    ]
+    if mask:
+        inputs.append(("attention_mask", TensorProto.INT64, ["texts", "tokens"]))
+        nodes.append(helper.make_node("Identity", ["attention_mask"], ["mask_is_read"]))
+    made = _model(nodes, inputs, "logits", weights, [1, CELLS * CELLS, "texts"])
+    made.graph.output.append(helper.make_tensor_value_info(boxes, TensorProto.FLOAT, [1, CELLS * CELLS, 4]))
+    onnx.save(made, folder / "onnx" / (f"model_{variant}.onnx" if variant else "model.onnx"))
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": kind, "text_config": {"max_position_embeddings": 16}})
+    )
+    size = {"size": [OWL_SIDE, OWL_SIDE], "do_center_crop": False, "crop_size": OWL_SIDE}
+    (folder / "preprocessor_config.json").write_text(json.dumps({**PIXELS, **size}))
+    _save_tokenizer(list(WORDS), folder)
+    return folder
+
+
 def _masked(by: str) -> tuple[list[Any], list[tuple[str, int, list[Any]]]]:
     """Rows of ``table`` for each token, times one of the inputs: ``kept``."""
     nodes = [

@@ -142,3 +142,47 @@ def test_an_engine_that_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPat
     with pytest.raises(EngineMissing, match=r"no_such_module.*vidrag\[onnx-export\]"):
         clip_export.export("x", None, tmp_path / "out", "int8")
     assert engines.find("image_text_encoder", "onnx-clip").extra == "query"
+
+
+def test_owlv2_as_onnx_finds_what_it_finds_with_torch(tmp_path: Path) -> None:
+    """The real class with random weights, written as the hub's ONNX files are: the same boxes, scores and names."""
+    import random_detectors
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModelForZeroShotObjectDetection, PreTrainedTokenizerFast
+
+    folder = random_detectors.owlv2(tmp_path / "owl")
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(folder).eval()
+
+    class Graph(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Any, pixel_values: Any, attention_mask: Any) -> Any:
+            out = self.model(input_ids=input_ids, pixel_values=pixel_values, attention_mask=attention_mask)
+            return out.logits, out.pred_boxes
+
+    (folder / "onnx").mkdir()
+    ids = torch.ones((2, 16), dtype=torch.int64)
+    torch.onnx.export(
+        Graph().eval(), (ids, torch.zeros(1, 3, 64, 64), ids), folder / "onnx" / "model.onnx",
+        input_names=["input_ids", "pixel_values", "attention_mask"], output_names=["logits", "pred_boxes"],
+        dynamic_axes={"input_ids": {0: "texts"}, "attention_mask": {0: "texts"}}, dynamo=False,
+    )  # fmt: skip
+    own = json.loads((folder / "processor_config.json").read_text())["image_processor"]
+    assert own["size"] == {"height": 64, "width": 64}
+    (folder / "preprocessor_config.json").write_text(json.dumps(own))  # as repositories of ONNX files have it
+    options = {"model": str(folder), "threshold": 0.0, "overlap": 1.0}
+    there = engines.load("detector", "owlv2", options)
+    read = Tokenizer.from_file(str(folder / "tokenizer.json"))  # the library's own class reads made-up ones otherwise
+    there._processor.tokenizer = PreTrainedTokenizerFast(tokenizer_object=read, pad_token="!", model_max_length=16)
+    here = engines.load("detector", "onnx-owl", options)
+    wanted = ["cat", "red mug", "blue staircase"]
+    for shape in ((64, 64, 3), (40, 64, 3)):  # as large as the model sees it: libraries resize each in their own way
+        picture = np.random.default_rng(1).integers(0, 255, shape, np.uint8)
+        expected, found = there.detect(picture, wanted), here.detect(picture, wanted)
+        assert len(found) == len(expected) > 3
+        for one in found:
+            same = [o for o in expected if o.box == pytest.approx(one.box, abs=1e-4)]
+            assert min(abs(o.score - one.score) for o in same) < 1e-4 and one.label in {o.label for o in same}

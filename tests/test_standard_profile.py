@@ -18,8 +18,9 @@ from vidrag.store.errors import ModelMissing
 from vidrag.store.weights import models
 from world import VIDRAG
 
-SPEECH, TEXTS, PICTURES = (
+SPEECH, TEXTS, PICTURES, THINGS = (
     "Systran/faster-whisper-small", "intfloat/multilingual-e5-small", "Xenova/clip-vit-base-patch32",
+    "Xenova/owlvit-base-patch32",
 )  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,6 +34,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     with Hub() as made:
         made.commit(TEXTS, files_of(onnx_models.text_encoder(tmp_path / "texts")) | {"README.md": b"# A model"})
         made.commit(PICTURES, files_of(onnx_models.colours(tmp_path / "pictures", "quantized")))
+        made.commit(THINGS, files_of(onnx_models.owl(tmp_path / "things", variant="quantized")))
         yield made
 
 
@@ -63,7 +65,7 @@ def test_from_a_hub_to_an_answer(hub: Hub, run: Run, sample: Path, tmp_path: Pat
     hub.commit(SPEECH, {n: (whisper / n).read_bytes() for n in os.listdir(whisper)})
     told = run("models", "pull")
     assert told.returncode == 0, told.stderr
-    assert f"hf:{SPEECH}\n  " in told.stdout and told.stdout.count("licence: mit") == 3
+    assert f"hf:{SPEECH}\n  " in told.stdout and told.stdout.count("licence: mit") == 4
     assert "profile standard: all weights are here" in told.stdout
     assert {"model.bin", "onnx/model.onnx", "onnx/vision_model_quantized.onnx"} <= set(hub.fetched)
     assert "README.md" not in hub.fetched
@@ -82,6 +84,21 @@ def test_from_a_hub_to_an_answer(hub: Hub, run: Run, sample: Path, tmp_path: Pat
     assert answer["profile"] == "standard" and answer["evidence"]
     found = run("--offline", "search", "archive", "red", "--kind", "frames", "--profile", "standard", "--json")
     assert found.returncode == 0, found.stderr
+    seen = (
+        "--offline",
+        "ask",
+        "archive",
+        "How many red mugs are there?",
+        "-o",
+        "one",
+        "-o",
+        "five",
+        "-p",
+        "standard",
+        "--json",
+    )
+    answer = json.loads(run(*seen).stdout)
+    assert any(e["kind"] == "detection" and "red mug" in e["text"] for e in answer["evidence"])
     (tmp_path / "frame.jpg").write_bytes(archive.shard(archive.ids()[0]).jpeg(0))
     found = run("--offline", "search", "archive", "--image", "frame.jpg", "--profile", "standard", "--json")
     assert found.returncode == 0, found.stderr
@@ -101,6 +118,6 @@ def test_what_cannot_be_fetched_is_named_and_the_rest_is_fetched(hub: Hub, run: 
     hub.up = False
     shutil.rmtree(tmp_path / "hf")
     told = run("models", "pull")
-    assert told.returncode == 5 and told.stderr.count("\n") == 3
+    assert told.returncode == 5 and told.stderr.count("\n") == 4
     ran = run("ingest", "archive", str(tmp_path), "--profile", "standard")
     assert ran.returncode in (2, 5) and ran.stderr.count("\n") == 1

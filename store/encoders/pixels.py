@@ -103,7 +103,9 @@ def _edge(told: Any) -> int:
 
 
 def _size(told: Any) -> tuple[int, int]:
-    """Height and width; one number is both."""
+    """Height and width; one number, or the same one twice, is both."""
+    if isinstance(told, list) and len(told) == 2 and told[0] == told[1]:
+        told = told[0]
     if isinstance(told, Mapping):
         if set(told) != {"height", "width"}:
             raise ValueError(f"a size of {dict(told)}")

@@ -32,7 +32,7 @@ WORDINGS = {
 
 
 WORDINGS["http"] = WORDINGS["coco"]  # which is behind the server of the tests
-RANDOM = ("GroundingDino", "Owlv2")
+RANDOM = ("GroundingDino", "OnnxOwl", "Owlv2")
 """Engines that are tested with random weights, and take any words."""
 
 
@@ -59,7 +59,7 @@ def case(engine: Any, sample_picture: Callable[[float], Picture]) -> tuple[Pictu
 
 def test_the_built_in_and_the_fake_are_there() -> None:
     """The suite runs over the engine of the default profile and the plugin."""
-    assert {"coco", "fake", "grounding-dino", "http", "owlv2"} <= set(names("detector"))
+    assert {"coco", "fake", "grounding-dino", "http", "onnx-owl", "owlv2"} <= set(names("detector"))
 
 
 def test_keeps_the_protocol(engine: Any) -> None:

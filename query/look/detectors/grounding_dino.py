@@ -10,7 +10,8 @@ from pydantic import Field
 
 from ....store.encoders import Picture
 from ....store.errors import ModelMissing
-from .open_vocabulary import OpenVocabulary, OpenVocabularyOptions, corners
+from .open_vocabulary import OpenVocabulary, OpenVocabularyOptions
+from .phrases import corners
 
 
 class GroundingDinoOptions(OpenVocabularyOptions):
@@ -88,5 +89,5 @@ class GroundingDino(OpenVocabulary):
             if own:
                 scores[..., i] = tokens[..., own].amax(-1).cpu()
         scores[scores < self.options.text_threshold] = 0
-        boxes = corners(out.pred_boxes).cpu()
-        return list(zip(scores.numpy(), boxes.numpy(), strict=True))
+        boxes = corners(out.pred_boxes.float().cpu().numpy())
+        return list(zip(scores.numpy(), boxes, strict=True))

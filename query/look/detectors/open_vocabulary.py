@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ....store.engines.devices import Batches, TorchOptions, device, dtype, set_
 from ....store.errors import EngineFailed, ModelMissing, VidragError, one_line
 from ....store.fingerprints import digest
 from ....store.records import Detection
-from .phrases import best_first, box_within, phrase, phrases
+from .phrases import best_first, detections, phrase, phrases
 
 _LEAST_SIDE = 4
 """Pixels; in a picture with a shorter side nothing is to be seen."""
@@ -95,7 +95,7 @@ class OpenVocabulary(ABC):
             except Exception as e:  # models and processors are written by many
                 raise EngineFailed(f"the detector {self.name} failed: {type(e).__name__}: {one_line(e, 200)}") from e
             for i, (scores, boxes) in zip(seen, rows, strict=True):
-                found[i] += _detections(scores, boxes, wanted, self._least)
+                found[i] += detections(scores, boxes, wanted, self._least)
         return [best_first(f, self._overlap) for f in found]
 
     def _portions(self, wanted: list[str]) -> list[list[str]]:
@@ -110,24 +110,3 @@ class OpenVocabulary(ABC):
 
         A score of 0 is none.
         """
-
-
-def _detections(
-    scores: NDArray[np.float32], boxes: NDArray[np.float32], wanted: Sequence[str], least: float
-) -> list[Detection]:
-    """Each box as what it fits best, where its score passes."""
-    best = scores.argmax(1)
-    out = []
-    for row, thing in enumerate(best.tolist()):
-        score = float(scores[row, thing])
-        if score > 0 and score >= least and (box := box_within(boxes[row].tolist())):  # not a number passes nowhere
-            out.append(Detection(wanted[thing], min(1.0, score), box))
-    return out
-
-
-def corners(centres: Any) -> Any:
-    """Boxes ``(..., 4)`` of centre, width and height as xyxy."""
-    import torch
-
-    x, y, w, h = centres.float().unbind(-1)
-    return torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], -1)

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from ....store.encoders import Picture
 from ....store.errors import OptionError
-from .open_vocabulary import OpenVocabulary, OpenVocabularyOptions, corners
+from .open_vocabulary import OpenVocabulary, OpenVocabularyOptions
+from .phrases import corners
 
 _MOST = 64
 """Phrases at a time."""
@@ -64,11 +65,11 @@ class Owlv2(OpenVocabulary):
                 pixel_values=looked["pixel_values"].to(self._where, next(self._model.parameters()).dtype),
             )
             scores = out.logits.float().sigmoid().cpu()
-            boxes = corners(out.pred_boxes).cpu()
+            boxes = corners(out.pred_boxes.float().cpu().numpy())
         found = []
         for i, p in enumerate(pictures):  # boxes are fractions of a square, with the picture at its top left
             height, width = p.shape[:2]
             side = max(height, width)
             scale = np.array([side / width, side / height] * 2, np.float32)
-            found.append((scores[i].numpy(), boxes[i].numpy() * scale))
+            found.append((scores[i].numpy(), boxes[i] * scale))
         return found

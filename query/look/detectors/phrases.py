@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ....store.encoders.nouns import singular
 from ....store.records import Box, Detection, iou
 
@@ -38,6 +41,28 @@ def box_within(corners: Sequence[float]) -> Box | None:
         return None
     x0, y0, x1, y1 = (min(1.0, max(0.0, float(c))) for c in corners)
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def corners(centres: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Boxes ``(..., 4)`` of centre, width and height as xyxy."""
+    middle, half = centres[..., :2], centres[..., 2:] / 2
+    found: NDArray[np.float32] = np.concatenate([middle - half, middle + half], -1)
+    return found
+
+
+def detections(
+    scores: NDArray[np.float32], boxes: NDArray[np.float32], wanted: Sequence[str], least: float
+) -> list[Detection]:
+    """Each box, corners ``(n_boxes, 4)`` in 0..1, as what it fits best of ``wanted``, where its score passes.
+
+    ``scores``: ``(n_boxes, n_wanted)``.
+    """
+    out = []
+    for row, thing in enumerate(scores.argmax(1).tolist()):
+        score = float(scores[row, thing])
+        if score > 0 and score >= least and (box := box_within(boxes[row].tolist())):  # not a number passes nowhere
+            out.append(Detection(wanted[thing], min(1.0, score), box))
+    return out
 
 
 def best_first(found: Iterable[Detection], overlap: float = 1.0, within: float = 1.0) -> tuple[Detection, ...]:
