@@ -6,7 +6,7 @@ import contextlib
 import html
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,12 @@ def jsonl(shard: Shard) -> Iterator[str]:
 
 def srt(shard: Shard) -> Iterator[str]:
     """What is said in a video as blocks of an SRT file."""
-    return (f"{i}\n{_times(row, ',')}\n{_said(row)}\n" for i, row in enumerate(shard.speech, 1))
+    return srt_blocks(shard.speech)
+
+
+def srt_blocks(rows: Iterable[Segment]) -> Iterator[str]:
+    """Rows of speech as blocks of an SRT file."""
+    return (f"{i}\n{_times(row, ',')}\n{_said(row)}\n" for i, row in enumerate(rows, 1))
 
 
 def vtt(shard: Shard) -> Iterator[str]:

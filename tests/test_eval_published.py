@@ -85,7 +85,11 @@ def test_the_other_form_of_subtitles_has_seconds_and_may_lack_ends() -> None:
         {"timestamp": [5.0, None], "text": "four"},
         {"timestamp": [6.0, 7.0], "text": ""},
     ]
-    assert list(published._cues(rows, 0.0, 5.5)) == [(0.5, 2.0, "one"), (2.0, 4.0, "two"), (5.0, 5.5, "four")]
+    assert [(c.start, c.end, c.text) for c in published._cues(rows, 0.0, 5.5)] == [
+        (0.5, 2.0, "one"),
+        (2.0, 4.0, "two"),
+        (5.0, 5.5, "four"),
+    ]
 
 
 def test_only_the_videos_and_subtitles_of_the_questions_are_taken(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ Where in the folder the files lie does not matter.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...store.errors import UsageError, one_line
+from ...store.records import Segment
 from ...store.storage.faults import storage_errors
+from ...store.storage.whole import write_whole
+from ..export import srt_blocks
 from ..runs import plan
 from .benchmarks import READERS
 from .dataset import Fields, read_rows
@@ -95,21 +97,18 @@ def _write_subtitles(questions: Path, folder: Path, stems: set[str], into: Path)
         try:
             begin = fields.number(_BEGIN) if fields.has(_BEGIN) else 0.0
             end = begin + fields.number("duration") if fields.has("duration") else float("inf")
-            cues = list(_cues(json.loads(file.read_text("utf-8")), begin, end))
+            text = "".join(f"{b}\n" for b in srt_blocks(_cues(json.loads(file.read_text("utf-8")), begin, end)))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
             raise UsageError(f"{where}: {file} has no subtitles of it: {one_line(e, 100)}") from e
-        text = "".join(f"{i}\n{_clock(a)} --> {_clock(b)}\n{t}\n\n" for i, (a, b, t) in enumerate(cues, 1))
         made = into / f"{stem}.srt"
         if not made.exists() or made.read_text("utf-8") != text:
-            temp = into.with_name(f"making-{made.name}")
-            temp.write_text(text, "utf-8")
-            os.replace(temp, made)
+            write_whole(made, text)
 
 
 _BEGIN = "starting_timestamp_for_subtitles"
 
 
-def _cues(rows: Sequence[Mapping[str, Any]], begin: float, end: float) -> Iterator[tuple[float, float, str]]:
+def _cues(rows: Sequence[Mapping[str, Any]], begin: float, end: float) -> Iterator[Segment]:
     """What is said between ``begin`` and ``end``, counted from ``begin``.  Some have no end: the next one's start."""
     timed = []
     for row in rows:
@@ -119,14 +118,9 @@ def _cues(rows: Sequence[Mapping[str, Any]], begin: float, end: float) -> Iterat
         following = timed[i + 1][0] if i + 1 < len(timed) else first + 5.0
         until = min(float(last) if isinstance(last, int | float) else max(following, first), end)
         if text and first < end and until > max(first, begin):
-            yield max(first, begin) - begin, until - begin, text
+            yield Segment(max(first, begin) - begin, until - begin, text)
 
 
 def _seconds(clock: str) -> float:
     hours, minutes, seconds = clock.split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds * 1000)
-    return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02},{whole % 1000:03}"

@@ -98,13 +98,14 @@ def run(
     study = Study()
     datasets = {part.name: READERS[part.reader](part.questions) for part in found}  # before any work
     profile.load(profile_name, overrides)
-    judge_model(judge, shared_engines())
+    load = shared_engines()
+    judge_model(judge, load)  # refused before any work, and kept for every part
     for part in found:
         home = output / part.name
         archive = index(home / "archive", part, profile_name, overrides, say, study.failed)
         subtitled = _subtitled(archive, home / "subtitled", part, profile_name, overrides, say, study.failed)
         with results_folder(home / "results") as folder:
-            scorer = judge_of(judge, archive)
+            scorer = judge_of(judge, archive, load)
             asked = datasets[part.name]
             setting = Setting(asked, archive, subtitled, profile_name, tuple(overrides), seed, folder, scorer)
             say(f"{part.name}: asking {len(setting.dataset.questions)} questions under {len(arms)} arms")

@@ -19,9 +19,8 @@ from ..engines.pretrained import head
 from ..errors import ModelMissing, one_line
 from ..fingerprints import canonical, digest
 from ..vectors import Vectors, normalised
-from ..weights import models
 from . import EncoderSpec, ImageBatch, Picture
-from .onnx_files import ending, reference
+from .onnx_files import located, reference
 from .onnx_session import session, tokenizer
 from .pixels import Pixels
 
@@ -57,9 +56,7 @@ class OnnxClip:
 
     def __init__(self, options: OnnxClipOptions) -> None:
         self.options = options
-        folder = models.folder_of(*self.weights(options))
-        files = [p.relative_to(folder).as_posix() for p in folder.glob("onnx/*")]
-        found = ending(options.model, files, options.variant, (VISION, TEXT), _SETTING)
+        folder, found = located(options.model, options.variant, (VISION, TEXT), _SETTING)
         self._pixels = Pixels.of(head(folder / PREPROCESSOR), options.model)
         self._see = _Tower(folder / "onnx" / f"{VISION}{found}", options.threads, PICTURES, PICTURE_VECTORS)
         self._read = _Tower(folder / "onnx" / f"{TEXT}{found}", options.threads, TOKENS, TEXT_VECTORS)

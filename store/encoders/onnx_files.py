@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from ..errors import ModelMissing
 from ..weights import models
@@ -27,6 +28,13 @@ def reference(model: str, variant: str, names: Sequence[str], setting: str) -> s
         found = ending(model, files, variant, names, setting)
     stem = names[0] if len(names) == 1 else "*_model"
     return f"{model}#onnx/{stem}{found}*"
+
+
+def located(model: str, variant: str, names: Sequence[str], setting: str) -> tuple[Path, str]:
+    """The folder of a model, from wherever it comes, and the :func:`ending` of the files that are meant."""
+    folder = models.folder_of(reference(model, variant, names, setting))
+    files = [p.relative_to(folder).as_posix() for p in folder.glob("onnx/*")]
+    return folder, ending(model, files, variant, names, setting)
 
 
 def ending(model: str, files: Sequence[str], variant: str, names: Sequence[str], setting: str) -> str:

@@ -15,8 +15,7 @@ from pydantic import Field
 from ..engines import EngineOptions
 from ..engines.pretrained import head
 from ..errors import ModelMissing, one_line
-from ..weights import models
-from .onnx_files import ending, reference
+from .onnx_files import located, reference
 from .onnx_session import session, tokenizer
 
 NAME = "model"
@@ -49,9 +48,8 @@ class OnnxTextModel:
     """
 
     def __init__(self, options: OnnxTextModelOptions, kind: str, wanted: Sequence[str]) -> None:
-        self.folder, self._batch = models.folder_of(options.reference(kind)), options.batch_size
-        files = [p.relative_to(self.folder).as_posix() for p in self.folder.glob("onnx/*")]
-        found = ending(options.model, files, options.variant, (NAME,), f"{kind}.variant")
+        self._batch = options.batch_size
+        self.folder, found = located(options.model, options.variant, (NAME,), f"{kind}.variant")
         self._path = self.folder / "onnx" / f"{NAME}{found}"
         self._session = session(self._path, options.threads)
         self._inputs = [i.name for i in self._session.get_inputs()]

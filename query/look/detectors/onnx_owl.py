@@ -15,22 +15,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ....store.encoders import Picture
-from ....store.encoders.onnx_files import ending, reference
+from ....store.encoders.onnx_files import located, reference
 from ....store.encoders.onnx_session import session, tokenizer
 from ....store.encoders.pixels import Pixels
 from ....store.engines import EngineOptions, identity
 from ....store.engines.pretrained import head
-from ....store.errors import EngineFailed, ModelMissing, OptionError, one_line
+from ....store.errors import EngineFailed, ModelMissing, one_line
 from ....store.fingerprints import digest
 from ....store.records import Detection
-from ....store.weights import models
-from .phrases import best_first, corners, detections, phrase, phrases
+from .phrases import LEAST_SIDE, best_first, check_prompt, corners, detections, out_of_square, phrase, phrases
 
 KIND: Final = "detector"
-_NAME, _LENGTH = "model", 16
+_NAME, _SETTING, _LENGTH = "model", f"{KIND}.variant", 16
 _INPUTS, _OUTPUTS = ("input_ids", "pixel_values", "attention_mask"), ("logits", "pred_boxes")
-_LEAST_SIDE = 4
-"""Pixels; in a picture with a shorter side nothing is to be seen."""
 
 
 class OnnxOwlOptions(EngineOptions):
@@ -56,17 +53,13 @@ class OnnxOwl:
 
     @staticmethod
     def weights(options: OnnxOwlOptions) -> Sequence[str]:
-        return (reference(options.model, options.variant, (_NAME,), f"{KIND}.variant"),)
+        return (reference(options.model, options.variant, (_NAME,), _SETTING),)
 
     def __init__(self, options: OnnxOwlOptions) -> None:
-        if options.prompt.count("{}") != 1:
-            raise OptionError(f"detector=onnx-owl.prompt: holds no {{}} for the phrase (given: {options.prompt!r})")
+        check_prompt(options.prompt, "onnx-owl")
         self.options = options
-        folder = models.folder_of(*self.weights(options))
-        files = [p.relative_to(folder).as_posix() for p in folder.glob("onnx/*")]
-        self._path = (
-            folder / "onnx" / f"{_NAME}{ending(options.model, files, options.variant, (_NAME,), 'detector.variant')}"
-        )
+        folder, found = located(options.model, options.variant, (_NAME,), _SETTING)
+        self._path = folder / "onnx" / f"{_NAME}{found}"
         config = head(folder / "config.json")
         if (kind := config.get("model_type")) not in ("owlvit", "owlv2"):
             raise ModelMissing(f"{options.model}: is of the type '{kind}'; detector=onnx-owl reads owlvit and owlv2")
@@ -98,7 +91,7 @@ class OnnxOwl:
 
     def detect(self, picture: Picture, entities: Sequence[str]) -> tuple[Detection, ...]:
         wanted = phrases(entities)
-        if not wanted or min(picture.shape[:2]) < _LEAST_SIDE:
+        if not wanted or min(picture.shape[:2]) < LEAST_SIDE:
             return ()
         scores, boxes = self._see(picture, wanted)
         return best_first(detections(scores, boxes, wanted, self.options.threshold), self.options.overlap)
@@ -106,13 +99,11 @@ class OnnxOwl:
     def _see(self, picture: Picture, wanted: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores ``(n_boxes, n_wanted)`` and corners ``(n_boxes, 4)``; :class:`EngineFailed` for anything else."""
         read = self._tokenizer.encode_batch([self.options.prompt.replace("{}", w) for w in wanted])
-        scale = np.ones(4, np.float32)
+        height, width = picture.shape[:2]
         if self._square:
-            height, width = picture.shape[:2]
-            side = max(height, width)
-            square = np.zeros((side, side, 3), np.uint8)
+            square = np.zeros((max(height, width), max(height, width), 3), np.uint8)
             square[:height, :width] = picture
-            picture, scale = square, np.array([side / width, side / height] * 2, np.float32)
+            picture = square
         feed: dict[str, Any] = {
             "input_ids": np.array([r.ids for r in read], np.int64), "pixel_values": self._pixels([picture])
         }  # fmt: skip
@@ -126,4 +117,7 @@ class OnnxOwl:
             raise EngineFailed(
                 f"{self._path}: gives logits {logits.shape} and boxes {boxes.shape} for {len(wanted)} phrases"
             )
-        return 1 / (1 + np.exp(-np.clip(logits, -50, 50))), corners(boxes) * scale
+        found = corners(boxes)
+        if self._square:
+            found = out_of_square(found, height, width)
+        return 1 / (1 + np.exp(-np.clip(logits, -50, 50))), found

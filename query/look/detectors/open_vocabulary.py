@@ -18,10 +18,7 @@ from ....store.engines.devices import Batches, TorchOptions, device, dtype, set_
 from ....store.errors import EngineFailed, ModelMissing, VidragError, one_line
 from ....store.fingerprints import digest
 from ....store.records import Detection
-from .phrases import best_first, detections, phrase, phrases
-
-_LEAST_SIDE = 4
-"""Pixels; in a picture with a shorter side nothing is to be seen."""
+from .phrases import LEAST_SIDE, best_first, detections, phrase, phrases
 
 
 class OpenVocabularyOptions(TorchOptions):
@@ -86,7 +83,7 @@ class OpenVocabulary(ABC):
 
     def detect_many(self, pictures: Sequence[Picture], entities: Sequence[str]) -> list[tuple[Detection, ...]]:
         found: list[list[Detection]] = [[] for _ in pictures]
-        seen = [i for i, p in enumerate(pictures) if min(p.shape[:2]) >= _LEAST_SIDE]
+        seen = [i for i, p in enumerate(pictures) if min(p.shape[:2]) >= LEAST_SIDE]
         for wanted in self._portions(phrases(entities)) if seen else ():
             try:
                 rows = self._batches.run([pictures[i] for i in seen], partial(self._see, wanted=wanted))

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ....store.encoders import Picture
-from ....store.errors import OptionError
 from .open_vocabulary import OpenVocabulary, OpenVocabularyOptions
-from .phrases import corners
+from .phrases import check_prompt, corners, out_of_square
 
 _MOST = 64
 """Phrases at a time."""
@@ -36,8 +35,7 @@ class Owlv2(OpenVocabulary):
     kinds = ("owlv2",)
 
     def __init__(self, options: Owlv2Options) -> None:
-        if options.prompt.count("{}") != 1:
-            raise OptionError(f"detector=owlv2.prompt: holds no {{}} for the phrase (given: {options.prompt!r})")
+        check_prompt(options.prompt, self.name)
         super().__init__(options)
         self.options = options
         self._longest = self._model.config.text_config.max_position_embeddings
@@ -66,10 +64,4 @@ class Owlv2(OpenVocabulary):
             )
             scores = out.logits.float().sigmoid().cpu()
             boxes = corners(out.pred_boxes.float().cpu().numpy())
-        found = []
-        for i, p in enumerate(pictures):  # boxes are fractions of a square, with the picture at its top left
-            height, width = p.shape[:2]
-            side = max(height, width)
-            scale = np.array([side / width, side / height] * 2, np.float32)
-            found.append((scores[i].numpy(), boxes[i] * scale))
-        return found
+        return [(scores[i].numpy(), out_of_square(boxes[i], *p.shape[:2])) for i, p in enumerate(pictures)]

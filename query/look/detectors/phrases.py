@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....store.encoders.nouns import singular
+from ....store.errors import OptionError
 from ....store.records import Box, Detection, iou
 
 MOST_WORDS = 8
+LEAST_SIDE = 4
+"""Pixels; in a picture with a shorter side nothing is to be seen."""
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _BEFORE = frozenset("a an the some any every each all this that these those his her its their our my your".split())
 
@@ -35,6 +38,12 @@ def phrases(entities: Iterable[str]) -> list[str]:
     return sorted({p for e in entities if (p := phrase(e))})
 
 
+def check_prompt(prompt: str, engine: str) -> None:
+    """Raises :class:`OptionError` for a prompt without the one place of the phrase."""
+    if prompt.count("{}") != 1:
+        raise OptionError(f"detector={engine}.prompt: holds no {{}} for the phrase (given: {prompt!r})")
+
+
 def box_within(corners: Sequence[float]) -> Box | None:
     """``(x0, y0, x1, y1)`` clipped into 0..1; None where a number is none or nothing is left of it."""
     if not all(math.isfinite(c) for c in corners):
@@ -48,6 +57,12 @@ def corners(centres: NDArray[np.float32]) -> NDArray[np.float32]:
     middle, half = centres[..., :2], centres[..., 2:] / 2
     found: NDArray[np.float32] = np.concatenate([middle - half, middle + half], -1)
     return found
+
+
+def out_of_square(boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Boxes ``(n, 4)`` told of a square as those of the picture that lies at its top left."""
+    side = max(height, width)
+    return boxes * np.array([side / width, side / height] * 2, np.float32)
 
 
 def detections(
