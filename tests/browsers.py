@@ -54,7 +54,9 @@ class Visit:
         self.page.wait_for_function(condition, arg=argument)
 
     def text(self, selector: str) -> str:
-        return str(self.page.inner_text(selector))
+        """What is shown there, as soon as it is drawn: what ``content-visibility`` puts off has no text before."""
+        drawn = self.page.wait_for_function("shown => document.querySelector(shown)?.innerText", arg=selector)
+        return str(drawn.json_value())
 
     def count(self, selector: str) -> int:
         return int(self.page.locator(selector).count())

@@ -203,7 +203,7 @@ def test_filters_are_in_the_address(browser: Any, sample_server: Server, video: 
         visit.wait("id => location.search.includes(`video=${id}`)", video)
         page.reload()
         visit.wait("() => document.querySelectorAll('a.hit').length && !document.querySelector('.skeleton')")
-        kinds = page.evaluate("() => [...document.querySelectorAll('a.hit .kind')].map(e => e.innerText)")
+        kinds = page.evaluate("() => [...document.querySelectorAll('a.hit .kind')].map(e => e.textContent)")
         assert set(kinds) == {"on screen"}
         assert visit.text(".chipoff span").startswith("sample.mp4")
         assert page.get_attribute("#filters .kind-text", "aria-pressed") == "true"
