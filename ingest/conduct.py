@@ -27,7 +27,8 @@ class Conduct:
     asked for with ``retry_failed``.  ``again``: this run has worked on the video before and its worker died: what
     failed since is left alone.  ``give_up``: so many of its workers died that the step in which they did is not tried
     again.  ``step_s`` and ``step_per_s``: seconds that a step may take, and so many more for each second of video;
-    ``watch`` sees to it.  ``profile``: for which the cells are noted as its own.
+    ``watch`` sees to it.  ``share_s``: a video longer than so many seconds is shared out among workers, which ask
+    engines about stretches of at most that length (0: none is).  ``profile``: for which the cells are noted as its own.
     """
 
     run: str = "direct"
@@ -37,6 +38,7 @@ class Conduct:
     give_up: bool = False
     step_s: float = 900.0
     step_per_s: float = 20.0
+    share_s: float = 0.0
     watch: Watch = unwatched
     profile: ProfileKey | None = None
 

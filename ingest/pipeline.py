@@ -5,22 +5,24 @@ Knows no Ray: whoever calls it decides where and how often.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..store.archive.archive import Archive
 from ..store.archive.manifest import Source
-from ..store.errors import MediaError, SourceChanged, VidragError, one_line
+from ..store.errors import MACHINE_ERRORS, MediaError, SourceChanged, VidragError, one_line
 from ..store.records import Cell, MediaInfo
-from . import captions, media, spoken, steps
+from . import captions, media, shares, spoken, steps
 from .conduct import Conduct
+from .shares import AnsweredEngines, Answers, Share
 from .sources import Location, Opened, Stamp
 from .stages import GROUPS, STAGES, fingerprints
 from .steps import Clock
 from .video_job import Engines, Outcome, VideoJob, missing
 
-__all__ = ["Engines", "Identity", "Outcome", "identity_of", "ingest_video", "missing"]
+__all__ = ["Engines", "Identity", "Outcome", "answers_of", "identity_of", "ingest_video", "missing", "shares_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +46,64 @@ def ingest_video(
     group: str | None = None,
     conduct: Conduct | None = None,
     identity: Identity | None = None,
+    given: Answers | None = None,
 ) -> list[Outcome]:
     """Brings the index of one video up to date with the settings of ``loaded``; one outcome for each stage.
 
     ``group`` limits the work to one of :data:`~.stages.GROUPS`.  ``identity``, where it is known, saves reading the
-    source for its hash; it is not used where the source has changed since.  An unreadable video is an outcome, not an
-    exception; what concerns the whole run (no space, missing weights) is raised.
+    source for its hash; it is not used where the source has changed since.  ``given``: what engines have answered for
+    this video (see :func:`answers_of`).  An unreadable video is an outcome, not an exception; what concerns the whole
+    run (no space, missing weights) is raised.
     """
     stages = GROUPS[group] if group else STAGES
     prints = fingerprints(loaded.settings)
     location = path if isinstance(path, Location) else Location.of(path)
+    asked = AnsweredEngines(loaded, given) if given else loaded
     for last_try in (False, True):
         try:
-            with Opened(location) as opened:
-                known = identity.sha256 if identity and identity.stamp == opened.stamp else opened.sha256
-                return _Job(opened, known, archive, loaded, prints, stages, conduct or Conduct()).run()
+            with _opened(location, identity) as (opened, sha256):
+                return _Job(opened, sha256, archive, asked, prints, stages, conduct or Conduct()).run()
         except SourceChanged as e:
             if last_try:
                 return _unreadable(location, prints, stages, e)
         except MediaError as e:
             return _unreadable(location, prints, stages, e)
     raise AssertionError("unreachable")
+
+
+def shares_of(
+    location: Location, archive: Archive, loaded: Engines, group: str, conduct: Conduct, identity: Identity | None
+) -> tuple[Share, ...]:
+    """The stretches of a long video that several workers may ask engines about; none where it is not to be shared out,
+    or cannot be read.
+    """
+    try:
+        with _opened(location, identity) as (opened, sha256):
+            job = _Job(opened, sha256, archive, loaded, fingerprints(loaded.settings), GROUPS[group], conduct)
+            return job.shares()
+    except MediaError:  # the work itself tells why
+        return ()
+
+
+def answers_of(location: Location, loaded: Engines, share: Share, conduct: Conduct) -> Answers:
+    """What engines answer about one stretch; nothing where it cannot be read: the work itself tells why.
+
+    What concerns the machine is raised.
+    """
+    try:
+        with Opened(location) as opened, conduct.watch(conduct.limit_s(share.seconds), lambda: None):
+            return shares.answers(opened.path, share, loaded)
+    except MACHINE_ERRORS:
+        raise
+    except MediaError:
+        return Answers()
+
+
+@contextlib.contextmanager
+def _opened(location: Location, identity: Identity | None) -> Iterator[tuple[Opened, str]]:
+    """The source and its SHA-256."""
+    with Opened(location) as opened:
+        yield opened, identity.sha256 if identity and identity.stamp == opened.stamp else opened.sha256
 
 
 def _unreadable(path: Location, prints: dict[str, str], stages: Iterable[str], error: VidragError) -> list[Outcome]:
@@ -101,10 +140,7 @@ class _Job(VideoJob):
         self._new = self.manifest is None
 
     def run(self) -> list[Outcome]:
-        info = self._media()
-        self.duration = info.duration
-        source = self._speech_source(info)
-        self.todo = missing(self.manifest, self.prints, self.stages, self.conduct)
+        info, source, recognised = self._prepared()
         self._promote()
         if visual := {"frames", "text"} & set(self.todo):
             self._step(
@@ -124,11 +160,31 @@ class _Job(VideoJob):
             self._step(
                 ["speech"],
                 lambda d: spoken.speech_step(
-                    self.opened.path, self.video, info, self.settings, *source, lambda: self.loaded.get("asr"), d
+                    self.opened.path,
+                    self.video,
+                    info,
+                    self.settings,
+                    source,
+                    recognised,
+                    lambda: self.loaded.get("asr"),
+                    d,
                 ),
             )
         self._from_store()
         return [self._outcome(s) for s in self.stages]
+
+    def _prepared(self) -> tuple[MediaInfo, captions.SpeechSource, Cell | None]:
+        info = self._media()
+        self.duration = info.duration
+        source, recognised = self._speech_source(info)
+        self.todo = missing(self.manifest, self.prints, self.stages, self.conduct)
+        return info, source, recognised
+
+    def shares(self) -> tuple[Share, ...]:
+        """See :func:`shares_of`."""
+        info, source, recognised = self._prepared()
+        free = {"speech"} if source.kind != "asr" or recognised else set[str]()
+        return shares.shared_out(info, frozenset(self.todo) - free, self.conduct.share_s)
 
     def _speech_source(self, info: MediaInfo) -> tuple[captions.SpeechSource, Cell | None]:
         """Where speech comes from, which decides its fingerprint; and the cell of recognised speech, if any."""

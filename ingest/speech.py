@@ -18,7 +18,7 @@ from pydantic import Field
 from ..store.options import Options
 from ..store.records import Segment, Span, Word, moved
 from . import memory
-from .asr import SpeechRecogniser
+from .asr import SpeechRecogniser, Transcript
 from .sentence_ends import ends_sentence
 
 RATE = 16_000
@@ -90,17 +90,33 @@ def recognise(
 def _recognised(
     blocks: Iterable[NDArray[np.float32]], engine: SpeechRecogniser, options: SpeechOptions
 ) -> Iterator[Segment]:
-    language: str | None = None
-    for start, sound in pieces(blocks, options.piece_s):
-        if not np.any(np.abs(sound) > 1e-4):
-            continue  # digital silence: nothing to recognise
-        found = engine.transcribe(sound, options.language, fallback=language)
-        if found.language and found.confidence >= 0.7:
-            language = found.language
+    for start, found in transcripts(blocks, engine, options):
         heard = [settled(s, found.voiced, options.pause_s) for s in found.segments]
         for row in sentences(heard, options):
             yield moved(flagged(row, options, found.voiced), start)
         memory.give_back()
+
+
+def transcripts(
+    blocks: Iterable[NDArray[np.float32]],
+    engine: SpeechRecogniser,
+    options: SpeechOptions,
+    start: float = 0.0,
+    end: float = float("inf"),
+) -> Iterator[tuple[float, Transcript]]:
+    """What is heard in each piece that begins in ``[start, end)``, and in the one before, whose language a doubtful
+    guess falls back to; with the second at which the piece begins.
+    """
+    language: str | None = None
+    for at, sound in pieces(blocks, options.piece_s):
+        if at >= end:
+            return
+        if at < start - options.piece_s or not np.any(np.abs(sound) > 1e-4):
+            continue  # nobody asks for it, or digital silence: nothing to recognise
+        found = engine.transcribe(sound, options.language, fallback=language)
+        if found.language and found.confidence >= 0.7:
+            language = found.language
+        yield at, found
 
 
 def settled(segment: Segment, voiced: Sequence[Span] | None, pause_s: float) -> Segment:

@@ -37,6 +37,10 @@ class Engines:
             self._loaded[kind] = engines.load(kind, choice.name, choice.options)
         return self._loaded[kind]
 
+    def loaded(self, kind: engines.Kind) -> Any:
+        """The engine where it is loaded, else None."""
+        return self._loaded.get(kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

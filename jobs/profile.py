@@ -47,13 +47,15 @@ _ASKING = ("search", "reranker", "detector", "chat", "pools")
 class RunOptions(Options):
     """``attempts``: failures, or deaths of its worker, after which a step of a video is given up.  ``strict``: a video
     that decodes in part only has failed.  ``step_timeout_s`` and ``step_timeout_per_s``: seconds that a step may take,
-    and so many more for each second of video.
+    and so many more for each second of video.  ``share_s``: a video longer than so many seconds is shared out: workers
+    take stretches of it of at most that length, and its rows stay what they are (0: one worker has all of it).
     """
 
     attempts: int = Field(3, ge=1, le=100)
     strict: bool = False
     step_timeout_s: float = Field(900.0, gt=0)
     step_timeout_per_s: float = Field(20.0, ge=0)
+    share_s: float = Field(0.0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from vidrag.ingest.pipeline import Identity, Outcome
+from vidrag.ingest.shares import Answers, Share
 from vidrag.ingest.sources import Location
 from vidrag.jobs import machine, profile
 from vidrag.jobs.places import PoolOptions, lacking, room
@@ -19,6 +20,7 @@ from vidrag.jobs.runs.processes import Processes
 from vidrag.jobs.runs.scheduler import Supply
 from vidrag.jobs.runs.worker import Place, Ready, Task, here
 from vidrag.store.errors import ModelMissing, OutOfMemory, StorageError, VidragError
+from vidrag.store.records import MediaInfo
 
 FULL = StorageError("/tmp: no space left")
 Fate = Callable[[Task, str], Any]
@@ -174,6 +176,37 @@ def test_empty_files_are_no_copies() -> None:
     script = Script()
     list(pool.work(script, Supply([Item(Location(n), 0) for n in "ab"]), 2))
     assert {t.location.name for t, _ in script.given[:4]} == {"a", "b"}
+
+
+def shared(fate: Fate = lambda task, node: Answers({f"{task.share}".encode(): 1})) -> Fate:
+    """A fate in which every video is shared out in three: ``fate`` is that of the shares."""
+    info = MediaInfo("mov", 30.0, 0.0, True, True)
+    three = tuple(Share(info, frozenset({"text"}), at, at + 10) for at in (0.0, 10.0, 20.0))
+    return lambda task, node: fate(task, node) if task.share else [] if task.given else three
+
+
+def test_a_long_video_is_shared_out_and_then_done_before_others_are_begun() -> None:
+    script = Script(shared(), {"here": 1})
+    found = work(script, "film", "other")
+    assert set(found) == {(n, g) for n in ("film", "other") for g in ("visual", "sound")}
+    given = [(t.location.name, t.group, bool(t.share), len(t.given.calls) if t.given else 0) for t, _ in script.given]
+    names = [name for name, *_ in given]
+    assert names == ["film"] * 10 + ["other"] * 10
+    for group in ("visual", "sound"):
+        mine = [(share, answers) for name, g, share, answers in given if (name, g) == ("film", group)]
+        assert mine == [(False, 0), (True, 0), (True, 0), (True, 0), (False, 3)]
+
+
+@pytest.mark.parametrize("end", ["dies", RuntimeError("odd"), FULL])
+def test_a_share_that_comes_to_nothing_is_left_to_the_whole(end: Any) -> None:
+    """As often as any task is tried; the outcome of the video is that of the work on the whole."""
+    bad = shared(
+        lambda task, node: end if task.share and not task.share.start else Answers({f"{task.share}".encode(): 1})
+    )
+    script = Script(bad, {"here": 2})
+    found = work(script, "film")
+    assert found == {("film", "visual"): [], ("film", "sound"): []}
+    assert [len(t.given.calls) for t, _ in script.given if t.given] == [2, 2]
 
 
 def test_one_bad_worker_of_eight_fails_nothing() -> None:

@@ -25,13 +25,18 @@ def frames(
     max_pixels: int,
     max_hours: float,
     sender: Sender,
+    since: float = 0.0,
 ) -> dict[str, Any]:
-    """Sends one frame for each ``1/rate`` s at most; returns how it went."""
+    """Sends one frame for each ``1/rate`` s at most, from ``since`` on; returns how it went."""
     tally: dict[str, Any] = {"frames": 0, "errors": 0, "corrupt": 0, "first_error": "", "end": 0.0}
     with opened(path, demuxer) as c:
         aspect = pixel_aspect(c.streams[index])
         try:
+            if since > 0 and timeline.steady:
+                c.seek(round((since + timeline.parts[0].first) / c.streams[index].time_base), stream=c.streams[index])
             for time, frame in _sampled(c, c.streams[index], timeline, rate, max_hours, tally, sender):
+                if time < since:
+                    continue
                 if frame.width * frame.height > max_pixels:
                     raise OverflowError(f"a frame of {frame.width}x{frame.height} pixels")
                 picture = _as_displayed(frame, aspect, max_side)
@@ -52,7 +57,7 @@ def _sampled(
     tally: dict[str, Any],
     sender: Sender,
 ) -> Iterator[tuple[float, Any]]:
-    """Frames at the first time stamp of each ``1/rate`` s, decoded in order without a seek, with their times."""
+    """Frames at the first time stamp of each ``1/rate`` s, decoded in order, with their times."""
     stream.codec_context.thread_count = 1
     due, last = -math.inf, -math.inf
     gap = 1 / float(stream.average_rate or 25)

@@ -66,6 +66,11 @@ class Timeline:
         return {"parts": [[round(p.first, 6), round(p.at, 6)] for p in self.parts], "changes": changes}
 
     @property
+    def steady(self) -> bool:
+        """Whether all of it has one clock."""
+        return len(self.parts) == 1
+
+    @property
     def duration(self) -> float:
         return max(self.ends.values(), default=0.0)
 

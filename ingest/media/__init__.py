@@ -69,14 +69,16 @@ def _axis(info: MediaInfo) -> dict[str, Any]:
 class Frames:
     """Sampled frames in order; after the last one, ``end``, ``errors`` and ``first_error`` tell how it went."""
 
-    def __init__(self, path: Path, info: MediaInfo, options: MediaOptions, rate: float, max_side: int) -> None:
+    def __init__(
+        self, path: Path, info: MediaInfo, options: MediaOptions, rate: float, max_side: int, since: float = 0.0
+    ) -> None:
         self.path, self.options = path, options
         self.end = 0.0
         self.errors = self.corrupt = self.decoded = 0
         self.first_error = ""
         limits = {"max_side": max_side, "max_pixels": options.max_pixels, "max_hours": options.max_hours}
-        given = {"demuxer": info.format, "index": info.video_index, "timeline": _axis(info), "rate": rate}
-        self._command = decoding_child("frames", path, options, **given, **limits)
+        given = {"demuxer": info.format, "index": info.video_index, "timeline": _axis(info)}
+        self._command = decoding_child("frames", path, options, **given, **limits, rate=rate, since=since)
 
     def __iter__(self) -> Iterator[Sampled]:
         largest = PICTURE.size + 3 * self.options.max_pixels
@@ -105,9 +107,14 @@ class Frames:
             raise DecoderDied(f"{self.path.name}: the decoder's answer makes no sense ({type(e).__name__})") from e
 
 
-def frames(path: Path, info: MediaInfo, options: MediaOptions, rate: float, max_side: int) -> Frames:
-    """Frames of the video stream, at most ``rate`` a second, decoded sequentially, longer side at most ``max_side``."""
-    return Frames(path, info, options, rate, max_side)
+def frames(
+    path: Path, info: MediaInfo, options: MediaOptions, rate: float, max_side: int, since: float = 0.0
+) -> Frames:
+    """Frames of the video stream, at most ``rate`` a second, decoded in order, longer side at most ``max_side``.
+
+    ``since``: the second from which on; the file is read from there where it can be, and a few may be missing then.
+    """
+    return Frames(path, info, options, rate, max_side, since)
 
 
 class Audio:

@@ -41,7 +41,8 @@ class _Stopwatch:
 def run(videos: Sequence[Path], profile: Profile, workers: int, runs: int) -> dict[str, Any]:
     """Wall seconds of one process, of ``workers`` processes and of as many Ray actors, in turn on new archives.
 
-    ``work_s`` counts from the moment at which the first worker is ready; engines are loaded in it, once a worker.
+    Several share out videos longer than ``run.share_s``, one does not.  ``work_s`` counts from the moment at which the
+    first worker is ready; engines are loaded in it, once a worker.
     """
 
     def processes(count: int) -> Callable[[Order], pool.Executor]:
@@ -57,11 +58,16 @@ def run(videos: Sequence[Path], profile: Profile, workers: int, runs: int) -> di
 
         return RayActors(order, {"any": PoolOptions(workers=workers)}, None, workers)
 
-    crews = {"one process": processes(1), f"{workers} processes": processes(workers), f"{workers} on Ray": actors}
+    share_s = profile.run.share_s
+    crews = {
+        "one process": (processes(1), 0.0),
+        f"{workers} processes": (processes(workers), share_s),
+        f"{workers} on Ray": (actors, share_s),
+    }
     took: dict[str, list[tuple[float, float]]] = {label: [] for label in crews}
     for _ in range(runs):
-        for label, make in crews.items():
-            took[label].append(_one(videos, profile, make))
+        for label, (make, share_s) in crews.items():
+            took[label].append(_one(videos, profile, make, share_s))
     one, several, ray = ([w for _, w in took[label]] for label in crews)
     return {
         "bench": "crews",
@@ -80,10 +86,12 @@ def _rows(took: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
     }
 
 
-def _one(videos: Sequence[Path], profile: Profile, make: Callable[[Order], pool.Executor]) -> tuple[float, float]:
+def _one(
+    videos: Sequence[Path], profile: Profile, make: Callable[[Order], pool.Executor], share_s: float
+) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
         Archive.create(Path(name) / "archive")
-        order = Order(str(Path(name) / "archive"), profile.ingest, Conduct("bench"), models.offline())
+        order = Order(str(Path(name) / "archive"), profile.ingest, Conduct("bench", share_s=share_s), models.offline())
         began = time.perf_counter()
         executor = _Stopwatch(make(order))
         items = sorted((Item(Location.of(v), v.stat().st_size) for v in videos), key=lambda i: -i.bytes)

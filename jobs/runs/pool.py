@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ...ingest.pipeline import Identity, Outcome
+from ...ingest.shares import Answers, Share
 from ...ingest.sources import Location
 from ...ingest.stages import GROUPS
 from ...store.errors import MACHINE_ERRORS, OutOfMemory, VidragError, WorkerDied
@@ -35,13 +36,13 @@ _PATIENCE_S = 60.0
 class Event:
     """What became of a worker: it is ``ready`` for a task, has ``done`` one, or ``died``.
 
-    ``reply``: :class:`~.worker.Ready`, or what a task gave: outcomes, a hash, the error that it raised.  ``place``:
-    where a worker died that never was ready, if that is known.
+    ``reply``: :class:`~.worker.Ready`, or what a task gave: outcomes, a hash, shares, answers, or its error.
+    ``place``: where a worker died that never was ready, if that is known.
     """
 
     worker: WorkerId
     what: Literal["ready", "done", "died"]
-    reply: Ready | Identity | list[Outcome] | BaseException | None = None
+    reply: Ready | Identity | list[Outcome] | tuple[Share, ...] | Answers | BaseException | None = None
     why: str = ""
     place: Place | None = None
     out_of_memory: bool = False
@@ -208,9 +209,7 @@ class _Scheduler:
         served = {g for w in self._idle for g in self._executor.pools[self._members[w].pool].groups}
         left = self._supply.withdraw(tuple(served))
         for job in left:
-            error = next(reversed(job.errors.values()), WorkerDied("its workers died"))
-            self._supply.done(job)
-            yield job.task, failed_task(job.task, error)
+            yield from self._ended(job, next(reversed(job.errors.values()), WorkerDied("its workers died")))
         if not left and not self._starting() and self._cause:
             raise type(self._cause)(f"no good worker is left: {self._cause}") from self._cause
 
@@ -249,6 +248,9 @@ class _Scheduler:
         if job.task.group is None:
             self._supply.hashed(job, reply if isinstance(reply, Identity) else None)
             return
+        if isinstance(reply, tuple):
+            self._supply.share_out(job, reply)
+            return
         if isinstance(reply, MACHINE_ERRORS):
             job.errors[worker] = reply
             job.nodes.add(member.place.node)
@@ -257,6 +259,13 @@ class _Scheduler:
                 return
         else:
             member.failed.clear()
+        yield from self._ended(job, reply)
+
+    def _ended(self, job: Job, reply: object) -> Iterator[Done]:
+        """A job that is not tried again: ``reply`` is what it gave, or the error in which it ended."""
+        if job.task.share:
+            self._supply.answered(job, reply if isinstance(reply, Answers) else None)
+            return
         self._supply.done(job)
         if isinstance(reply, BaseException):
             yield job.task, failed_task(job.task, reply)
@@ -278,9 +287,7 @@ class _Scheduler:
                 self._tell(SetAside(member.place, OutOfMemory(short)))
             victims.add(job.task.location)
         if not self._supply.died(job, node, self._elsewhere(job), event.out_of_memory, self._tries):
-            self._supply.done(job)
-            error = WorkerDied(f"the worker died {job.deaths} times on this video ({event.why})")
-            yield job.task, failed_task(job.task, error)
+            yield from self._ended(job, WorkerDied(f"the worker died {job.deaths} times on this video ({event.why})"))
 
     def _died_unready(self, event: Event, member: _Member) -> None:
         """Counts workers that die before they are ready; those that were started together count as one."""

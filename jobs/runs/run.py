@@ -157,6 +157,7 @@ def ingest(
         retry_failed,
         step_s=options.step_timeout_s,
         step_per_s=options.step_timeout_per_s,
+        share_s=options.share_s,
         profile=profile.key(),
     )
     order = Order(archive.backend.address, profile.ingest, conduct, models.offline())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...ingest.pipeline import Identity
+from ...ingest.shares import Answers, Share
 from ...ingest.sources import Location
 from ...ingest.stages import GROUPS
 from ...store.errors import VidragError
@@ -30,6 +31,15 @@ class Job:
     errors: dict[WorkerId, VidragError] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Shared:
+    """A task that waits for ``left`` shares of its video."""
+
+    task: Task
+    left: int
+    given: Answers = field(default_factory=Answers)
+
+
 def content(item: Item, identity: Identity | None) -> str:
     """The same for two sources exactly where their content is the same; empty where that is not known."""
     return item.like or (f"{item.bytes} {identity.sha256}" if identity else "")
@@ -50,6 +60,7 @@ class Supply:
         self._parts: dict[str, deque[Task]] = {g: deque() for g in GROUPS}
         self._open: dict[Location, tuple[str, int]] = {}  # content and parts left of each video at work
         self._copies: dict[str, list[tuple[Item, Identity | None]]] = {}  # of each content at work, those that wait
+        self._shared: dict[tuple[Location, str | None], _Shared] = {}
         self._again: list[Job] = []
 
     def take(self, groups: Sequence[str], may: Callable[[Job], bool]) -> Job | None:
@@ -95,6 +106,25 @@ class Supply:
         elif key:
             for item, identity in self._copies.pop(key):
                 self._begin(item, identity, copy=True)
+
+    def share_out(self, job: Job, shares: Sequence[Share]) -> None:
+        """Gives out a long video's shares first, and it again when all of them are done."""
+        task = job.task
+        self._shared[task.location, task.group] = _Shared(task, len(shares))
+        self._first(*(replace(task, share=s) for s in shares))
+
+    def answered(self, job: Job, found: Answers | None) -> None:
+        """Notes what came of a share: None where nothing did, whose calls are then made with the whole."""
+        key = job.task.location, job.task.group
+        shared = self._shared[key]
+        shared.given.add(found or Answers())
+        shared.left -= 1
+        if not shared.left:
+            del self._shared[key]
+            self._first(replace(shared.task, given=shared.given))
+
+    def _first(self, *tasks: Task) -> None:
+        self._parts[tasks[0].group or ""].extendleft(reversed(tasks))
 
     def again(self, job: Job) -> None:
         self._again.append(job)

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 from ...ingest.conduct import Conduct
-from ...ingest.pipeline import Engines, Identity, Outcome, identity_of, ingest_video
+from ...ingest.pipeline import Engines, Identity, Outcome, answers_of, identity_of, ingest_video, shares_of
+from ...ingest.shares import Answers, Share
 from ...ingest.sources import Location
 from ...ingest.stages import GROUPS, IngestSettings
 from ...store import engines
@@ -48,7 +49,8 @@ class Task:
     """Part of the work on one video: a group of stages, or None: to hash it.
 
     ``identity``: its hash, where it is known.  ``again``: a worker of this run died on it before.  ``give_up``: so many
-    of them that the step in which they did is not tried again.
+    of them that the step in which they did is not tried again.  ``share``: engines are to be asked about one stretch
+    only; ``given``: what they answered about all of them, None for a video that is not shared out yet.
     """
 
     location: Location
@@ -56,6 +58,8 @@ class Task:
     again: bool = False
     give_up: bool = False
     identity: Identity | None = None
+    share: Share | None = None
+    given: Answers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +112,21 @@ class Worker:
             return Ready(here(), e if isinstance(e, VidragError) else VidragError(f"{type(e).__name__}: {one_line(e)}"))
         return Ready(here())
 
-    def work(self, task: Task) -> list[Outcome] | Identity:
-        """Raises one of :data:`~vidrag.store.errors.MACHINE_ERRORS` for what is not the video's fault."""
+    def work(self, task: Task) -> list[Outcome] | Identity | Answers | tuple[Share, ...]:
+        """The outcomes of a group of stages; a hash; what was answered about a share; or the shares of a long video,
+        which is to be shared out before it is worked on.
+
+        Raises one of :data:`~vidrag.store.errors.MACHINE_ERRORS` for what is not the video's fault."""
         try:
             if task.group is None:
                 return identity_of(task.location)
+            if task.share:
+                return answers_of(task.location, self._engines, task.share, self._conduct)
             conduct = replace(self._conduct, again=task.again, give_up=task.give_up)
-            found = ingest_video(task.location, self._archive, self._engines, task.group, conduct, task.identity)
+            about = (self._archive, self._engines, task.group, conduct, task.identity)
+            if conduct.share_s and not task.given and (shares := shares_of(task.location, *about)):
+                return shares
+            found = ingest_video(task.location, *about, task.given)
         except MACHINE_ERRORS:
             raise
         except Exception as e:
