@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from media_files import pattern
 from vidrag.jobs import build, profile
-from vidrag.jobs.bench import made_up, query, search
+from vidrag.jobs.bench import made_up, query, search, settings
 from vidrag.query.asker import Asker
 from vidrag.query.find.search import SearchOptions
 from vidrag.store import engines
@@ -72,6 +72,19 @@ def test_warm_and_concurrent(make: Any, tmp_path: Path) -> None:
     assert {"encode", "find", "total"} <= warm["steps_ms"].keys()
     side = query.concurrent(make(archive), asked, 8, 3)
     assert (side["asked"], side["errors"]) == (24, 0)
+
+
+@pytest.mark.long
+def test_engines_under_every_setting_that_is_known() -> None:
+    calls = [("documents", (["The lockers are beside the blue staircase."],), {})]
+    told = settings.run(profile.load("embedded").ingest, {"text_encoder": calls, "asr": []})
+    assert told["engines"].keys() == {"text_encoder"}
+    tried = told["engines"]["text_encoder"]["settings"]
+    assert tried.keys() >= {"as chosen", "denormal numbers as zero", "threads=2"}
+    assert all(t["same_answers"] for t in tried.values())
+    assert told["engines_over_best_setting"] >= 1
+    formats = [label for label in settings.known("asr", "faster-whisper") if "compute_type" in label]
+    assert len(formats) == 3
 
 
 def test_the_commands_print_json() -> None:

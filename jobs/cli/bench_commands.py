@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("ingest")
 def ingest(videos: Videos, profile: ProfileName = "embedded", settings: Settings = None) -> None:
-    """CPU of ingest over that of its engines alone, real-time factor, index size."""
+    """CPU of ingest over that of its engines alone, of these over their best settings, real-time factor, index size."""
     from ..bench import ingest as bench
 
     print(json.dumps(bench.run(_there(videos), profile_of(profile, settings).ingest), indent=1))
@@ -61,16 +61,6 @@ def ask(
 
 
 Runs = Annotated[int, typer.Option("--runs", min=1, help="Measured runs.")]
-
-
-@group.command("denormals")
-def denormals(
-    videos: Videos, rounds: Annotated[int, typer.Option("--rounds", min=1, help="Pairs of runs.")] = 3
-) -> None:
-    """CPU of reading text with denormal numbers taken for zero, over without; and whether the rows are the same."""
-    from ..bench import denormals as bench
-
-    print(json.dumps(bench.run(_there(videos), rounds), indent=1))
 
 
 @group.command("commit")

@@ -2,7 +2,7 @@
 
 A CPU takes a hundred times longer over them, and networks that detect text are full of them: two thirds of their time
 goes there.  The setting belongs to a thread (the C library's ``fenv_t``), and is put back, so that nobody else's
-arithmetic changes.  ``vidrag bench denormals`` measures what it gains and that the same rows come out.
+arithmetic changes.  ``vidrag bench ingest`` measures what it gains and whether the same answers come out.
 """
 
 from __future__ import annotations
