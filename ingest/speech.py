@@ -22,6 +22,8 @@ from .asr import SpeechRecogniser, Transcript
 from .sentence_ends import ends_sentence
 
 RATE = 16_000
+_TELLING_S = 30
+"""Seconds that tell a language."""
 
 
 class SpeechOptions(Options):
@@ -104,8 +106,9 @@ def transcripts(
     start: float = 0.0,
     end: float = float("inf"),
 ) -> Iterator[tuple[float, Transcript]]:
-    """What is heard in each piece that begins in ``[start, end)``, and in the one before, whose language a doubtful
-    guess falls back to; with the second at which the piece begins.
+    """What is heard in each piece that begins in ``[start, end)``, with the second at which it begins.
+
+    Of the piece before only the end is heard, for the language that a doubtful guess falls back to.
     """
     language: str | None = None
     for at, sound in pieces(blocks, options.piece_s):
@@ -113,10 +116,12 @@ def transcripts(
             return
         if at < start - options.piece_s or not np.any(np.abs(sound) > 1e-4):
             continue  # nobody asks for it, or digital silence: nothing to recognise
-        found = engine.transcribe(sound, options.language, fallback=language)
+        heard = sound if at >= start else sound[-_TELLING_S * RATE :]
+        found = engine.transcribe(heard, options.language, fallback=language)
         if found.language and found.confidence >= 0.7:
             language = found.language
-        yield at, found
+        if at >= start:
+            yield at, found
 
 
 def settled(segment: Segment, voiced: Sequence[Span] | None, pause_s: float) -> Segment:

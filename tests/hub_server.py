@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,7 +16,11 @@ Files = Mapping[str, bytes]
 
 
 class Hub:
-    """``commits`` by repository, the newest last; ``fetched`` holds the names of files whose bytes were asked for."""
+    """``commits`` by repository, the newest last; ``fetched`` holds the names of files whose bytes were asked for.
+
+    ``sent``: bytes of files that went out.  ``cuts``: after so many bytes of a file the line breaks, once for each.
+    ``answers``: status, body and headers that stand in for a file, or for the hub's API under ``api``.
+    """
 
     def __init__(self) -> None:
         self.commits: dict[str, list[Files]] = {}
@@ -22,6 +28,11 @@ class Hub:
         self.up = True
         self.licence = "mit"
         self.gated = set[str]()
+        self.sent = 0
+        self.pause_s = 0.0
+        """Between blocks of a file."""
+        self.cuts: dict[str, list[int]] = {}
+        self.answers: dict[str, tuple[int, bytes, dict[str, str]]] = {}
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -70,7 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._is_gated():
             return
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
+        if parts[0] == "api" and "api" in self.hub.answers:
+            self._send(*self.hub.answers["api"])
+        elif parts[:2] == ["api", "models"]:
             repo, rest = "/".join(parts[2:4]), parts[4:]
             files = self.hub.at(repo, rest[1] if len(rest) > 1 else "")
             if files is None or not self.hub.up:
@@ -92,10 +105,19 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None or name not in files or not self.hub.up:
             self._missing("EntryNotFound")
             return
+        if name in self.hub.answers:
+            self._send(*self.hub.answers[name])
+            return
         if whole:
             self.hub.fetched.append(name)
-        told = {"ETag": f'"{_oid(files[name])}"', "X-Repo-Commit": sha_of(files)}
-        self._send(200, files[name], told)
+        data, told = files[name], {"ETag": f'"{_oid(files[name])}"', "X-Repo-Commit": sha_of(files)}
+        first = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if not first:
+            self._send(200, data, told, name)
+            return
+        at = int(first[1])
+        told["Content-Range"] = f"bytes {at}-{len(data) - 1}/{len(data)}"
+        self._send(206, data[at:], told, name)
 
     def _missing(self, code: str) -> None:
         self._send(404, b"{}", {"X-Error-Code": code}) if self.hub.up else self._send(503, b"{}", {})
@@ -103,15 +125,27 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: Any) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str], file: str = "") -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+        if self.command != "GET":
+            return
+        cut = self.hub.cuts.get(file, [])
+        whole, body = len(body), body[: cut.pop(0)] if cut else body
+        for block in (body[i : i + _BLOCK] for i in range(0, len(body), _BLOCK)):
+            self.wfile.write(block)
+            self.hub.sent += len(block) if file else 0
+            time.sleep(self.hub.pause_s if file else 0)
+        self.close_connection = len(body) < whole
+
+
+_BLOCK = 1 << 18
+_LARGE = 8 << 20
 
 
 def _oid(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
+    """As the hub names contents: large files by their SHA-256."""
+    return (hashlib.sha256 if len(data) >= _LARGE else hashlib.sha1)(data).hexdigest()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelMissing
+from . import resume
 
 _WEIGHTS = (
     r"model\.bin|vocabulary\.(json|txt)",  # CTranslate2
@@ -69,7 +70,7 @@ def chosen(names: Collection[str], pattern: str = "") -> tuple[str, ...]:
 
 def listed(ref: str, offline: bool) -> tuple[str, ...]:
     """Names of all files of a repository; of those that are here, where nobody can be asked."""
-    return _here(ref) if offline else _remote(ref)
+    return _here(ref) if offline else tuple(_remote(ref))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +83,19 @@ class Described:
 
 def described(ref: str) -> Described:
     """The files that a reference means, before they are fetched; what the hub's client raises."""
-    repo, revision, pattern = parsed(ref)
-    info = _client().HfApi().model_info(repo, revision=revision or None, files_metadata=True)
+    _, _, pattern = parsed(ref)
+    info = _info(ref)
     sizes = {s.rfilename: int(s.size or 0) for s in info.siblings or ()}
     wanted = chosen(tuple(sizes), pattern)
     if not wanted:
         raise ModelMissing(f"{ref}: the repository holds no file like '{pattern}'")
     card = info.card_data.to_dict() if info.card_data else {}
     return Described({n: sizes[n] for n in wanted}, str(card.get("license") or ""))
+
+
+def _info(ref: str) -> Any:
+    repo, revision, _ = parsed(ref)
+    return _client().HfApi().model_info(repo, revision=revision or None, files_metadata=True)
 
 
 @cache
@@ -100,9 +106,11 @@ def snapshot(ref: str, offline: bool) -> Snapshot:
     """
     repo, revision, pattern = parsed(ref)
     if not offline:
-        wanted = chosen(_remote(ref), pattern)
+        sizes = _remote(ref)
+        wanted = chosen(tuple(sizes), pattern)
         if not wanted:
             raise ModelMissing(f"{ref}: the repository holds no file like '{pattern}'")
+        resume.fetch(_client(), repo, revision or None, {n: sizes[n] for n in wanted})
         _client().snapshot_download(repo, revision=revision or None, allow_patterns=[glob.escape(n) for n in wanted])
     folder, names = _folder(ref), chosen(_here(ref), pattern)
     if not names:
@@ -111,14 +119,13 @@ def snapshot(ref: str, offline: bool) -> Snapshot:
 
 
 @cache
-def _remote(ref: str) -> tuple[str, ...]:
-    repo, revision, _ = parsed(ref)
+def _remote(ref: str) -> dict[str, int]:
+    """Bytes of each file of a repository; 0 where only what is here can be told."""
     try:
-        info = _client().HfApi().model_info(repo, revision=revision or None)
-        return tuple(s.rfilename for s in info.siblings or ())
+        return {s.rfilename: int(s.size or 0) for s in _info(ref).siblings or ()}
     except Exception:  # the hub client raises many types; what is here may do
         try:
-            return _here(ref)
+            return dict.fromkeys(_here(ref), 0)
         except Exception:
             pass
         raise
