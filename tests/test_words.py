@@ -78,7 +78,8 @@ def test_a_text_that_tells_its_language_is_read_in_it() -> None:
 def test_where_no_word_carries_meaning_all_do() -> None:
     assert terms("the of") == ["the", "of"] and terms("the house of") == ["hous"]
     assert "the" in stop_words(None) and "der" in stop_words("de") and "house" not in stop_words("en")
-    assert not stop_words("zh")
+    assert not stop_words("zh") and not stop_words("xx")
+    assert {"как", "сколько"} <= stop_words("ru") and "combien" in stop_words("fr") and "في" in stop_words("ar")
 
 
 @pytest.mark.parametrize(

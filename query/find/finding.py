@@ -63,7 +63,8 @@ class Finder:
 
     def score(self, rows: RowSet, question: str, vector: Vectors, others: Vectors) -> Scored:
         """See :func:`.retrieve.score`; a word that is one token to the encoder is taken to be spelled right."""
-        language = language_of(question) or rows.language
+        spoken = frozenset().union(*rows.spoken)
+        language = language_of(question) or language_of(question, spoken) or rows.language
         one = [w for w in words(question, language) if self.encoder.count_tokens(w) == 1]
         right = {t for w in one for t in terms(w, language)}
         wanted = rows.spelling.of(terms(question, language), right)

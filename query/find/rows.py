@@ -116,7 +116,7 @@ class RowSet:
     @cached_property
     def terms(self) -> list[list[str]]:
         """The terms of each row."""
-        return [terms(r.searched, self.language) for r in self.rows]
+        return [terms(r.searched, self.languages[r.shard], self.spoken[r.shard]) for r in self.rows]
 
     @cached_property
     def held(self) -> list[frozenset[str]]:
@@ -153,15 +153,24 @@ class RowSet:
     @cached_property
     def language(self) -> str | None:
         """The language of most rows whose own words tell it."""
-        return _most_spoken(self.rows)
+        return next(iter(_spoken(self.rows)), None)
 
     @cached_property
     def languages(self) -> list[str | None]:
         """The same of the rows of each video."""
+        return [next(iter(found), None) for found in self._spoken]
+
+    @cached_property
+    def spoken(self) -> list[frozenset[str]]:
+        """The languages of each video that at least a tenth of its rows are in: others are misjudged rows."""
+        return [frozenset(c for c, n in found.items() if n * 10 >= found.total()) for found in self._spoken]
+
+    @cached_property
+    def _spoken(self) -> list[Counter[str]]:
         own: list[list[Row]] = [[] for _ in self.shards]
         for row in self.rows:
             own[row.shard].append(row)
-        return [_most_spoken(rows) for rows in own]
+        return [_spoken(rows) for rows in own]
 
     @cached_property
     def windows(self) -> Windows:
@@ -274,10 +283,10 @@ class RowSet:
         return vectors[places[:: max(1, math.ceil(len(places) / 400))]]
 
 
-def _most_spoken(rows: Sequence[Row]) -> str | None:
-    spoken = Counter(language_of(r.text) for r in rows[:: max(1, len(rows) // 200)])
-    del spoken[None]
-    return spoken.most_common(1)[0][0] if spoken else None
+def _spoken(rows: Sequence[Row]) -> Counter[str]:
+    """How many rows, of at most some 200, are in each language, the one of most first."""
+    told = (language_of(r.text) for r in rows[:: max(1, len(rows) // 200)])
+    return Counter(dict(Counter(code for code in told if code).most_common()))
 
 
 def _title(name: str) -> frozenset[str]:

@@ -30,10 +30,27 @@ _SCRIPTS = (
     ("hi", re.compile(r"[\u0900-\u097f]")),
 )
 _STEMMERS = {
-    "ar": "arabic", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish", "fr": "french",
-    "hi": "hindi", "it": "italian", "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ru": "russian",
+    "ar": "arabic", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
+    "fi": "finnish", "fr": "french", "hi": "hindi", "hu": "hungarian", "id": "indonesian", "it": "italian",
+    "nl": "dutch", "no": "norwegian", "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian",
     "sv": "swedish", "tr": "turkish",
 }  # fmt: skip
+_LISTED = frozenset({"cs", "fi", "hu", "id", "pl", "ro", "vi"})
+"""Languages with long lists of stop words, of which one alone does not tell them."""
+_TOLD = _LISTED.union(_STEMMERS)
+"""Languages that stop words tell apart; more of them would be mistaken for each other."""
+_QUESTION_WORDS = {
+    "de": "wer wann warum wessen wem wen wieso weshalb wohin woher wieviel wieviele womit wozu",
+    "en": "whose much many",
+    "es": "quién quiénes cuándo dónde cómo cuál cuáles cuánto cuánta cuántos cuántas",
+    "fr": "quoi quand où pourquoi comment combien quel quelle quels quelles lequel laquelle",
+    "it": "cosa quando quali",
+    "nl": "wanneer waar waarom welke welk hoeveel wiens",
+    "pt": "quê onde porque porquê quais quanto quanta quantos quantas",
+    "ru": "почему какие какое сколько откуда чей кого кому",
+    "tr": "kaç",
+}
+"""What the Snowball project's lists of stop words leave out, though every question has one."""
 _COUNTING = frozenset(("en", "fr", "es", "pt", "de", "nl", "it"))
 """Languages whose number words become digits."""
 _IDENTIFIER = re.compile(
@@ -45,7 +62,8 @@ _QUOTED = re.compile(r"[\"“«„「『]([^\"“”«»„「」『』]{2,200})
 
 @lru_cache(maxsize=1)
 def _stop_words() -> dict[str, frozenset[str]]:
-    """The Snowball project's lists, by language."""
+    """The Snowball project's lists by language, and those of stopwords-iso where it has none."""
+    import stopwordsiso
     from bm25s import stopwords as s
 
     lists = {
@@ -53,36 +71,42 @@ def _stop_words() -> dict[str, frozenset[str]]:
         "es": s.STOPWORDS_SPANISH, "pt": s.STOPWORDS_PORTUGUESE, "it": s.STOPWORDS_ITALIAN, "ru": s.STOPWORDS_RUSSIAN,
         "sv": s.STOPWORDS_SWEDISH, "no": s.STOPWORDS_NORWEGIAN, "da": s.STOPWORDS_DANISH, "tr": s.STOPWORDS_TURKISH,
     }  # fmt: skip
-    return {language: frozenset(words) for language, words in lists.items()}
+    paired = {"ja", "th", "zh"}  # their terms are pairs of characters, not words
+    others = {code: stopwordsiso.stopwords(code) for code in stopwordsiso.langs() - lists.keys() - paired}
+    asking = {code: words.split() for code, words in _QUESTION_WORDS.items()}
+    return {code: frozenset({*words, *asking.get(code, ())}) for code, words in {**others, **lists}.items()}
 
 
 @lru_cache(maxsize=1)
 def _languages_of_stop_words() -> dict[str, list[str]]:
     """The languages in which a word is a stop word."""
     found: dict[str, list[str]] = {}
-    for language, stop in _stop_words().items():
-        for word in stop:
+    for language in _TOLD:
+        for word in stop_words(language):
             found.setdefault(word, []).append(language)
     return found
 
 
 @cache
 def _stemmer(language: str) -> Any:
+    """None where the library has none for it."""
     import Stemmer
 
-    return Stemmer.Stemmer(_STEMMERS[language])
+    name = _STEMMERS.get(language)
+    return Stemmer.Stemmer(name) if name in Stemmer.algorithms() else None
 
 
 @lru_cache(maxsize=_KEPT)
-def language_of(text: str) -> str | None:
+def language_of(text: str, among: frozenset[str] = frozenset()) -> str | None:
     """The code of the language that ``text`` is written in: by its script, else by its stop words; None where these do
-    not tell.
+    not tell.  ``among``: the languages that it may be in; any where none is named.
     """
     for language, script in _SCRIPTS:
         if len(script.findall(text)) * 3 > sum(c.isalpha() for c in text):
             return language
     languages = _languages_of_stop_words()
     votes = Counter(code for word in _RUN.findall(_folded(text)) for code in languages.get(word, ()))
+    votes = Counter({c: n for c, n in votes.items() if (c in among or not among) and (n > 1 or c not in _LISTED)})
     ranked = votes.most_common(2)
     if not ranked or (len(ranked) > 1 and ranked[0][1] == ranked[1][1]):
         return None
@@ -104,23 +128,29 @@ def _words(text: str, language: str | None) -> tuple[str, ...]:
     if (language or "en") in _COUNTING:
         from text_to_num import alpha2digit
 
-        text = alpha2digit(text, language or "en", 0)
+        least = 0 if (language or "en") == "en" else 2  # "un" and "ein" are articles
+        text = alpha2digit(text, language or "en", least)
     found = list[str]()
     for run in _RUN.findall(text):
         if re.match(rf"[{_UNSPACED}]", run) and len(run) > 1:
             found += [run[i : i + 2] for i in range(len(run) - 1)]
         else:
             found.append(run)
-    joined = (m[0].replace("-", "") for m in _HYPHENS.finditer(text))
-    return (*found, *joined)
+    return (*found, *(c.replace("-", "") for c in _compounds(text, language)))
 
 
-def terms(text: str, language: str | None = None) -> list[str]:
+def _compounds(text: str, language: str | None) -> list[str]:
+    """Words with hyphens; not a French verb with its pronoun, as in "vend-elle"."""
+    own = stop_words(language) if language == "fr" else frozenset()
+    return [c for c in _HYPHENS.findall(text) if c.rpartition("-")[2] not in own]
+
+
+def terms(text: str, language: str | None = None, among: frozenset[str] = frozenset()) -> list[str]:
     """Stems of the words that carry meaning; of all words where none does.
 
-    ``language``: taken where the text itself does not tell (see :func:`language_of`); else English.
+    ``language``: taken where the text itself does not tell; ``among``: see :func:`language_of`; else English.
     """
-    return list(_terms(text, language_of(text) or language))
+    return list(_terms(text, language_of(text, among) or language))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -128,8 +158,8 @@ def _terms(text: str, language: str | None) -> tuple[str, ...]:
     found = _words(text, language)
     stop = stop_words(language)
     kept = [w for w in found if w not in stop] or list(found)
-    if (language or "en") in _STEMMERS:
-        kept = _stemmer(language or "en").stemWords(kept)
+    if stemmer := _stemmer(language or "en"):
+        kept = stemmer.stemWords(kept)
     return tuple(_unmarked(w) for w in kept)
 
 
