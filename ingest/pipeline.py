@@ -5,14 +5,15 @@ Knows no Ray: whoever calls it decides where and how often.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from ..store.archive.archive import Archive
 from ..store.archive.manifest import Source
-from ..store.errors import MACHINE_ERRORS, MediaError, SourceChanged, VidragError, one_line
+from ..store.errors import MediaError, SourceChanged, VidragError, one_line
 from ..store.records import Cell, MediaInfo
 from . import captions, media, shares, spoken, steps
 from .conduct import Conduct
@@ -22,7 +23,9 @@ from .stages import GROUPS, STAGES, fingerprints
 from .steps import Clock
 from .video_job import Engines, Outcome, VideoJob, missing
 
-__all__ = ["Engines", "Identity", "Outcome", "answers_of", "identity_of", "ingest_video", "missing", "shares_of"]
+__all__ = ["Engines", "Identity", "Outcome", "answers_of", "identity_of", "ingest_or_share", "ingest_video", "missing"]
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +62,49 @@ def ingest_video(
     prints = fingerprints(loaded.settings)
     location = path if isinstance(path, Location) else Location.of(path)
     asked = AnsweredEngines(loaded, given) if given else loaded
+
+    def whole(opened: Opened, sha256: str) -> list[Outcome]:
+        return _Job(opened, sha256, archive, asked, prints, stages, conduct or Conduct()).run()
+
+    return _tried(location, identity, prints, stages, whole)
+
+
+def ingest_or_share(
+    location: Location, archive: Archive, loaded: Engines, group: str, conduct: Conduct, identity: Identity | None
+) -> list[Outcome] | tuple[Share, ...]:
+    """As :func:`ingest_video`; of a long video that is to be shared out, the stretches that several workers may ask
+    engines about.
+    """
+    stages, prints = GROUPS[group], fingerprints(loaded.settings)
+
+    def either(opened: Opened, sha256: str) -> list[Outcome] | tuple[Share, ...]:
+        job = _Job(opened, sha256, archive, loaded, prints, stages, conduct)
+        return job.shares() or job.run()
+
+    return _tried(location, identity, prints, stages, either)
+
+
+def _tried(
+    location: Location,
+    identity: Identity | None,
+    prints: dict[str, str],
+    stages: Iterable[str],
+    work: Callable[[Opened, str], Done],
+) -> Done | list[Outcome]:
+    """What ``work`` makes of the source and its SHA-256; tried once more where the source changed meanwhile.  An
+    unreadable source is an outcome.
+    """
     for last_try in (False, True):
         try:
-            with _opened(location, identity) as (opened, sha256):
-                return _Job(opened, sha256, archive, asked, prints, stages, conduct or Conduct()).run()
+            with Opened(location) as opened:
+                known = identity.sha256 if identity and identity.stamp == opened.stamp else opened.sha256
+                return work(opened, known)
         except SourceChanged as e:
             if last_try:
                 return _unreadable(location, prints, stages, e)
         except MediaError as e:
             return _unreadable(location, prints, stages, e)
     raise AssertionError("unreachable")
-
-
-def shares_of(
-    location: Location, archive: Archive, loaded: Engines, group: str, conduct: Conduct, identity: Identity | None
-) -> tuple[Share, ...]:
-    """The stretches of a long video that several workers may ask engines about; none where it is not to be shared out,
-    or cannot be read.
-    """
-    try:
-        with _opened(location, identity) as (opened, sha256):
-            job = _Job(opened, sha256, archive, loaded, fingerprints(loaded.settings), GROUPS[group], conduct)
-            return job.shares()
-    except MediaError:  # the work itself tells why
-        return ()
 
 
 def answers_of(location: Location, loaded: Engines, share: Share, conduct: Conduct) -> Answers:
@@ -93,17 +115,8 @@ def answers_of(location: Location, loaded: Engines, share: Share, conduct: Condu
     try:
         with Opened(location) as opened, conduct.watch(conduct.limit_s(share.seconds), lambda: None):
             return shares.answers(opened.path, share, loaded)
-    except MACHINE_ERRORS:
-        raise
     except MediaError:
         return Answers()
-
-
-@contextlib.contextmanager
-def _opened(location: Location, identity: Identity | None) -> Iterator[tuple[Opened, str]]:
-    """The source and its SHA-256."""
-    with Opened(location) as opened:
-        yield opened, identity.sha256 if identity and identity.stamp == opened.stamp else opened.sha256
 
 
 def _unreadable(path: Location, prints: dict[str, str], stages: Iterable[str], error: VidragError) -> list[Outcome]:
@@ -140,7 +153,7 @@ class _Job(VideoJob):
         self._new = self.manifest is None
 
     def run(self) -> list[Outcome]:
-        info, source, recognised = self._prepared()
+        info, source, recognised = self._prepared
         self._promote()
         if visual := {"frames", "text"} & set(self.todo):
             self._step(
@@ -173,6 +186,7 @@ class _Job(VideoJob):
         self._from_store()
         return [self._outcome(s) for s in self.stages]
 
+    @cached_property
     def _prepared(self) -> tuple[MediaInfo, captions.SpeechSource, Cell | None]:
         info = self._media()
         self.duration = info.duration
@@ -181,8 +195,8 @@ class _Job(VideoJob):
         return info, source, recognised
 
     def shares(self) -> tuple[Share, ...]:
-        """See :func:`shares_of`."""
-        info, source, recognised = self._prepared()
+        """See :func:`ingest_or_share`."""
+        info, source, recognised = self._prepared
         free = {"speech"} if source.kind != "asr" or recognised else set[str]()
         return shares.shared_out(info, frozenset(self.todo) - free, self.conduct.share_s)
 

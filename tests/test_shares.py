@@ -11,7 +11,7 @@ from media_files import TONE, X264, ffmpeg, lavfi
 from vidrag.ingest import media, shares
 from vidrag.ingest.conduct import Conduct
 from vidrag.ingest.media import MediaOptions
-from vidrag.ingest.pipeline import Engines, answers_of, ingest_video, shares_of
+from vidrag.ingest.pipeline import Engines, answers_of, ingest_or_share, ingest_video
 from vidrag.ingest.shares import Answers, digest_of
 from vidrag.ingest.sources import Location
 from vidrag.jobs import profile
@@ -54,8 +54,13 @@ def test_rows_are_the_same_and_no_engine_is_asked_twice(film: Path, engines: Eng
     ingest_video(film, whole, engines)
     location, conduct = Location.of(film), Conduct(share_s=SHARE)
     for group in ("visual", "sound"):
-        found = shares_of(location, shared, engines, group, conduct, None)
-        assert [(s.start, s.end) for s in found] == [(0, 2), (2, 4), (4, 6), (6, float("inf"))]
+        found = ingest_or_share(location, shared, engines, group, conduct, None)
+        assert isinstance(found, tuple) and [(s.start, s.end) for s in found] == [
+            (0, 2),
+            (2, 4),
+            (4, 6),
+            (6, float("inf")),
+        ]
         given = Answers()
         for share in found:
             given.add(answers_of(location, engines, share, conduct))
@@ -64,14 +69,15 @@ def test_rows_are_the_same_and_no_engine_is_asked_twice(film: Path, engines: Eng
         ingest_video(film, shared, engines, group, conduct, given=given)
         assert given.asked == 0
     assert files(shared) == files(whole)
-    assert not shares_of(location, shared, engines, "visual", conduct, None)  # nothing is left to do
+    left = ingest_or_share(location, shared, engines, "visual", conduct, None)
+    assert isinstance(left, list) and all(o.status == "kept" for o in left)  # nothing is left to do
 
 
 def test_answers_that_are_missing_cost_time_and_nothing_else(film: Path, engines: Engines, tmp_path: Path) -> None:
     whole, shared = Archive.create(tmp_path / "whole"), Archive.create(tmp_path / "shared")
     ingest_video(film, whole, engines)
     conduct = Conduct(share_s=SHARE)
-    _, some, *_ = shares_of(Location.of(film), shared, engines, "visual", conduct, None)
+    _, some, *_ = ingest_or_share(Location.of(film), shared, engines, "visual", conduct, None)
     given = answers_of(Location.of(film), engines, some, conduct)
     given.asked = 0
     ingest_video(film, shared, engines, given=given)
@@ -95,7 +101,7 @@ def test_what_is_wrong_with_a_machine_is_raised_and_with_a_video_is_not(
     film: Path, engines: Engines, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location, conduct = Location.of(film), Conduct(share_s=SHARE)
-    share, *_ = shares_of(location, archive, engines, "visual", conduct, None)
+    share, *_ = ingest_or_share(location, archive, engines, "visual", conduct, None)
     assert not answers_of(Location(str(film.with_name("gone.mp4"))), engines, share, conduct).calls
 
     def full(*_: object) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 from ...ingest.conduct import Conduct
-from ...ingest.pipeline import Engines, Identity, Outcome, answers_of, identity_of, ingest_video, shares_of
+from ...ingest.pipeline import Engines, Identity, Outcome, answers_of, identity_of, ingest_or_share, ingest_video
 from ...ingest.shares import Answers, Share
 from ...ingest.sources import Location
 from ...ingest.stages import GROUPS, IngestSettings
@@ -116,7 +116,8 @@ class Worker:
         """The outcomes of a group of stages; a hash; what was answered about a share; or the shares of a long video,
         which is to be shared out before it is worked on.
 
-        Raises one of :data:`~vidrag.store.errors.MACHINE_ERRORS` for what is not the video's fault."""
+        Raises one of :data:`~vidrag.store.errors.MACHINE_ERRORS` for what is not the video's fault.
+        """
         try:
             if task.group is None:
                 return identity_of(task.location)
@@ -124,9 +125,13 @@ class Worker:
                 return answers_of(task.location, self._engines, task.share, self._conduct)
             conduct = replace(self._conduct, again=task.again, give_up=task.give_up)
             about = (self._archive, self._engines, task.group, conduct, task.identity)
-            if conduct.share_s and not task.given and (shares := shares_of(task.location, *about)):
-                return shares
-            found = ingest_video(task.location, *about, task.given)
+            found = (
+                ingest_video(task.location, *about, task.given)
+                if task.given
+                else ingest_or_share(task.location, *about)
+            )
+            if isinstance(found, tuple):
+                return found
         except MACHINE_ERRORS:
             raise
         except Exception as e:
