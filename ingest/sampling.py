@@ -17,6 +17,7 @@ from pydantic import Field
 
 from ..store.encoders import Picture
 from ..store.options import Options
+from ..store.records import MediaInfo
 from .media import Sampled
 
 _GATE = (256, 144)
@@ -52,6 +53,10 @@ class SamplingOptions(Options):
         if self.uniform is None or duration <= 0:
             return self.rate
         return min(30.0, self.uniform / duration)
+
+    def rate_in(self, info: MediaInfo) -> float:
+        """Samples a second for the pictures of a file."""
+        return self.rate_of(info.video_end or info.end or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

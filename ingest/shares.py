@@ -95,7 +95,7 @@ def _look(path: Path, share: Share, loaded: Engines) -> None:
     settings, sampling = loaded.settings, loaded.settings.sampling
     reader = Reader(loaded.get("ocr"), settings.reading) if "text" in share.stages else None
     encoder = loaded.get("image_text_encoder") if "frame_vectors" in share.stages else None
-    rate, since = sampling.rate_of(share.info.video_end or share.info.end or 0.0), share.start - _LEAD_S
+    rate, since = sampling.rate_in(share.info), share.start - _LEAD_S
     source = media.frames(path, share.info, settings.media, rate, sampling.read_side, since)
     for kept in Sampler(sampling).keep(itertools.takewhile(lambda f: f.time < share.end, source)):
         if kept.start < share.start:

@@ -144,7 +144,7 @@ def visual_pass(
             made.cells[stage] = Cell(stage, prints[stage], "none", data={"reason": "no video stream"})
         return made
     clock, spent = Clock(), 0.0
-    rate = settings.sampling.rate_of(info.video_end or info.end or 0.0)
+    rate = settings.sampling.rate_in(info)
     source = media.frames(path, info, settings.media, rate, settings.sampling.read_side)
     sampler = Sampler(settings.sampling)
     frames = FrameWriter(folder, video) if "frames" in stages else None
