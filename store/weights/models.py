@@ -1,4 +1,4 @@
-"""Finds weights: an explicit path, a hub repository, an installed model package.
+"""Finds weights: an explicit path, an installed model package, a hub repository.
 
 A reference is one of
 
@@ -225,6 +225,12 @@ def _hub(ref: str, offline: bool | None = None) -> Snapshot:
     offline = _offline if offline is None else offline
     with _hub_errors(ref, offline):
         found = hub.snapshot(ref, offline)
+    return _as_recorded(found, ref)
+
+
+@cache
+def _as_recorded(found: Snapshot, ref: str) -> Snapshot:
+    """The same, its hashes checked where they are on record."""
     for name, sha256 in RECORDED.get(f"{found.repo}@{found.revision}", {}).items():
         if name in found.names:
             verified(found.folder / name, sha256, ref)
