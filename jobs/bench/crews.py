@@ -58,11 +58,10 @@ def run(videos: Sequence[Path], profile: Profile, workers: int, runs: int) -> di
 
         return RayActors(order, {"any": PoolOptions(workers=workers)}, None, workers)
 
-    share_s = profile.run.share_s
     crews = {
         "one process": (processes(1), 0.0),
-        f"{workers} processes": (processes(workers), share_s),
-        f"{workers} on Ray": (actors, share_s),
+        f"{workers} processes": (processes(workers), profile.run.share_s),
+        f"{workers} on Ray": (actors, profile.run.share_s),
     }
     took: dict[str, list[tuple[float, float]]] = {label: [] for label in crews}
     for _ in range(runs):

@@ -153,24 +153,24 @@ class RowSet:
     @cached_property
     def language(self) -> str | None:
         """The language of most rows whose own words tell it."""
-        return next(iter(_spoken(self.rows)), None)
+        return _most(_counted(self.rows))
 
     @cached_property
     def languages(self) -> list[str | None]:
         """The same of the rows of each video."""
-        return [next(iter(found), None) for found in self._spoken]
+        return [_most(counts) for counts in self._language_counts]
 
     @cached_property
     def spoken(self) -> list[frozenset[str]]:
         """The languages of each video that at least a tenth of its rows are in: others are misjudged rows."""
-        return [frozenset(c for c, n in found.items() if n * 10 >= found.total()) for found in self._spoken]
+        return [frozenset(c for c, n in counts.items() if n * 10 >= counts.total()) for counts in self._language_counts]
 
     @cached_property
-    def _spoken(self) -> list[Counter[str]]:
+    def _language_counts(self) -> list[Counter[str]]:
         own: list[list[Row]] = [[] for _ in self.shards]
         for row in self.rows:
             own[row.shard].append(row)
-        return [_spoken(rows) for rows in own]
+        return [_counted(rows) for rows in own]
 
     @cached_property
     def windows(self) -> Windows:
@@ -283,10 +283,13 @@ class RowSet:
         return vectors[places[:: max(1, math.ceil(len(places) / 400))]]
 
 
-def _spoken(rows: Sequence[Row]) -> Counter[str]:
-    """How many rows, of at most some 200, are in each language, the one of most first."""
-    told = (language_of(r.text) for r in rows[:: max(1, len(rows) // 200)])
-    return Counter(dict(Counter(code for code in told if code).most_common()))
+def _counted(rows: Sequence[Row]) -> Counter[str]:
+    """How many rows, of at most some 200, are in each language."""
+    return Counter(code for r in rows[:: max(1, len(rows) // 200)] if (code := language_of(r.text)))
+
+
+def _most(counts: Counter[str]) -> str | None:
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def _title(name: str) -> frozenset[str]:
