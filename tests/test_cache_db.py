@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,22 @@ def test_processes_share_one(tmp_path: Path) -> None:
     assert [p.wait(60) for p in both] == [0, 0, 0]
     cache = opened(path)
     assert all(cache.find(GET, (n * 1000 + i,)) for n in range(3) for i in range(200))
+
+
+def test_a_new_file_that_many_open_at_once(tmp_path: Path) -> None:
+    """SQLite says "locked" at once, without waiting, to all but one of them."""
+    for path in (tmp_path / f"{n}.sqlite" for n in range(40)):
+        start = threading.Barrier(6)
+
+        def open_it(_: int, path: Path = path, start: threading.Barrier = start) -> str:
+            start.wait(60)
+            cache = opened(path)
+            (_, _, file) = cache._db.execute("PRAGMA database_list").fetchone()
+            cache.close()
+            return str(file)
+
+        with ThreadPoolExecutor(6) as threads:
+            assert set(threads.map(open_it, range(6))) == {str(path)}
 
 
 def test_a_file_that_goes_bad_while_it_is_open(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from . import owned
 log = logging.getLogger("vidrag.store")
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """Also ``SQLITE_ERROR``: the statements are ours, so a table that does not take them is not."""
+_WAIT_S = 10.0
+"""How long to wait for who has the file locked."""
 _ERRORS = (sqlite3.Error, UnicodeError)
 """A damaged file may also give a message that is no text; a key may be a text that SQLite cannot hold."""
 
@@ -120,10 +122,11 @@ class CacheFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(path) and (not owned.is_file(path) or path.stat().st_uid != os.geteuid()):
             raise PermissionError(f"{path}: is a link, or somebody else's")
-        db = sqlite3.connect(path, timeout=10, check_same_thread=False)
+        db = sqlite3.connect(path, timeout=_WAIT_S, check_same_thread=False)
         try:
-            for rule in ("trusted_schema=OFF", "cell_size_check=ON", "journal_mode=WAL"):
+            for rule in ("trusted_schema=OFF", "cell_size_check=ON"):
                 db.execute(f"PRAGMA {rule}")
+            _write_ahead(db)
             db.execute("PRAGMA synchronous=OFF" if self._commit_s else "PRAGMA synchronous=NORMAL")
             db.execute(self._create)
             db.commit()
@@ -139,6 +142,19 @@ class CacheFile:
         db = sqlite3.connect(":memory:", check_same_thread=False)
         db.execute(self._create)
         return db
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Turns the write-ahead log on.  SQLite does not wait here for another process that opens the new file too."""
+    until = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _damaged(error: Exception) -> bool:
