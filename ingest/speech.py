@@ -17,9 +17,9 @@ from pydantic import Field
 
 from ..store.options import Options
 from ..store.records import Segment, Span, Word, moved
+from ..store.sentences import ends_sentence
 from . import memory
 from .asr import SpeechRecogniser, Transcript
-from .sentence_ends import ends_sentence
 
 RATE = 16_000
 _TELLING_S = 30

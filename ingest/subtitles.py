@@ -20,9 +20,9 @@ from pydantic import Field
 from ..store.errors import MediaError, MediaLimit
 from ..store.options import Options
 from ..store.records import Segment
+from ..store.sentences import ends_sentence
 from .languages import language_of
 from .plain_text import decoded
-from .sentence_ends import ends_sentence
 from .speakers import with_speakers
 from .subtitle_formats import Cue, cues_of
 
