@@ -20,7 +20,7 @@ from pydantic import Field
 from ..store.errors import MediaError, MediaLimit
 from ..store.options import Options
 from ..store.records import Segment
-from ..store.sentences import ends_sentence
+from ..store.sentences import ends_sentence, joined
 from .languages import language_of
 from .plain_text import decoded
 from .speakers import with_speakers
@@ -48,7 +48,6 @@ _INNER = re.compile(r"(?<=\s)[.!?](?=[^\W\d_]{3})|(?<=.)[。！？]")
 _LEAST_CUT = 6
 """Characters of each side of a cut."""
 _OPENS = ("-", "–", "—", "[", "(", "♪", ">>")
-_WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
 
 class SubtitleOptions(Options):
@@ -290,8 +289,7 @@ def _joined(rows: Sequence[Segment], longest: float) -> list[Segment]:
             and max(last.end, row.end) - last.start <= longest
             and len(last.text) + len(row.text) <= 1000
         ):
-            space = "" if _WIDE.match(last.text[-1]) and _WIDE.match(row.text[0]) else " "
-            out[-1] = dataclasses.replace(last, end=max(last.end, row.end), text=last.text + space + row.text)
+            out[-1] = dataclasses.replace(last, end=max(last.end, row.end), text=joined(last.text, row.text))
         else:
             out.append(row)
     return out

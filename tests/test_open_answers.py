@@ -12,12 +12,13 @@ from index_tools import put, source_of
 from vidrag.ingest.chapter_step import chapter_step
 from vidrag.ingest.chapters import ChapterOptions
 from vidrag.jobs import build, profile
+from vidrag.query.answer.extractive import Extractive, ExtractiveOptions
 from vidrag.query.asker import Asker
-from vidrag.query.types import Answer
+from vidrag.query.types import Answer, Task
 from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
 from vidrag.store.errors import NoSuchVideo, UsageError
-from vidrag.store.records import Segment, clock
+from vidrag.store.records import Evidence, Segment, clock
 
 HARBOUR = [
     "Welcome to the tour of the old harbour.", "Please leave your suitcases in the locker room downstairs.",
@@ -104,6 +105,43 @@ def test_a_fact_is_quoted_with_where_it_is_said(question: str, row: str, asker: 
 def test_what_answers_comes_before_what_asks(asker: Asker) -> None:
     answer = asker.ask("Who built the lighthouse?")
     assert cited(answer)[0] == HARBOUR[11]
+
+
+def rows_of(*texts: str, speaker: str | None = None) -> tuple[Evidence, ...]:
+    """Speech without a pause; the third row is the best one."""
+    ranks = (2, 3, 1, 4, 5)
+    return tuple(
+        Evidence(id=f"E{i}", kind="speech", video="v", name="v.mp4", start=15.0 * i, end=15.0 * i + 15, text=text,
+                 score=9.0 if ranks[i] == 1 else 0.0, rank=ranks[i], speaker=speaker)
+        for i, text in enumerate(texts)
+    )  # fmt: skip
+
+
+LONG = "word " * 70
+QUOTES = [
+    (
+        ["It rained. No one", "came, so we", "closed the doors at six and", "went home. It rained", "on."],
+        "came, so we closed the doors at six and went home.",
+        ["E2", "E1", "E3"],
+    ),
+    (["It rained.", "We waited.", "We closed at six.", "Then home.", "End."], "We closed at six.", ["E2"]),
+    (["A.", "We saw Mr. Hill and", "Dr.", "Mayer leave at six. Then", "B."],
+     "We saw Mr. Hill and Dr. Mayer leave at six.", ["E2", "E1", "E3"]),
+    (["A.", LONG, "no stops in " + LONG, LONG, "B."], f"no stops in {LONG.strip()}", ["E2"]),
+    (["一", "下雨了。我们", "六点关门", "回家。再见", "二"], "我们六点关门回家。", ["E2", "E1", "E3"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("texts, quote, ids", QUOTES)
+def test_a_quote_is_a_whole_sentence(texts: list[str], quote: str, ids: list[str]) -> None:
+    draft = Extractive(ExtractiveOptions()).answer(Task(question="When?", evidence=rows_of(*texts)))
+    assert draft.text.startswith(f"“{quote}” (said, v.mp4 ") and list(draft.citations) == ids
+
+
+def test_a_quote_ends_where_another_speaks() -> None:
+    first, second = rows_of("A.", "B", "closed at six and", speaker="Ann"), rows_of("", "", "", "so what", "C")
+    draft = Extractive(ExtractiveOptions()).answer(Task(question="When?", evidence=(*first, *second[3:])))
+    assert draft.text == "“B closed at six and” (said by Ann, v.mp4 00:15) [E1] [E2]"
 
 
 @pytest.mark.parametrize(

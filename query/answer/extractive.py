@@ -6,17 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
 
 from pydantic import Field
 
 from ...store.engines import EngineOptions
 from ...store.records import PERCEIVED, Evidence, clock
+from ...store.sentences import ends_sentence, joined, sentences
 from ..text.things import FITS
 from ..types import LIKELY, Draft, Part, Task
 from .options import weighed
 
+LONGEST = 400
+"""Characters of a quote of several rows."""
 NOTHING = "The videos do not say."
 NOT_CLEAR = "Nothing in these videos clearly says so."
+ADJACENT_S = 1.0
+"""Seconds between two rows that may be one sentence."""
 NEAREST = 3
 """Rows that are named where none answers."""
 _FOLLOWS = (
@@ -73,12 +79,15 @@ class Extractive:
         best = [e for e in rows if e.score >= rows[0].score - self.options.apart]
         if seen:
             best = seen[:2] if task.sure < self.options.sure else [*best[:1], *seen[:1]]
-        cited = best[: self.options.quotes]
-        if not cited:
+        quotes, cited = list[str](), list[str]()
+        for row in best:
+            if len(quotes) < self.options.quotes and row.id not in cited:
+                passage = _passage(row, task.evidence)
+                quotes.append(quoted(*passage))
+                cited += [row.id, *(e.id for e in passage)]
+        if not quotes:
             return Draft(text=NOT_CLEAR, abstained=True, confidence=1 - task.sure)
-        return Draft(
-            text="\n".join(quoted(e) for e in cited), citations=tuple(e.id for e in cited), confidence=task.sure
-        )
+        return Draft(text="\n".join(quotes), citations=tuple(dict.fromkeys(cited)), confidence=task.sure)
 
     def _choose(self, task: Task) -> Draft:
         by_id = {e.id: e for e in task.evidence}
@@ -136,10 +145,30 @@ def nearest(evidence: Iterable[Evidence]) -> tuple[str, ...]:
     return tuple(e.id for e in rows[:NEAREST])
 
 
-def quoted(row: Evidence) -> str:
-    """A row in quotation marks, with who or what says it, where, and its id."""
+def quoted(*rows: Evidence) -> str:
+    """Rows that follow each other in quotation marks, with who or what says them, where, and their ids."""
+    row = rows[0]
     by = f" by {row.speaker}" if row.speaker else ""
-    return f"“{_one_line(row.text)}” ({PERCEIVED[row.kind]}{by}, {row.name} {clock(row.start)}) [{row.id}]"
+    text, ids = reduce(joined, (_one_line(r.text) for r in rows)), " ".join(f"[{r.id}]" for r in rows)
+    return f"“{text}” ({PERCEIVED[row.kind]}{by}, {row.name} {clock(row.start)}) {ids}"
+
+
+def _passage(row: Evidence, evidence: Sequence[Evidence]) -> list[Evidence]:
+    """A row, and beside it as much of the rows before and after it as belongs to its first and last sentence."""
+    passage = [row]
+    for other in evidence:
+        if (after := _goes_on(passage[-1], other)) or _goes_on(other, passage[0]):
+            part = sentences(other.text)[0 if after else -1]
+            if len(part) + sum(len(e.text) for e in passage) <= LONGEST:
+                passage.insert(len(passage) if after else 0, replace(other, text=part))
+    return passage
+
+
+def _goes_on(row: Evidence, other: Evidence) -> bool:
+    """Whether the ``other`` row of speech goes on with the sentence that a row ends in."""
+    if not row.kind == other.kind == "speech" or (row.video, row.speaker) != (other.video, other.speaker):
+        return False
+    return row.start < other.start and other.start - row.end <= ADJACENT_S and not ends_sentence(row.text)
 
 
 def _one_line(text: str) -> str:
