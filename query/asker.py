@@ -253,7 +253,7 @@ class Asker:
         self, asked: str, request: Request, opened: Opened[VisualIndex], steps: _Steps
     ) -> tuple[Request, Opened[VisualIndex]]:
         """Only the videos that a question about the whole names by the words of their file names."""
-        places, rest = titled(asked, opened.rows.titles)
+        places, rest = titled(asked, opened.rows)
         if places and request.kind == "fact":
             named = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
             plain = named != "details" or any(len(opened.rows.titles[i]) > 1 for i in places)  # "how many bottles ...?"

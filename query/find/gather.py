@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...store.archive.entries import recorded
 from ...store.records import Chapter, clock
-from ..text.words import stop_words
+from ..text.words import stop_words, terms
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
 from .rows import RowSet
@@ -188,10 +188,13 @@ def _standard(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _titles(chapters: Sequence[Chapter], language: str | None) -> list[str]:
-    """A heading on screen, else the words that tell a chapter from the others."""
+    """A heading on screen, else the words, not numbers, that tell a chapter from the others."""
     spread = Counter(t for c in chapters for t in c.terms)
     plain = stop_words(language) | {t for t, n in spread.items() if n > max(2, len(chapters) / 10)}
     return [
-        c.title if c.title_from == "screen" else ", ".join([t for t in c.terms if len(t) > 1 and t not in plain][:4])
-        for c in chapters
+        c.title if c.title_from == "screen" else ", ".join(_telling(c.terms, plain, language)[:4]) for c in chapters
     ]
+
+
+def _telling(words: Sequence[str], plain: Collection[str], language: str | None) -> list[str]:
+    return [w for w in words if len(w) > 1 and w not in plain and not any(t.isdigit() for t in terms(w, language))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import get_args
 
 import numpy as np
@@ -18,18 +18,26 @@ NAMED = 3
 """Videos that are named as they are called what is asked."""
 _MARK = re.compile(r"\b(?:[a-z]+\d|\d+[a-z])\w*", re.I | re.A)
 """Letters and digits together, as in "IS1003d"."""
+_PART = re.compile(r"[_\W]+")
 MENTIONED = 0.65
 """Share of the words asked for, by rarity, that a row must hold to mention it."""
 ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 
 
-def titled(question: str, titles: Sequence[frozenset[str]]) -> tuple[list[int], str]:
-    """The places of the ``titles`` all of whose terms a question holds, and it with "video" in place of these words."""
-    marks = _MARK.findall(question)
-    asked = {t: w for w in (*words(question), *marks) for t in terms(w)}
-    found = [i for i, title in enumerate(titles) if title and title <= asked.keys()]
-    used = {asked[t] for i in found for t in titles[i]}
+def titled(question: str, rows: RowSet) -> tuple[list[int], str]:
+    """The places of the videos all of whose file name a question holds, by its terms, where there is none those whose
+    name holds most of its words as they are written; and the question with "video" in place of these words.
+    """
+    asked = {t: w for w in (*words(question), *_MARK.findall(question)) for t in terms(w)}
+    found = [i for i, title in enumerate(rows.titles) if title and title <= asked.keys()]
+    used = {asked[t] for i in found for t in rows.titles[i]}
+    if not found:
+        written = {w for w in asked.values() if not w.isdecimal()}
+        named = [written.intersection(_PART.split(s.name.casefold())) for s in rows.shards]
+        most = max(map(len, named), default=0)
+        found = [i for i, own in enumerate(named) if most and len(own) == most]
+        used = {w for i in found for w in named[i]}
     name = "|".join(re.escape(w) for w in used)
     rest = re.sub(rf"\b(?:{name})\b(?:\W+(?:{name})\b)*", "video", question, flags=re.I) if used else question
     return found, " ".join(rest.split())
