@@ -1,4 +1,4 @@
-"""What kind of answer a question wants: by ridge regression on the vectors of example questions, in any language."""
+"""What kind of answer a question wants: by kernel ridge regression on the vectors of examples, in any language."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib import resources
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
@@ -15,15 +16,12 @@ from ..text.known_vectors import remembered
 from ..text.words import terms
 from ..types import QuestionKind
 
-_RIDGE = 0.2
+_WIDTH = 0.28
+"""How far an example reaches: a share of what its cosines with the others lack to 1 on the average."""
+_RIDGE = 0.5
 """How strongly weights are drawn to zero."""
-_LEAST, _PLAINLY, _LEAD = -0.3, 0.3, 0.15
-"""Scores, of which 1 is an example's own kind and -1 every other: below the first it is no kind in particular, from the
-second on the kind is plain though the question is unlike the examples, or most like a fact: it may ask every mention of
-anything.  The third is what it has to score more than a fact.
-"""
-_QUANTILE = 0.2
-"""A question is like the examples where it is nearer to one than this share of them is to its own nearest."""
+_LEAST, _LEAD = 0.15, 0.05
+"""The least score (1: an example's own kind, 0: like no example), and by how much it has to be above that of a fact."""
 
 
 @lru_cache(maxsize=1)
@@ -41,27 +39,23 @@ class Kinds:
             encoder.spec.space, text, lambda: encoder.queries([q for own in examples.values() for q in own])
         )
         self._kinds = list(examples)
-        self._own = [kind for kind, own in examples.items() for _ in own]
         own = np.repeat(np.arange(len(examples)), [len(e) for e in examples.values()])
         share = (1 / np.bincount(own))[own]  # every kind weighs the same
-        near = self._vectors @ self._vectors.T
-        np.fill_diagonal(near, -1.0)
-        self._least = float(np.quantile(near.max(1), _QUANTILE))
-        self._mean = self._vectors.mean(0)
-        given = np.column_stack([self._vectors - self._mean, np.ones(len(own))])
-        wanted = 2.0 * (own[:, None] == np.arange(len(examples))) - 1
-        weighed = given.T * (share / share.mean())
-        self._weights = np.linalg.solve(weighed @ given + _RIDGE * np.eye(given.shape[1]), weighed @ wanted)
+        self._width = _WIDTH * (1 - float((self._vectors @ self._vectors.T).mean()))
+        held = self._kernel(self._vectors) + _RIDGE * np.diag(share.mean() / share)
+        self._weights = np.linalg.solve(held, 1.0 * (own[:, None] == np.arange(len(examples))))
 
     def of(self, question: Vectors) -> QuestionKind:
         """The kind of the question with the vector ``(dim,)``; a fact where it is like no example."""
-        scores = np.append(question - self._mean, 1.0) @ self._weights
+        scores = self._kernel(question) @ self._weights
         best = int(scores.argmax())
-        near = self._vectors @ question
-        like = near.max() >= self._least and self._own[near.argmax()] != "fact"
-        least = _LEAST if like else _PLAINLY
-        least = max(least, scores[self._kinds.index("fact")] + _LEAD)
+        least = max(_LEAST, scores[self._kinds.index("fact")] + _LEAD)
         return self._kinds[best] if scores[best] >= least else "fact"
+
+    def _kernel(self, questions: Vectors) -> NDArray[np.float64]:
+        """How like each example they are, ``(..., n_examples)``."""
+        like: NDArray[np.float64] = np.exp((questions @ self._vectors.T - 1.0) / self._width)
+        return like
 
 
 def own_terms(question: str, language: str | None, *kinds: QuestionKind) -> list[str]:
