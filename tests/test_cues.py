@@ -73,6 +73,17 @@ def test_events(question: str, hints: list[TimeHint]) -> None:
         ("10:00到12:00之间讲了什么？", 600, 720),
         ("从10:00到12:00讲了什么？", 600, 720),
         ("第12分钟讲了什么？", 720, 780),
+        ("What is said after 1h20?", 4800, None),
+        ("What is said from minute 10 on?", 600, None),
+        ("What is said between minute 3 and minute 5?", 180, 300),
+        ("from 5 to 7 minutes", 300, 420),
+        ("two minutes before the end", -120, None),
+        ("zwischen Minute 3 und 5", 180, 300),
+        ("les dix premières minutes", 0, 600),
+        ("primi dieci minuti", 0, 600),
+        ("a partir del minuto 10", 600, None),
+        ("10分钟到12分钟之间说了什么", 600, 720),
+        ("最后两分钟", -120, None),
     ],
 )
 def test_a_stretch_of_time_is_named(question: str, start: float, end: float | None) -> None:
@@ -93,6 +104,10 @@ def test_a_stretch_of_time_is_named(question: str, start: float, end: float | No
         ("¿Qué se dice a las 1:21:10?", 4870),
         ("Что говорится в 1:21:10?", 4870),
         ("What happens at 0:05?", 5),
+        ("What was said at 2m30s?", 150),
+        ("What happens at the 30 minute mark?", 1800),
+        ("What happened ten minutes in?", 600),
+        ("Que dit-on à 12 min 30 ?", 750),
     ],
 )
 def test_a_moment_stands_for_what_is_around_it(question: str, at: float) -> None:
@@ -114,6 +129,9 @@ def test_a_moment_stands_for_what_is_around_it(question: str, at: float) -> None
         "What was the score, 3:2?",
         "What is said in 2010?",
         "How long are the 90 minutes of football?",
+        "Does it take 5 to 7 minutes?",
+        "Boil the eggs for 10 minutes and 2 more.",
+        "Who has 2 horses and 3 minutes?",
         "At what time does the shop open?",
         "Wer war der erste Mann auf dem Mond?",
         "¿Quién fue el primer hombre en la luna?",
