@@ -161,13 +161,14 @@ def test_other_things_have_no_looks_of_their_own() -> None:
         ("What is the bread talk about?", "What is the video about?"),
         ("Is the talk on bread good?", "Is the video on video good?"),
         ("What is the talk about?", "What is the video about?"),
+        ("Worum geht es im Café-Rundgang durch die Kläranlage?", "Worum geht es im video durch die video?"),
         ("How does TS3011 end?", None),
         ("Who talks?", None),
         ("How long is 2024?", None),
     ],
 )
 def test_videos_are_named_by_words_and_marks(question: str, rest: str | None, tmp_path: Path) -> None:
-    names = ["TS3004c.mp4", "bread-talk.webm", "2024.mp4"]
+    names = ["TS3004c.mp4", "bread-talk.webm", "klaeranlage-cafe-rundgang-2.mp4", "2024.mp4"]
     where = Archive.create(tmp_path / "archive")
     rows = RowSet([where.shard(put(where, name)) for name in names], SPEC)
     places, left = titled(question, rows)

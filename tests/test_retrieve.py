@@ -21,8 +21,8 @@ from vidrag.query.find.retrieve import (
     OTHER_LANGUAGE,
     Retrieved,
     RetrieveOptions,
-    _answer_first,
     _lead_of_text,
+    _reply,
     beside,
     fewness,
     likely,
@@ -321,8 +321,9 @@ def test_a_row_that_asks_gives_way_to_what_follows(asks: str, archive: Archive) 
     said = [Segment(0, 2, asks), Segment(2, 4, "Beside the blue stairs downstairs."), Segment(9, 11, "It rains.")]
     rows = opened(archive, FAKE, said)
     usable = np.ones(3, bool)
-    assert _answer_first(rows, 0, usable) == [1, 0] and _answer_first(rows, 1, usable) == [1]
-    assert texts(rows, found(rows, FAKE, "Where are the lockers?"))[:2] == ["Beside the blue stairs downstairs.", asks]
+    assert _reply(rows, 0, usable) == 1 and _reply(rows, 1, usable) == 1
+    got = texts(rows, found(rows, FAKE, "Where are the lockers?"))
+    assert got[0] == "Beside the blue stairs downstairs." and got[-1] == asks
 
 
 def test_a_row_that_asks_stays_where_nothing_answers(archive: Archive) -> None:
@@ -334,21 +335,21 @@ def test_a_row_that_asks_stays_where_nothing_answers(archive: Archive) -> None:
     ]  # fmt: skip
     rows = opened(archive, FAKE, said)
     usable = np.array([True, True, True, False, True])
-    assert [_answer_first(rows, at, usable) for at in range(5)] == [[0], [1], [2], [3], [4]]
-    assert _answer_first(rows, 2, np.ones(5, bool)) == [3, 2]
+    assert [_reply(rows, at, usable) for at in range(5)] == [0, 1, 2, 3, 4]
+    assert _reply(rows, 2, np.ones(5, bool)) == 3
 
 
 def test_a_reply_may_come_after_a_word_or_two(archive: Archive) -> None:
     """Which say nothing; but not after many, or a pause."""
     said = ["Where are the lockers?", "Well.", "Now.", "Beside the blue stairs downstairs."]
     rows = opened(archive, FAKE, [Segment(2 * i, 2 * i + 2, t) for i, t in enumerate(said)])
-    assert _answer_first(rows, 0, np.ones(4, bool)) == [3, 0]
-    assert _answer_first(rows, 0, np.array([True, True, False, True])) == [0]
+    assert _reply(rows, 0, np.ones(4, bool)) == 3
+    assert _reply(rows, 0, np.array([True, True, False, True])) == 0
     late = put(archive, "b.mp4", segments=[Segment(9 * i, 9 * i + 2, t) for i, t in enumerate(said)], encoder=FAKE)
-    assert _answer_first(RowSet([archive.shard(late)], FAKE.spec), 0, np.ones(4, bool)) == [0]
+    assert _reply(RowSet([archive.shard(late)], FAKE.spec), 0, np.ones(4, bool)) == 0
     talk = [said[0], *["Well."] * 5, said[-1]]
     long = put(archive, "c.mp4", segments=[Segment(2 * i, 2 * i + 2, t) for i, t in enumerate(talk)], encoder=FAKE)
-    assert _answer_first(RowSet([archive.shard(long)], FAKE.spec), 0, np.ones(7, bool)) == [0]
+    assert _reply(RowSet([archive.shard(long)], FAKE.spec), 0, np.ones(7, bool)) == 0
 
 
 def test_rows_beside_each_other(archive: Archive) -> None:

@@ -20,7 +20,7 @@ from .windows import Scores
 
 LEAST_WORDS = 5
 """Terms of a row from which on it can tell what a part is about."""
-TOLD, ROWS_OF_A_CHAPTER = 12, 3
+TOLD, ROWS_OF_A_CHAPTER = 12, 6
 """Rows that a question about the whole is told with where chapters are few, and the most of one chapter."""
 BEYOND = 3
 """Rows that are told of what comes after or before another one."""
@@ -97,9 +97,9 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
         starts = np.array([rows.rows[at].start for at in own])
         for start, end, title in cuts:
             inside = own[(starts >= start - 0.01) & (starts < end)] if len(own) else own
-            for n, at in enumerate(telling(rows, inside, each)):
-                row = candidate(rows, at)
-                found.append(Part(start=row.start if n else start, end=end, title="" if n else title, row=row))
+            for n, at in enumerate(_spread(rows, inside, max(1, min(each, len(inside) // 3)))):
+                row, head = candidate(rows, at), "" if n else title
+                found.append(Part(start=start if head else row.start, end=end, title=head, row=row))
     return found[:most]
 
 
@@ -108,9 +108,16 @@ def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:
     telling one of each of so many equal groups.
     """
     places = np.flatnonzero(inside)
-    places = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
-    groups = [np.array([at]) for at in places] if len(places) <= most else np.array_split(places, most)
-    return mentions(rows, [at for group in groups for at in telling(rows, group)])
+    return mentions(rows, _spread(rows, places, most))
+
+
+def _spread(rows: RowSet, places: NDArray[np.int64], most: int) -> list[int]:
+    """Some rows in order of time: all, or where they are more than ``most`` the most telling one of each of so many
+    equal groups.
+    """
+    order = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
+    groups = [np.array([at]) for at in order] if len(order) <= most else np.array_split(order, most)
+    return [at for group in groups for at in telling(rows, group)]
 
 
 def beyond(rows: RowSet, at: int, forwards: bool, usable: NDArray[np.bool_]) -> list[Part]:

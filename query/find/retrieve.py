@@ -180,7 +180,9 @@ def retrieve(
     grounds, exact = _grounds(rows, question, found, within, best), bool(found.exact[best[:3]].any())
     if again:
         best = _reranked(best, again([rows.rows[at].text for at in best]))[: options.top_k]
-    best = list(dict.fromkeys(at for hit in best for at in _answer_first(rows, hit, within)))[: options.top_k]
+    replied = [_reply(rows, at, within) for at in best]
+    asking = [at for at, reply in zip(best, replied, strict=True) if reply != at]
+    best = list(dict.fromkeys([*replied, *asking]))[: options.top_k]
     hits = [Hit(at=at, score=float(total[at]), near=float(found.near[at])) for at in best]
     return Retrieved(hits=hits, sure=_SURE_OF_EXACT if exact else likely(grounds), grounds=grounds)
 
@@ -222,17 +224,17 @@ def fewness(count: int) -> float:
     return math.log(MANY / min(max(count, 1), MANY))
 
 
-def _answer_first(rows: RowSet, at: int, usable: NDArray[np.bool_]) -> list[int]:
-    """A row, after the next sentence that says something where it only asks."""
+def _reply(rows: RowSet, at: int, usable: NDArray[np.bool_]) -> int:
+    """The next sentence that says something after a row that only asks; any other row itself."""
     if not _ASKS.search(rows.rows[at].text):
-        return [at]
+        return at
     for after in range(at + 1, min(at + 1 + _REPLY, len(rows.rows))):
         if not usable[after] or not beside(rows, after - 1, after):
             break
         text = rows.rows[after].text
         if len(terms(text, rows.language)) >= _SAYS_SOMETHING and not _ASKS.search(text):
-            return [after, at]
-    return [at]
+            return after
+    return at
 
 
 def beside(rows: RowSet, one: int, other: int) -> bool:
