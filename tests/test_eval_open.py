@@ -81,11 +81,15 @@ def test_a_set_is_read(tmp_path: Path) -> None:
     assert (last.answerable, last.places, last.video, last.lang) == (False, (), None, "de")
 
 
-def test_the_bundled_set_is_whole() -> None:
-    """Fifty questions over six videos in three languages; every place lies within its transcript."""
-    found = open_sets.read("natural")
-    assert len(found.questions) == 50 and sum(not q.answerable for q in found.questions) == 10
-    assert len(found.transcripts) == 6 and {q.lang for q in found.questions} == {"en", "de", "zh"}
+@pytest.mark.parametrize(
+    "name, count, unanswerable, languages",
+    [("natural", 50, 10, {"en", "de", "zh"}), ("paraphrased", 61, 8, {"en", "de", "es", "fr"})],
+)
+def test_the_bundled_sets_are_whole(name: str, count: int, unanswerable: int, languages: set[str]) -> None:
+    """Each over six videos; every place lies within its transcript."""
+    found = open_sets.read(name)
+    assert len(found.questions) == count and sum(not q.answerable for q in found.questions) == unanswerable
+    assert len(found.transcripts) == 6 and {q.lang for q in found.questions} == languages
     ends = {name: open_sets.seconds(file) for name, file in found.transcripts.items()}
     assert all(p.span.end <= ends[p.video] + 0.1 for q in found.questions for p in q.places)
     assert all(q.pattern and q.places and q.video and q.elsewhere != q.video for q in found.questions if q.answerable)
@@ -146,7 +150,7 @@ def test_a_set_that_does_not_fit_is_one_line(mistake: str, tmp_path: Path) -> No
 
 
 def test_a_folder_that_is_no_set_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere: no such folder, and no bundled set \(natural\)"):
+    with pytest.raises(UsageError, match=r"nowhere: no such folder, and no bundled set \(natural, paraphrased\)"):
         open_sets.read("nowhere")
     with pytest.raises(UsageError, match="holds no truth.json"):
         open_sets.read(str(tmp_path))

@@ -23,7 +23,10 @@ def register(group: typer.Typer) -> None:
 
 def open_sets(
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Archives and answers go there; goes on there.")],
-    sets: Annotated[list[str], typer.Argument(metavar="SET...", help="Folders with a truth.json; 'natural': bundled.")],
+    sets: Annotated[
+        list[str],
+        typer.Argument(metavar="SET...", help="Folders with a truth.json; 'natural' and 'paraphrased': bundled."),
+    ],
     videos: Annotated[
         list[str] | None, typer.Option("--videos", metavar="PATH", help="Videos of the sets; may be repeated.")
     ] = None,
