@@ -72,7 +72,7 @@ def test_questions_that_are_no_examples(kind: str, kinds: Kinds, encoder: E5) ->
 
 
 def test_questions_of_somebody_who_saw_no_example(kinds: Kinds, encoder: E5) -> None:
-    """300 questions in 14 languages, written before any was tried: as people type them at an archive."""
+    """300 questions in 14 languages, as people type them at an archive.  The constants were chosen on them."""
     lines = (Path(__file__).parent / "data" / "kinds.tsv").read_text("utf-8").splitlines()
     labels, _, questions = zip(*(line.split("\t") for line in lines), strict=True)
     right = [kinds.of(v) == label for label, v in zip(labels, encoder.queries(questions), strict=True)]
