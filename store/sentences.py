@@ -6,8 +6,6 @@ import re
 
 _END = re.compile(r"[.!?。！？…♪\])]['\"”’»)]*$")
 _ABBREVIATED = re.compile(r"(?:^|[\s(])(?:[A-Z]|[IVXLC]{2,}|Mr|Mrs|Ms|Dr|St|Prof|vs|bzw|ca|Nr|Sr|Sra)\.$")
-
-
 _GAP = re.compile(r"(?<=[.!?…]) +|(?<=[。！？])(?!$)")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 

@@ -17,14 +17,14 @@ from ..text.things import FITS
 from ..types import LIKELY, Draft, Part, Task
 from .options import weighed
 
-LONGEST = 400
-"""Characters of a quote of several rows."""
 NOTHING = "The videos do not say."
 NOT_CLEAR = "Nothing in these videos clearly says so."
-ADJACENT_S = 1.0
-"""Seconds between two rows that may be one sentence."""
 NEAREST = 3
 """Rows that are named where none answers."""
+_LONGEST = 400
+"""Characters of a quote of several rows."""
+_ADJACENT_S = 1.0
+"""Seconds between two rows that may be one sentence."""
 _FOLLOWS = (
     "This seems to go on from something that was said before. Each question is answered by itself: ask it in full."
 )
@@ -159,7 +159,7 @@ def _passage(row: Evidence, evidence: Sequence[Evidence]) -> list[Evidence]:
     for other in evidence:
         if (after := _goes_on(passage[-1], other)) or _goes_on(other, passage[0]):
             part = sentences(other.text)[0 if after else -1]
-            if len(part) + sum(len(e.text) for e in passage) <= LONGEST:
+            if len(part) + sum(len(e.text) for e in passage) <= _LONGEST:
                 passage.insert(len(passage) if after else 0, replace(other, text=part))
     return passage
 
@@ -168,7 +168,7 @@ def _goes_on(row: Evidence, other: Evidence) -> bool:
     """Whether the ``other`` row of speech goes on with the sentence that a row ends in."""
     if not row.kind == other.kind == "speech" or (row.video, row.speaker) != (other.video, other.speaker):
         return False
-    return row.start < other.start and other.start - row.end <= ADJACENT_S and not ends_sentence(row.text)
+    return row.start < other.start and other.start - row.end <= _ADJACENT_S and not ends_sentence(row.text)
 
 
 def _one_line(text: str) -> str:

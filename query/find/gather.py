@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -198,10 +198,8 @@ def _titles(chapters: Sequence[Chapter], language: str | None) -> list[str]:
     """A heading on screen, else the words, not numbers, that tell a chapter from the others."""
     spread = Counter(t for c in chapters for t in c.terms)
     plain = stop_words(language) | {t for t, n in spread.items() if n > max(2, len(chapters) / 10)}
+    plain |= {t for t in spread if any(stem.isdigit() for stem in terms(t, language))}
     return [
-        c.title if c.title_from == "screen" else ", ".join(_telling(c.terms, plain, language)[:4]) for c in chapters
+        c.title if c.title_from == "screen" else ", ".join([t for t in c.terms if len(t) > 1 and t not in plain][:4])
+        for c in chapters
     ]
-
-
-def _telling(words: Sequence[str], plain: Collection[str], language: str | None) -> list[str]:
-    return [w for w in words if len(w) > 1 and w not in plain and not any(t.isdigit() for t in terms(w, language))]

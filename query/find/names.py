@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text.words import terms, words
+from ..text.words import in_file_names, terms, words
 from ..types import QuestionKind
 from ..understand.kinds import own_terms
 from .rows import RowSet
@@ -19,8 +18,6 @@ NAMED = 3
 """Videos that are named as they are called what is asked."""
 _MARK = re.compile(r"\b(?:[a-z]+\d|\d+[a-z])\w*", re.I | re.A)
 """Letters and digits together, as in "IS1003d"."""
-_PART = re.compile(r"[_\W]+")
-_GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 MENTIONED = 0.65
 """Share of the words asked for, by rarity, that a row must hold to mention it."""
 ABOUT = 0.8
@@ -35,21 +32,14 @@ def titled(question: str, rows: RowSet) -> tuple[list[int], str]:
     found = [i for i, title in enumerate(rows.titles) if title and title <= asked.keys()]
     used = {asked[t] for i in found for t in rows.titles[i]}
     if not found:
-        written = {_as_in_files(w): w for w in asked.values() if not w.isdecimal()}
-        parts = [_PART.split(_as_in_files(s.name)) for s in rows.shards]
-        named = [{written[p] for p in own if p in written} for own in parts]
+        written = {in_file_names(w): w for w in asked.values() if not w.isdecimal()}
+        named = [{written[w] for w in own & written.keys()} for own in rows.name_words]
         most = max(map(len, named), default=0)
         found = [i for i, own in enumerate(named) if most and len(own) == most]
         used = {w for i in found for w in named[i]}
     name = "|".join(re.escape(w) for w in used)
     rest = re.sub(rf"\b(?:{name})\b(?:\W+(?:{name})\b)*", "video", question, flags=re.I) if used else question
     return found, " ".join(rest.split())
-
-
-def _as_in_files(text: str) -> str:
-    """Small letters without marks: "Kläranlage" as "klaeranlage", "Café" as "cafe"."""
-    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFC", text).casefold().translate(_GERMAN))
-    return "".join(c for c in letters if not unicodedata.combining(c))
 
 
 def called(rows: RowSet, text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ...store.encoders import EncoderSpec
 from ...store.index.postings import bm25_scores, idf
 from ...store.records import spoken_text
 from ...store.vectors import Vectors, normalised
-from ..text.words import compact, language_of, terms
+from ..text.words import compact, in_file_names, language_of, terms
 from .spelling import Spelling
 from .windows import Scores, Windows, windows
 
@@ -136,6 +137,11 @@ class RowSet:
     def titles(self) -> list[frozenset[str]]:
         """The terms of the file name of each video."""
         return [_title(s.name) for s in self.shards]
+
+    @cached_property
+    def name_words(self) -> list[frozenset[str]]:
+        """The words of the file name of each video, see :func:`~..text.words.in_file_names`."""
+        return [frozenset(map(in_file_names, _name_parts(s.name))) for s in self.shards]
 
     @cached_property
     def vocabularies(self) -> list[set[str]]:
@@ -294,5 +300,8 @@ def _most(counts: Counter[str]) -> str | None:
 
 def _title(name: str) -> frozenset[str]:
     """The terms of a file name, without those of bare numbers."""
-    parts = re.split(r"[_\W]+", re.sub(r"\.\w{2,5}$", "", name))
-    return frozenset(t for part in parts if not part.isdecimal() for t in terms(part))
+    return frozenset(t for part in _name_parts(name) if not part.isdecimal() for t in terms(part))
+
+
+def _name_parts(name: str) -> list[str]:
+    return re.split(r"[_\W]+", re.sub(r"\.\w{2,5}$", "", unicodedata.normalize("NFC", name)))

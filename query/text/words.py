@@ -113,6 +113,9 @@ def language_of(text: str, among: frozenset[str] = frozenset()) -> str | None:
     return ranked[0][0]
 
 
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+
+
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
@@ -173,6 +176,11 @@ def _unmarked(word: str) -> str:
     if word.isascii() or not "a" <= word[0] <= "\u024f":
         return word
     return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+
+
+def in_file_names(word: str) -> str:
+    """A word as it is spelled in names of files: "Kläranlage" as "klaeranlage", "Café" as "cafe"."""
+    return _unmarked(_folded(word).translate(_UMLAUTS))
 
 
 def compact(text: str) -> str:

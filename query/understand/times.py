@@ -15,10 +15,10 @@ EDGE = 30.0
 _CLOCK = r"(?:(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d))"
 _CLOCKS = re.compile(rf"(?<![\d:.]){_CLOCK}(?![\d:]|\.\d)")
 _TO = r"\s*(?:-|–|—|to|and|until|till|through|bis|und|à|et|a|y|hasta|e|до|и|到|至|和|から)\s*"
+_FROM = r"(?:\b(?:between|from|zwischen|von|entre|de|desde|tra|fra|между|с|от)\s+|从|在)"
 _BETWEEN = re.compile(
-    r"(?:\b(?:between|from|zwischen|von|entre|de|desde|tra|fra|между|с|от)\s+|从|在)?(?:\d{1,2}:)?\d{1,3}:[0-5]\d" + _TO
-    + r"(?:\d{1,2}:)?\d{1,3}:[0-5]\d(?:\s*(?:之间|まで|间))?", re.I,
-)  # fmt: skip
+    rf"{_FROM}?(?:\d{{1,2}}:)?\d{{1,3}}:[0-5]\d{_TO}(?:\d{{1,2}}:)?\d{{1,3}}:[0-5]\d(?:\s*(?:之间|まで|间))?", re.I
+)
 _AFTER = re.compile(
     r"\b(?:after|since|from|nach|ab|seit|después de(?:l| las)?|desde(?: el)?|a partir de(?:l| las)?|après|à partir de"
     r"|depuis|dopo|depois d[eao]s?|после|с|vanaf)\s*$",
@@ -30,6 +30,7 @@ _BEFORE = re.compile(
 )
 _FIRST = r"first|initial|erste[nrs]?|primer[oa]?s?|premi[eè]re?s?|prim[aieo]|primeir[oa]s?|перв\w+|eerste|前|最初の?"
 _LAST = r"last|final|letzte[nrs]?|últim[oa]s?|derni[eè]re?s?|ultim[aieo]|последн\w+|laatste|最后的?|最後の?"
+_NO_LETTER = r"(?![a-zß-ɏа-я])"
 _UNITS = {
     1.0: r"secs?|seconds?|sekunden?|segundos?|secondes?|second[io]|секунд\w*|秒钟?|秒間?",
     60.0: r"mins?|minutes?|minuten?|minutos?|minut[io]|минут\w*|分钟?|分間?",
@@ -39,17 +40,17 @@ _ENDS = re.compile(
     rf"(?:\b(?:in|during|within|während|en|durante|pendant|dans|nei?|negli|nos|в|за)\s+)?"
     rf"(?:\b(?:the|die|der|den|los|las|les?|la|i|gli|os|as)\s+)?(?<![a-zß-ɏа-я])"
     rf"(?:(?P<before>\d+)\s*)?(?:(?P<first>{_FIRST})|(?P<last>{_LAST}))\s*"
-    rf"(?P<n>\d+(?:[.,]\d+)?)?\s*(?:(?P<s>{_UNITS[1.0]})|(?P<m>{_UNITS[60.0]})|(?P<h>{_UNITS[3600.0]}))(?![a-zß-ɏа-я])",
+    rf"(?P<n>\d+(?:[.,]\d+)?)?\s*(?:(?P<s>{_UNITS[1.0]})|(?P<m>{_UNITS[60.0]})|(?P<h>{_UNITS[3600.0]})){_NO_LETTER}",
     re.I,
 )
-_S, _M, _H = (rf"(?:{unit}|{letter})(?![a-zß-ɏа-я])" for unit, letter in zip(_UNITS.values(), "smh", strict=True))
+_S, _M, _H = (rf"(?:{unit}|{letter}){_NO_LETTER}" for unit, letter in zip(_UNITS.values(), "smh", strict=True))
 _WRITTEN = re.compile(
     rf"(?<![\d:.,])(?:(?P<h>\d{{1,2}})\s*{_H}\s*(?P<hm>\d{{1,2}})(?:\s*{_M})?"
     rf"|(?P<m>\d{{1,3}})\s*{_M}\s*(?P<s>[0-5]?\d)(?:\s*{_S})?|(?P<in>\d{{1,3}})[\s-]*{_M}\s*(?:mark\b|in(?=\W*$)))(?![\w:.,])",
     re.I,
 )
 _RANGE = re.compile(
-    rf"(?P<word>\b(?:between|from|zwischen|von|entre|de|desde|tra|fra|между|с|от)\s+|从|在)?"
+    rf"(?P<word>{_FROM})?"
     rf"(?P<unit>\b{_M}\s+|第\s*)?(?<!\d)(?P<a>\d{{1,3}})(?:\s*{_M})?(?P<to>{_TO})"
     rf"(?:{_M}\s+|第\s*)?(?P<b>\d{{1,3}})(?![\d:.])(?P<end>\s*{_M})?",
     re.I,
@@ -94,13 +95,13 @@ def named_stretch(question: str) -> Stretch | None:
         count = edge["n"] or edge["before"] or ("1" if unit > 1 else "30")  # "in the last seconds"
         length = float(count.replace(",", ".")) * unit
         return _stretch(text, edge.span(), 0.0, length) if edge["first"] else _stretch(text, edge.span(), -length, None)
-    if end := _TO_END.search(text):
-        return _stretch(text, end.span(), -60.0 * int(end["n"]), None)
+    if left := _TO_END.search(text):
+        return _stretch(text, left.span(), -60.0 * int(left["n"]), None)
     if minute := _MINUTE.search(text):
-        if (number := minute["a"] or minute["c"]) and (side := _side(text[: minute.start()], 60.0 * int(number))):
-            return _stretch(text, (side[0], minute.end()), *side[1:])
-        if number:
-            return _stretch(text, minute.span(), 60.0 * int(number), 60.0 * int(number) + 60)
+        if number := minute["a"] or minute["c"]:
+            at = 60.0 * int(number)
+            first, start, end = _side(text[: minute.start()], at) or (minute.start(), at, at + 60)
+            return _stretch(text, (first, minute.end()), start, end)
         at = int(minute["b"]) * (1.0 if minute["unit"].lower().startswith("s") else 60.0)
         return _stretch(text, minute.span(), at - AROUND, at + AROUND, instant=True)
     return None
