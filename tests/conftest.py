@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ for _folder in (HERE, PLUGIN):
         sys.path.insert(0, str(_folder))
 
 import s3_server as s3_server_module  # noqa: E402
+
+hypothesis.settings.register_profile("no clock", deadline=None)  # examples take longer under load
+hypothesis.settings.load_profile("no clock")
 
 FAKE_PROFILE = """\
 name = "fake"

@@ -265,7 +265,7 @@ def test_a_disk_that_refuses_leaves_the_catalogue_as_it_was(archive: Archive, mo
 DO = st.tuples(st.sampled_from(["publish", "discard", "gc", "update", "always", "describe", "look"]), st.integers(0, 3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=st.lists(DO, max_size=14))
 def test_in_any_order_it_says_what_the_manifests_say(
     steps: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory

@@ -43,7 +43,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_any_life(steps: list[tuple[str, int, int]], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Videos come, are replaced and go, an index is made, brought up to date or made anew, in any order."""

@@ -346,7 +346,7 @@ def test_odd_writing_is_read(question: str, asker: Asker) -> None:
     assert "\ud800" not in answer.question + answer.text
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(question=st.text(min_size=1, max_size=60))
 def test_any_question_is_answered_or_refused(question: str, asker: Asker) -> None:
     try:
@@ -357,7 +357,7 @@ def test_any_question_is_answered_or_refused(question: str, asker: Asker) -> Non
         whole(answer)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     words=st.lists(
         st.sampled_from(["lockers", "cafe", "?", "between 1:00 and 2:00", "every mention of", "not"]), max_size=6

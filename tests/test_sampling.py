@@ -115,7 +115,7 @@ def test_what_flashes_up_within_the_gap_and_is_gone_counts_for_nothing() -> None
     assert starts(frames) == [0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=30),
     st.floats(0, 3),

@@ -38,7 +38,7 @@ def test_odd_names_come_out_of_the_shell_as_they_are(name: str) -> None:
     assert word.isprintable() and word.encode() and in_bash(word) == [name]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda b: 0 not in b), min_size=1, max_size=20))
 def test_any_bytes_come_out_of_the_shell_as_they_are(given: list[bytes]) -> None:
     words = [os.fsdecode(b) for b in given]

@@ -23,7 +23,7 @@ def blocks(samples: np.ndarray, sizes: Sequence[int]) -> Iterator[np.ndarray]:
     yield samples[at:]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 9 * RATE), st.lists(st.integers(0, 3 * RATE), max_size=6), st.sampled_from([0.3, 1.0, 2.5, 100]))
 def test_every_sample_is_in_one_piece(length: int, sizes: list[int], piece_s: float) -> None:
     """Pieces follow each other without a gap or an overlap, none is too long or empty, and each knows its start."""
@@ -177,7 +177,7 @@ WORDS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WORDS, st.floats(1, 20), st.floats(0.1, 3))
 def test_every_word_is_in_one_row_in_order(words: list[tuple[str, float, bool]], longest: float, pause: float) -> None:
     at, segments, now = 0.0, list[Segment](), list[Word]()

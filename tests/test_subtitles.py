@@ -364,7 +364,7 @@ def survives(data: bytes, end: float | None, shift: float, joined: bool) -> None
         assert not set(s.text) & set("\n\r\0\ufdd0\ufdd1")
 
 
-FUZZ = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+FUZZ = {"suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 INPUT = (DATA, st.none() | st.floats(0.1, 200), st.floats(-100, 100), st.booleans())
 
 
@@ -382,7 +382,7 @@ def test_any_bytes_for_a_long_time(data: bytes, end: float | None, shift: float,
     survives(data, end, shift, joined)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 9_000_000), st.integers(1, 5000)), min_size=1, max_size=30, unique=True))
 def test_what_is_written_well_is_read_exactly(times: list[tuple[int, int]]) -> None:
     """Every cue, to the millisecond, in both formats."""

@@ -207,7 +207,7 @@ TEXTS = st.sampled_from(["alpha", "beta gamma", "code 12", "code 13", "a long li
 LINES = st.lists(st.tuples(TEXTS, st.integers(0, 8)), max_size=4, unique_by=lambda t: t[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(LINES, st.floats(0.1, 4)), max_size=15), st.floats(0, 3))
 def test_every_sighting_is_covered_by_a_track_of_its_text(frames: list, bridge: float) -> None:  # type: ignore[type-arg]
     """Tracks lie within the video, none is empty, and whatever was sure enough is found again at its time."""

@@ -156,7 +156,7 @@ class Life(RuleBasedStateMachine):
         assert verified(self.at) == []
 
 
-COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+COMMON = {"suppress_health_check": list(HealthCheck)}
 
 
 def test_some_lives(hands: Hands) -> None:

@@ -175,7 +175,7 @@ FOREIGN = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(foreign=st.lists(FOREIGN, min_size=1, max_size=25), jobs=st.lists(st.sampled_from(JOBS), min_size=1, max_size=5))
 def test_nothing_foreign_is_harmed(
     foreign: list[tuple[str, str, str]], jobs: list[Callable[[Path], None]], base: Path, tmp_path: Path
@@ -251,7 +251,7 @@ def test_gc_leaves_a_film_and_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "archive" / "videos" / "work" / "chapter.tex").read_bytes() == b"text"
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(
     foreign=st.lists(
         st.tuples(
