@@ -88,8 +88,8 @@ def test_windows_hold_about_sixty_words_and_overlap(archive: Archive) -> None:
     assert (np.diff(w.first) > 0).all() and (w.first[1:] < w.last[:-1]).all()
     assert w.first[0] == 0 and w.last[-1] == len(said)
     for at in range(len(said)):
-        assert all(w.first[k] <= at < w.last[k] for k in w.of[at].tolist())
-    assert {len(set(of)) for of in w.of.tolist()} == {1, 2}
+        assert all(w.first[k] <= at < w.last[k] for k in w.of[:, at].tolist())
+    assert {len(set(of)) for of in w.of.T.tolist()} == {1, 2}
 
 
 def test_windows_end_at_a_pause_and_where_the_kind_changes(archive: Archive) -> None:

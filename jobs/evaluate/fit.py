@@ -70,7 +70,7 @@ def _not_answering(rows: RowSet, question: OpenQuestion) -> NDArray[np.bool_]:
     places = [p.span for p in question.places if p.video == question.video]
     answer = np.array([any(Span(r.start, r.end).overlaps(p) for p in places) for r in rows.rows], bool)
     windows = rows.windows.of
-    return np.array(~np.isin(windows, windows[answer]).any(1), bool)
+    return np.array(~np.isin(windows, windows[:, answer]).any(0), bool)
 
 
 def fit(data: Sequence[Example]) -> Curve:

@@ -269,7 +269,7 @@ class RowSet:
         held = [self.held[at]]
         if around:
             first, last = self.windows.first, self.windows.last
-            held = [frozenset().union(*self.held[first[w] : last[w]]) for w in set(self.windows.of[at].tolist())]
+            held = [frozenset().union(*self.held[first[w] : last[w]]) for w in set(self.windows.of[:, at].tolist())]
         total = sum(weight.values())
         return max(sum(w for t, w in weight.items() if t in h) for h in held) / total if total else 0.0
 

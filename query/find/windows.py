@@ -15,8 +15,8 @@ WINDOW = 60
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """``first`` and ``last`` ``(n_windows,)``: the rows ``[first, last)`` of each; ``of`` ``(n_rows, k)``: the windows
-    that a row stands in, repeated to fill the line.
+    """``first`` and ``last`` ``(n_windows,)``: the rows ``[first, last)`` of each; ``of`` ``(k, n_rows)``: the windows
+    that a row stands in, repeated to fill its column.
     """
 
     first: NDArray[np.int64]
@@ -25,7 +25,7 @@ class Windows:
 
     def best(self, scores: Scores) -> Scores:
         """For each row the best of its windows' ``scores`` ``(n_windows,)``."""
-        found: Scores = scores[self.of].max(1)
+        found: Scores = scores[self.of].max(0)
         return found
 
 
@@ -49,5 +49,5 @@ def windows(words: Scores, runs: Iterable[tuple[int, int]]) -> Windows:
             half = int(np.searchsorted(words, words[at] + WINDOW / 2, "left"))
             at = min(max(half, at + 1), stop)
     most = max(map(len, of), default=1)
-    lines = [w + w[-1:] * (most - len(w)) for w in of]
-    return Windows(np.array(first, np.int64), np.array(last, np.int64), np.array(lines, np.int64).reshape(-1, most))
+    filled = np.array([w + w[-1:] * (most - len(w)) for w in of], np.int64).reshape(-1, most)
+    return Windows(np.array(first, np.int64), np.array(last, np.int64), np.ascontiguousarray(filled.T))
