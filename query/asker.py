@@ -254,7 +254,7 @@ class Asker:
     ) -> tuple[Request, Opened[VisualIndex]]:
         """Only the videos that a question about the whole names by the words of their file names."""
         places, rest = titled(asked, opened.rows)
-        if places and request.kind == "fact":
+        if places and request.kind in ("fact", "topic"):
             named = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
             plain = named != "details" or any(len(opened.rows.titles[i]) > 1 for i in places)  # "how many bottles ...?"
             if plain and named in _OF_VIDEOS and set(terms(rest)) <= common_terms("whole", named):

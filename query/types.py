@@ -12,12 +12,12 @@ Relation = Literal["location", "number", "relation"]
 When = Literal["beginning", "end", "at", "after", "before", "next", "previous", "during"]
 Scope = Literal["moment", "whole", "several"]
 QuestionKind = Literal[
-    "fact", "whole", "every", "compare", "followup", "seen", "details", "agreed", "beginning", "ending"
+    "fact", "topic", "whole", "every", "compare", "followup", "seen", "details", "agreed", "beginning", "ending"
 ]
-AnswerKind = Literal["fact", "whole", "every", "compare", "followup", "seen", "details", "agreed", "stretch"]
+AnswerKind = Literal["fact", "topic", "whole", "every", "compare", "followup", "seen", "details", "agreed", "stretch"]
 """What an answer is made like: what the question wants, or everything in the stretch of time that it names.
 
-``details``: what is known of the videos themselves, their length say; ``agreed``: decisions and tasks.
+``topic``: what is said about something; ``details``: what is known of the videos themselves, their length say; ``agreed``: decisions and tasks.
 """
 LIKELY = 0.5
 """From here on rows are taken to answer a question."""
@@ -119,12 +119,10 @@ class Grounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part of a video and the row that tells most of it; ``title`` may be empty."""
+    """A row that is told in order; ``title``: of what it begins, may be empty."""
 
-    start: float
-    end: float
-    title: str
     row: Candidate
+    title: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

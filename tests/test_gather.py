@@ -55,8 +55,7 @@ def test_every_chapter_has_rows_of_its_own(archive: Archive) -> None:
     assert [p.row.start for p in told] == sorted(p.row.start for p in told) and len(told) <= TOLD
     for topic, chapter in zip(ALL, shard.chapters, strict=True):
         first, *more = [p for p in told if chapter.start <= p.row.start < chapter.end]
-        assert (first.start, first.end, bool(first.title)) == (chapter.start, chapter.end, True)
-        assert all((p.start, p.title) == (p.row.start, "") for p in more) and len(more) == TOLD // len(ALL) - 1
+        assert first.title and not any(p.title for p in more) and len(more) == TOLD // len(ALL) - 1
         for part in (first, *more):
             assert part.row.kind == "speech" and any(word in part.row.text for word in TOPICS[topic].split())
 
@@ -80,19 +79,16 @@ def test_rows_that_may_not_be_used_tell_nothing(archive: Archive) -> None:
     usable = every(rows)
     usable[6:] = False
     told = chapters(rows, usable, 40)
-    assert told[0].title == "one" and {p.end for p in told} == {30.0}
+    assert [p.title for p in told if p.title] == ["one"] and all(p.row.start < 30 for p in told)
     assert chapters(rows, ~every(rows), 40) == []
 
 
 def test_a_video_without_chapters_is_one_part(archive: Archive) -> None:
     rows = opened(publish(archive, talk(ALL, each=6)))
     told = chapters(rows, every(rows), 40)
-    assert [p.start for p in told] == [p.row.start for p in told] and {p.end for p in told} == {
-        rows.shards[0].manifest.duration
-    }
     assert len(told) == ROWS_OF_A_CHAPTER and {p.title for p in told} == {""}
     third = rows.shards[0].manifest.duration / 3
-    assert min(p.start for p in told) < third and max(p.start for p in told) > 2 * third
+    assert min(p.row.start for p in told) < third and max(p.row.start for p in told) > 2 * third
 
 
 def test_of_many_videos_one_row_each(archive: Archive) -> None:
@@ -138,7 +134,7 @@ def test_a_short_stretch_is_told_whole_and_in_order(archive: Archive) -> None:
 def test_of_a_long_stretch_some_rows_are_told_evenly(archive: Archive) -> None:
     rows = opened(publish(archive, talk(ALL, each=24)))
     told = stretch(rows, every(rows), 12)
-    starts = [p.start for p in told]
+    starts = [p.row.start for p in told]
     assert len(told) == 12 and starts == sorted(starts)
     assert max(np.diff(starts)) <= 2 * 120 * 5 / 12
 

@@ -13,7 +13,7 @@ UNSEEN: dict[str, list[str]] = {
     "fact": [
         "Where is the ladder kept?", "When is the next meeting?", "How long is the pier?",
         "Who painted the fence?", "How tall is the lighthouse?",
-        "What does the mayor say about the flood?", "Summarise what the mayor said on the flood.",
+        "What does the mayor say about the flood?",
         "Wer hat den Zaun gestrichen?", "¿Quién pintó la valla?",
         "Qui a peint la clôture ?", "Кто покрасил забор?", "谁刷了篱笆？", "誰が塀を塗りましたか？",
     ],
@@ -39,6 +39,10 @@ UNSEEN: dict[str, list[str]] = {
         "Which recordings are there?", "How many speakers are in this recording?",
         "Wie lang ist die Aufnahme?", "Wer redet?", "¿Quiénes hablan?", "Qui parle dans cette vidéo ?",
         "Кто говорит на записи?", "谁在讲话？",
+    ],
+    "topic": [
+        "Summarise what the mayor said on the flood.", "Summarize the discussion about parking fees.", "What did they say about the museum?",
+        "Résume le débat sur les vaccins.", "Was wurde über den Bahnhof gesagt?",
     ],
     "agreed": [
         "What were the decisions?", "Give me the action items.", "What did the group decide?",
@@ -75,9 +79,11 @@ def test_questions_of_somebody_who_saw_no_example(kinds: Kinds, encoder: E5) -> 
     """300 questions in 14 languages, as people type them at an archive.  The constants were chosen on them."""
     lines = (Path(__file__).parent / "data" / "kinds.tsv").read_text("utf-8").splitlines()
     labels, _, questions = zip(*(line.split("\t") for line in lines), strict=True)
-    right = [kinds.of(v) == label for label, v in zip(labels, encoder.queries(questions), strict=True)]
+    vectors = encoder.queries(questions)
+    right = [kinds.of(v) == label for label, v in zip(labels, vectors, strict=True)]
     assert np.mean(right) >= 0.88
-    assert np.mean([r for r, label in zip(right, labels, strict=True) if label == "fact"]) >= 0.9
+    facts = [kinds.of(v) for v, label in zip(vectors, labels, strict=True) if label == "fact"]
+    assert np.mean([kind in ("fact", "topic") for kind in facts]) >= 0.9  # both are answered with the same rows
 
 
 def test_what_is_like_no_example_is_a_fact(kinds: Kinds, encoder: E5) -> None:

@@ -54,7 +54,7 @@ def tell(run: str, progress: Progress, archive: str) -> None:
         print(f"  failed: {printable(Path(path).name)}: {o.stage}: {o.message}")
     for (host, _, message), count in progress.set_aside.items():
         print(f"  {set_aside_text(host, message, count)}")
-    print(f'run {run}; ask with: vidrag ask {path_word(archive)} "..."')
+    print(f"run {run}" + (f'; ask with: vidrag ask {path_word(archive)} "..."' if good else ""))
 
 
 def _span(seconds: float) -> str:

@@ -49,7 +49,7 @@ def grounds(found: OpenSet, asker: Asker, most: int = 0) -> list[Example]:
         for q in chosen(found.questions, way, most):
             videos = {"named": q.video, "all": None, "elsewhere": q.elsewhere}[way]
             ready = asker.prepare(q.question, [videos] if videos else None)
-            if ready.task.kind != "fact":
+            if ready.task.kind not in ("fact", "topic"):
                 continue
             right = q.answerable and way != "elsewhere"
             out.append(Example(set=found.name, way=way, grounds=ready.task.grounds, answerable=right))

@@ -32,7 +32,8 @@ _FOLLOWS = (
 
 class ExtractiveOptions(EngineOptions):
     """``sure``: how likely the rows must answer a question to be quoted, 0..1; ``quotes``: how many at the most;
-    ``apart``: how much less than the best one's score another quote's may be.
+    ``apart``: how much less than the best one's score another quote's may be.  What is said about something is told
+    in twice as many, in time order, that may be further from the best one.
     """
 
     sure: float = Field(LIKELY, ge=0, le=1)
@@ -76,15 +77,20 @@ class Extractive:
         rows = [e for e in ranked if e.kind in ("speech", "text") and e.score > 0]
         if task.sure < self.options.sure and not seen:
             return Draft(text=NOT_CLEAR, abstained=True, confidence=1 - task.sure)
-        best = [e for e in rows if e.score >= rows[0].score - self.options.apart]
+        of_topic = task.kind == "topic"
+        apart, most = self.options.apart + of_topic, self.options.quotes * (1 + of_topic)
+        best = [e for e in rows if e.score >= rows[0].score - apart]
         if seen:
             best = seen[:2] if task.sure < self.options.sure else [*best[:1], *seen[:1]]
-        quotes, cited = list[str](), list[str]()
+        passages, cited = list[list[Evidence]](), list[str]()
         for row in best:
-            if len(quotes) < self.options.quotes and row.id not in cited:
-                passage = _passage(row, task.evidence)
-                quotes.append(quoted(*passage))
-                cited += [row.id, *(e.id for e in passage)]
+            if len(passages) < most and row.id not in cited:
+                passages.append(_passage(row, task.evidence))
+                cited += [row.id, *(e.id for e in passages[-1])]
+        if of_topic:
+            videos = [passage[0].video for passage in passages]
+            passages.sort(key=lambda passage: (videos.index(passage[0].video), passage[0].start))
+        quotes = [quoted(*passage) for passage in passages]
         if not quotes:
             return Draft(text=NOT_CLEAR, abstained=True, confidence=1 - task.sure)
         return Draft(text="\n".join(quotes), citations=tuple(dict.fromkeys(cited)), confidence=task.sure)
@@ -116,7 +122,7 @@ def _in_order(task: Task) -> Draft:
             lines.append(_heading(task, own))
             video = part.row.video
         titled = _titled(part if task.kind != "details" else replace(part, title=""))
-        lines.append(f"{clock(part.start)} {titled}“{_one_line(part.row.text)}” [{id}]")
+        lines.append(f"{clock(part.row.start)} {titled}“{_one_line(part.row.text)}” [{id}]")
     ids = tuple(id for id, _ in task.parts)
     return Draft(text="\n".join(lines), citations=ids, confidence=task.sure)
 
@@ -127,8 +133,6 @@ def _heading(task: Task, own: Sequence[Part]) -> str:
         return f"{name}: {len(own)} {'mention' if len(own) == 1 else 'mentions'}"
     if task.kind == "details":
         return f"{name}: {own[0].title}"
-    if task.kind == "stretch":
-        return f"{name}, {clock(own[0].start)} to {clock(own[-1].end)}:"
     return f"{name}:"
 
 

@@ -98,8 +98,7 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
         for start, end, title in cuts:
             inside = own[(starts >= start - 0.01) & (starts < end)] if len(own) else own
             for n, at in enumerate(_spread(rows, inside, max(1, min(each, len(inside) // 3)))):
-                row, head = candidate(rows, at), "" if n else title
-                found.append(Part(start=start if head else row.start, end=end, title=head, row=row))
+                found.append(Part(row=candidate(rows, at), title="" if n else title))
     return found[:most]
 
 
@@ -131,7 +130,7 @@ def beyond(rows: RowSet, at: int, forwards: bool, usable: NDArray[np.bool_]) -> 
 def mentions(rows: RowSet, found: Sequence[int]) -> list[Part]:
     """Every row of ``found``, video by video in time order."""
     order = sorted(found, key=lambda at: (rows.rows[at].shard, rows.rows[at].start))
-    return [Part(start=rows.rows[at].start, end=rows.rows[at].end, title="", row=candidate(rows, at)) for at in order]
+    return [Part(row=candidate(rows, at)) for at in order]
 
 
 def sides(rows: RowSet, scores: Scores | None, usable: NDArray[np.bool_]) -> list[Part]:

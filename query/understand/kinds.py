@@ -20,7 +20,7 @@ _WIDTH = 0.28
 """How far an example reaches: a share of what its cosines with the others lack to 1 on the average."""
 _RIDGE = 0.5
 """How strongly weights are drawn to zero."""
-_LEAST, _LEAD = 0.15, 0.04
+_LEAST, _LEAD = 0.15, 0.06
 """The least score (1: an example's own kind, 0: like no example), and by how much it has to be above that of a fact."""
 
 
