@@ -17,7 +17,8 @@ QuestionKind = Literal[
 AnswerKind = Literal["fact", "topic", "whole", "every", "compare", "followup", "seen", "details", "agreed", "stretch"]
 """What an answer is made like: what the question wants, or everything in the stretch of time that it names.
 
-``topic``: what is said about something; ``details``: what is known of the videos themselves, their length say; ``agreed``: decisions and tasks.
+``topic``: what is said about something; ``details``: what is known of the videos themselves, their length say;
+``agreed``: decisions and tasks.
 """
 LIKELY = 0.5
 """From here on rows are taken to answer a question."""
