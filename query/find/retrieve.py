@@ -18,7 +18,7 @@ from pydantic import Field
 
 from ...store.options import Options
 from ...store.vectors import Vectors, normalised
-from ..text.words import exact_phrases, language_of, terms
+from ..text.words import exact_phrases, language_of
 from ..types import Grounds
 from .background import Background
 from .fusion import fused
@@ -38,8 +38,9 @@ EXACT = 8.0
 SHORT = 4.0
 """What a row of hardly any words loses: short texts lie near to every question."""
 _SURE_OF_EXACT = 0.95
-_REPLY, _SAYS_SOMETHING = 4, 3
-"""Rows after a question among which its reply is looked for, and terms of one that says something."""
+_REPLY, _SAYS_SOMETHING = 4, 5.0
+"""Rows after a question among which its reply is looked for, and words of one that says something, see
+:attr:`.RowSet.substance`."""
 _ASKS = re.compile(r"[?？؟][\"'”’)\]]*\s*$")
 
 
@@ -133,7 +134,7 @@ def score(
     levels = {language: above + scale.sentences(vector, language) for language in set(rows.languages)}
     level = np.array([levels[language] for language in rows.languages])[rows.shard]
     near, around = scale.nearness(near, level), scale.nearness(around, level)
-    near = near - SHORT * np.exp(-rows.lengths / 2) - _lead_of_text(rows, near)
+    near = near - SHORT * np.exp(-rows.substance / 2) - _lead_of_text(rows, near)
     around = around - _lead_of_text(rows, around)
     exact = np.zeros(len(rows.rows), bool)
     for phrase in exact_phrases(question):
@@ -231,8 +232,7 @@ def _reply(rows: RowSet, at: int, usable: NDArray[np.bool_]) -> int:
     for after in range(at + 1, min(at + 1 + _REPLY, len(rows.rows))):
         if not usable[after] or not beside(rows, after - 1, after):
             break
-        text = rows.rows[after].text
-        if len(terms(text, rows.language)) >= _SAYS_SOMETHING and not _ASKS.search(text):
+        if rows.substance[after] >= _SAYS_SOMETHING and not _ASKS.search(rows.rows[after].text):
             return after
     return at
 

@@ -189,6 +189,12 @@ class RowSet:
         return np.diff(self._words)
 
     @cached_property
+    def substance(self) -> NDArray[np.float64]:
+        """How much each row tells, in words that are as rare as the average one, ``(len(rows),)``."""
+        told = np.array([sum(map(self.rarity, t)) for t in self.terms], float)
+        return told * (self.lengths.sum() / max(told.sum(), 1e-9))
+
+    @cached_property
     def _words(self) -> NDArray[np.float64]:
         """Words before each row, ``(len(rows) + 1,)``; two characters of a script without spaces count as one."""
         return np.concatenate([[0.0], np.cumsum([max(1, len(t)) * 1.6 for t in self.terms])])  # stop words are no terms
