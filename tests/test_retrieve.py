@@ -352,6 +352,19 @@ def test_a_reply_may_come_after_a_word_or_two(archive: Archive) -> None:
     assert _reply(RowSet([archive.shard(long)], FAKE.spec), 0, np.ones(7, bool)) == 0
 
 
+def test_what_is_said_again_and_again_is_no_reply(archive: Archive) -> None:
+    thanks = "Thank you, Mr. Chair."
+    said = [
+        *[thanks, "The harbour wall was mended in March."] * 10,
+        "When is the ferry?",
+        thanks,
+        "It leaves at nine o'clock.",
+    ]
+    rows = opened(archive, FAKE, [Segment(2 * i, 2 * i + 2, t) for i, t in enumerate(said)])
+    assert rows.substance[0] < rows.substance[-1] and rows.substance.sum() == pytest.approx(rows.lengths.sum())
+    assert rows.rows[_reply(rows, 20, np.ones(len(said), bool))].text == said[-1]
+
+
 def test_rows_beside_each_other(archive: Archive) -> None:
     said = [Segment(0, 2, "a"), Segment(2.5, 4, "b"), Segment(30, 31, "c")]
     rows = opened(archive, FAKE, said, ["d", "e"])

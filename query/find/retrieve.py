@@ -38,7 +38,7 @@ EXACT = 8.0
 SHORT = 4.0
 """What a row of hardly any words loses: short texts lie near to every question."""
 _SURE_OF_EXACT = 0.95
-_REPLY, _SAYS_SOMETHING = 4, 5.0
+_REPLY, _SAYS_SOMETHING = 4, 4.0
 """Rows after a question among which its reply is looked for, and words of one that says something, see
 :attr:`.RowSet.substance`."""
 _ASKS = re.compile(r"[?？؟][\"'”’)\]]*\s*$")
