@@ -192,7 +192,8 @@ class RowSet:
     def substance(self) -> NDArray[np.float64]:
         """How much each row tells, in words that are as rare as the average one, ``(len(rows),)``."""
         told = np.array([sum(map(self.rarity, t)) for t in self.terms], float)
-        return told * (self.lengths.sum() / max(told.sum(), 1e-9))
+        told *= self.lengths.sum() / max(told.sum(), 1e-9)
+        return told
 
     @cached_property
     def _words(self) -> NDArray[np.float64]:
