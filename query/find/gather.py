@@ -87,7 +87,7 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
     count = sum(max(1, len(s.chapters)) for s in rows.shards)
     each = max(1, min(ROWS_OF_A_CHAPTER, TOLD // count))
     for i, shard in enumerate(rows.shards):
-        own = np.flatnonzero(usable & rows.in_shard(i))
+        own = np.flatnonzero(usable & (rows.shard == i))
         titles = _titles(shard.chapters, rows.languages[i])
         cuts = [(c.start, c.end, t) for c, t in zip(shard.chapters, titles, strict=True)] or [
             (0.0, shard.manifest.duration, "")
@@ -139,7 +139,7 @@ def sides(rows: RowSet, scores: Scores | None, usable: NDArray[np.bool_]) -> lis
     """
     if scores is None:
         return chapters(rows, usable, SIDES * ROWS_OF_A_SIDE)
-    videos = [np.flatnonzero(usable & rows.in_shard(i)) for i in range(len(rows.shards))]
+    videos = [np.flatnonzero(usable & (rows.shard == i)) for i in range(len(rows.shards))]
     best = sorted((v for v in videos if len(v)), key=lambda own: -float(scores[own].max()))[:SIDES]
     chosen = [at for own in best for at in own[np.argsort(-scores[own], kind="stable")[:ROWS_OF_A_SIDE]].tolist()]
     return mentions(rows, chosen)
@@ -149,7 +149,7 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
     """What is known of each of the first :data:`DETAILED` videos, with the first row of each speaker."""
     found = list[Part]()
     for i, shard in enumerate(rows.shards[:DETAILED]):
-        own = np.flatnonzero(usable & rows.in_shard(i)).tolist()
+        own = np.flatnonzero(usable & (rows.shard == i)).tolist()
         speakers = Counter(s.speaker for s in shard.speech if s.speaker)
         languages = Counter(s.language for s in shard.speech if s.language)
         first = {rows.rows[at].speaker: at for at in reversed(own)}

@@ -79,11 +79,6 @@ class RowSet:
         """Which rows nothing speaks against, bool ``(len(rows),)``."""
         return np.array([not r.doubts for r in self.rows], bool)
 
-    def in_shard(self, shard: int) -> NDArray[np.bool_]:
-        """Which rows are of one video, bool ``(len(rows),)``."""
-        own: NDArray[np.bool_] = self.shard == shard
-        return own
-
     @cached_property
     def shard(self) -> NDArray[np.int64]:
         """The place of each row's video among the set's, ``(len(rows),)``."""
@@ -238,7 +233,8 @@ class RowSet:
 
     def lexical(self, query: Sequence[str]) -> tuple[Scores, Scores]:
         """BM25 (Robertson & Zaragoza, 2009) of each row and of the best window of each row for the terms ``query``."""
-        w, (lengths, window_lengths) = self.windows, self._term_counts
+        w, lengths = self.windows, self.lengths
+        window_lengths = self._words[w.last] - self._words[w.first]
         rows, windows = np.zeros(len(self.rows)), np.zeros(len(w.first))
         for term in dict.fromkeys(query):
             if term not in self._postings:
@@ -252,13 +248,6 @@ class RowSet:
                 held[hits], window_lengths[hits], len(hits), len(windows), window_lengths.sum()
             )
         return rows, (w.best(windows) if len(windows) else rows)
-
-    @cached_property
-    def _term_counts(self) -> tuple[Scores, Scores]:
-        """How many terms each row and each window has, at least one."""
-        lengths = np.array([max(1, len(t)) for t in self.terms], float)
-        total = np.concatenate([[0.0], np.cumsum(lengths)])
-        return lengths, total[self.windows.last] - total[self.windows.first]
 
     @cached_property
     def spelling(self) -> Spelling:
