@@ -59,6 +59,8 @@ def test_events(question: str, hints: list[TimeHint]) -> None:
         ("Was passiert in den letzten fünf Minuten?", -300, None),
         ("Was wird nach 20:00 gesagt?", 1200, None),
         ("¿Qué se dice entre 10:00 y 12:00?", 600, 720),
+        ("entre el minuto 2:00 y el 3:00", 120, 180),
+        ("de la minute 2:00 à la minute 3:00", 120, 180),
         ("¿Qué pasa en los primeros diez minutos?", 0, 600),
         ("¿Qué pasa en los últimos cinco minutos?", -300, None),
         ("¿Qué se dice en el minuto 12?", 720, 780),

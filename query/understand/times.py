@@ -16,9 +16,6 @@ _CLOCK = r"(?:(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d))"
 _CLOCKS = re.compile(rf"(?<![\d:.]){_CLOCK}(?![\d:]|\.\d)")
 _TO = r"\s*(?:-|–|—|to|and|until|till|through|bis|und|à|et|a|y|hasta|e|до|и|到|至|和|から)\s*"
 _FROM = r"(?:\b(?:between|from|zwischen|von|entre|de|desde|tra|fra|между|с|от)\s+|从|在)"
-_BETWEEN = re.compile(
-    rf"{_FROM}?(?:\d{{1,2}}:)?\d{{1,3}}:[0-5]\d{_TO}(?:\d{{1,2}}:)?\d{{1,3}}:[0-5]\d(?:\s*(?:之间|まで|间))?", re.I
-)
 _AFTER = re.compile(
     r"\b(?:after|since|from|nach|ab|seit|después de(?:l| las)?|desde(?: el)?|a partir de(?:l| las)?|après|à partir de"
     r"|depuis|dopo|depois d[eao]s?|после|с|vanaf)\s*$",
@@ -44,6 +41,8 @@ _ENDS = re.compile(
     re.I,
 )
 _S, _M, _H = (rf"(?:{unit}|{letter}){_NO_LETTER}" for unit, letter in zip(_UNITS.values(), "smh", strict=True))
+_THE = rf"(?:(?:the|el|las?|die|der|le|os?|as?)\s+)?(?:{_M}\s+)?"
+_BETWEEN = re.compile(rf"{_FROM}?{_THE}{_CLOCK}{_TO}{_THE}{_CLOCK}(?:\s*(?:之间|まで|间))?", re.I)
 _WRITTEN = re.compile(
     rf"(?<![\d:.,])(?:(?P<h>\d{{1,2}})\s*{_H}\s*(?P<hm>\d{{1,2}})(?:\s*{_M})?"
     rf"|(?P<m>\d{{1,3}})\s*{_M}\s*(?P<s>[0-5]?\d)(?:\s*{_S})?|(?P<in>\d{{1,3}})[\s-]*{_M}\s*(?:mark\b|in(?=\W*$)))(?![\w:.,])",
