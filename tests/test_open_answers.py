@@ -174,11 +174,8 @@ def test_an_overview_has_a_line_for_every_chapter(question: str, asker: Asker, a
     chapters = archive.shard(archive.find("harbour.mp4")).chapters
     head, *lines = answer.text.splitlines()
     assert head == "harbour.mp4:" and len(lines) >= len(chapters) > 2
-    assert [c.start for c in chapters] == sorted(
-        {c.start for c in chapters for line in lines if clock(c.start) in line}
-    )
     starts = [e.start for e in answer.cited()]
-    assert starts == sorted(starts)
+    assert starts == sorted(starts) and [line.split()[0] for line in lines] == list(map(clock, starts))
     assert all(any(c.start <= start < c.end for start in starts) for c in chapters)
     assert answer.request.kind == "whole" and not answer.abstained
 
@@ -206,21 +203,21 @@ def test_a_video_is_named_by_the_words_of_its_title(asker: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    "question, rows, head",
+    "question, rows",
     [
-        ("What is said between 1:00 and 2:00?", HARBOUR[3:6], "harbour.mp4, 01:00 to 01:59:"),
-        ("What is said in the first minute?", HARBOUR[:3], "harbour.mp4, 00:00 to 00:59:"),
-        ("What happens in the last minute?", HARBOUR[10:], "harbour.mp4, 03:20 to 04:19:"),
-        ("Was wird in den ersten zwei Minuten gesagt?", HARBOUR[:6], "harbour.mp4, 00:00 to 01:59:"),
-        ("¿Qué se dice entre 1:00 y 2:00?", HARBOUR[3:6], "harbour.mp4, 01:00 to 01:59:"),
-        ("Что говорится между 1:00 и 2:00?", HARBOUR[3:6], "harbour.mp4, 01:00 to 01:59:"),
-        ("从1:00到2:00讲了什么？", HARBOUR[3:6], "harbour.mp4, 01:00 to 01:59:"),
+        ("What is said between 1:00 and 2:00?", HARBOUR[3:6]),
+        ("What is said in the first minute?", HARBOUR[:3]),
+        ("What happens in the last minute?", HARBOUR[10:]),
+        ("Was wird in den ersten zwei Minuten gesagt?", HARBOUR[:6]),
+        ("¿Qué se dice entre 1:00 y 2:00?", HARBOUR[3:6]),
+        ("Что говорится между 1:00 и 2:00?", HARBOUR[3:6]),
+        ("从1:00到2:00讲了什么？", HARBOUR[3:6]),
     ],
 )
-def test_a_stretch_of_time_is_told_in_order(question: str, rows: list[str], head: str, asker: Asker) -> None:
+def test_a_stretch_of_time_is_told_in_order(question: str, rows: list[str], asker: Asker) -> None:
     answer = asker.ask(question, ["harbour.mp4"])
     whole(answer)
-    assert cited(answer) == rows and answer.text.splitlines()[0] == head
+    assert cited(answer) == rows and answer.text.splitlines()[0] == "harbour.mp4:"
 
 
 def test_a_fact_is_looked_for_in_the_stretch_alone(asker: Asker) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from index_tools import SPEC, put
 from vidrag.jobs import build, profile
@@ -14,6 +15,7 @@ from vidrag.jobs.evaluate import fit
 from vidrag.jobs.evaluate.dataset import Place
 from vidrag.jobs.evaluate.open_sets import OpenQuestion, OpenSet
 from vidrag.query.asker import Asker
+from vidrag.query.find.agreed import agreed
 from vidrag.query.find.names import titled
 from vidrag.query.find.rows import RowSet
 from vidrag.query.text.written import asked_for
@@ -78,6 +80,27 @@ def test_decisions_and_tasks_are_told(question: str, asker: Asker) -> None:
     found = cited(asker.ask(question))
     assert {MEETING[4][1], MEETING[5][1]} <= set(found) and len(found) <= 4
     assert not {MEETING[1][1], MEETING[9][1], *TALK} & set(found)
+
+
+def test_what_stands_around_a_row_tells_whether_it_is_agreed(asker: Asker) -> None:
+    """A request in small talk comes after what is decided in a row of decisions."""
+    chat = [
+        "Put it on like that.",
+        "It was cold on the train.",
+        "The lake is calm today.",
+        "Herons eat frogs.",
+        "My brother lives by the sea.",
+        "The film was long.",
+        "Oars are made of wood.",
+        "Snow fell in April.",
+    ]
+    recap = ["So, the decisions that we have made.", "We go for the rubber case.", "Then we take the flat battery."]
+    said = [Segment(STEP * i, STEP * i + 19, t, language="en") for i, t in enumerate([*chat, *chat[1:], *recap])]
+    encoder = asker.text_encoder
+    shard = asker.archive.shard(put(asker.archive, "recap.mp4", segments=said, encoder=encoder))
+    rows = RowSet([shard], encoder.spec)
+    found = [rows.rows[at].text for at in agreed(rows, np.ones(len(said), bool), encoder)]
+    assert set(found[:3]) == set(recap)
 
 
 def test_a_decision_on_something_is_a_fact(asker: Asker) -> None:

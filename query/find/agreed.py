@@ -1,4 +1,6 @@
-"""Which rows tell a decision or a task: by examples of what people say then, in any language."""
+"""Which rows tell a decision or a task: they and what stands around them are like examples of what people say then, in
+any language.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.known_vectors import remembered
+from .gather import standard
 from .rows import RowSet
 from .windows import Scores
 
@@ -38,11 +41,16 @@ def agreed(rows: RowSet, usable: NDArray[np.bool_], encoder: TextEncoder) -> lis
     spoken = [at for at in rows.of("speech").tolist() if usable[at] and has[at] and len(rows.terms[at]) > 1]
     if not spoken:
         return []
-    own = vectors[spoken]
-    likeness = _nearness(own, known[:cut]) - _nearness(own, known[cut:])
+    around = standard(_likeness(rows.window_vectors, known, cut))
+    likeness = standard(_likeness(vectors[spoken], known, cut)) + rows.windows.best(around)[spoken]
     best = np.argsort(-likeness, kind="stable")[:MOST]
     least = likeness.mean() + _PLAINLY * likeness.std()
     return [spoken[i] for i in best.tolist() if likeness[i] >= least]
+
+
+def _likeness(texts: Vectors, known: Vectors, cut: int) -> Scores:
+    """How much more like the first ``cut`` examples texts ``(n, dim)`` are than like the others, ``(n,)``."""
+    return _nearness(texts, known[:cut]) - _nearness(texts, known[cut:])
 
 
 def _nearness(rows: Vectors, examples: Vectors) -> Scores:

@@ -183,11 +183,11 @@ def telling(rows: RowSet, places: NDArray[np.int64], most: int = 1) -> list[int]
     central = vectors[own] @ (vectors[own] * sizes[:, None]).sum(0)
     weight = {t: count * rows.rarity(t) for t, count in used.items()}
     worth = [sum(weight[t] for t in rows.held[at]) / (3 + len(rows.terms[at])) ** 0.5 for at in own]
-    order = np.argsort(-(_standard(central) + _standard(np.array(worth))), kind="stable").tolist()
+    order = np.argsort(-(standard(central) + standard(np.array(worth))), kind="stable").tolist()
     return sorted((own[i] for i in order[:most]), key=lambda at: rows.rows[at].start)
 
 
-def _standard(values: NDArray[Any]) -> NDArray[np.float64]:
+def standard(values: NDArray[Any]) -> NDArray[np.float64]:
     """Values in standard deviations from their mean."""
     out: NDArray[np.float64] = (values - values.mean()) / (values.std() + 1e-9)
     return out
