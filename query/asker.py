@@ -39,7 +39,7 @@ from .look.looking import Looker
 from .look.showing import shown
 from .look.visual import VisualIndex, Wanted
 from .text.words import terms
-from .types import LIKELY, Answer, Candidate, Draft, Found, Part, QuestionKind, Request, Task
+from .types import LIKELY, OF_ROWS, Answer, Candidate, Draft, Found, Part, QuestionKind, Request, Task
 from .understand import cues, decouple
 from .understand.decouple import DecoupleOptions
 from .understand.kinds import Kinds, common_terms, own_terms
@@ -254,7 +254,7 @@ class Asker:
     ) -> tuple[Request, Opened[VisualIndex]]:
         """Only the videos that a question about the whole names by the words of their file names."""
         places, rest = titled(asked, opened.rows)
-        if places and request.kind in ("fact", "topic"):
+        if places and request.kind in OF_ROWS:
             named = self._kinds.of(self._finder.encode(rest, request, ()).vectors[0])
             plain = named != "details" or any(len(opened.rows.titles[i]) > 1 for i in places)  # "how many bottles ...?"
             if plain and named in _OF_VIDEOS and set(terms(rest)) <= common_terms("whole", named):

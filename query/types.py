@@ -20,6 +20,8 @@ AnswerKind = Literal["fact", "topic", "whole", "every", "compare", "followup", "
 ``topic``: what is said about something; ``details``: what is known of the videos themselves, their length say;
 ``agreed``: decisions and tasks.
 """
+OF_ROWS: tuple[AnswerKind, ...] = ("fact", "topic")
+"""Kinds that are answered with the best rows alone."""
 LIKELY = 0.5
 """From here on rows are taken to answer a question."""
 MOST_THINGS = 5

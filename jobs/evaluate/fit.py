@@ -18,7 +18,7 @@ from ...query.asker import Asker
 from ...query.find.finding import Finder
 from ...query.find.retrieve import SURE, likely, retrieve
 from ...query.find.rows import RowSet
-from ...query.types import LIKELY, Grounds, Request
+from ...query.types import LIKELY, OF_ROWS, Grounds, Request
 from ...store.records import Span
 from .open_answers import WAYS, Way, chosen
 from .open_sets import OpenQuestion, OpenSet
@@ -49,7 +49,7 @@ def grounds(found: OpenSet, asker: Asker, most: int = 0) -> list[Example]:
         for q in chosen(found.questions, way, most):
             videos = {"named": q.video, "all": None, "elsewhere": q.elsewhere}[way]
             ready = asker.prepare(q.question, [videos] if videos else None)
-            if ready.task.kind not in ("fact", "topic"):
+            if ready.task.kind not in OF_ROWS:
                 continue
             right = q.answerable and way != "elsewhere"
             out.append(Example(set=found.name, way=way, grounds=ready.task.grounds, answerable=right))

@@ -23,6 +23,8 @@ NEAREST = 3
 """Rows that are named where none answers."""
 _LONGEST = 400
 """Characters of a quote of several rows."""
+_MORE, _FURTHER = 2, 1.0
+"""What is said about something: times as many quotes as of a fact, and by how much further from the best one."""
 _ADJACENT_S = 1.0
 """Seconds between two rows that may be one sentence."""
 _FOLLOWS = (
@@ -77,8 +79,9 @@ class Extractive:
         rows = [e for e in ranked if e.kind in ("speech", "text") and e.score > 0]
         if task.sure < self.options.sure and not seen:
             return Draft(text=NOT_CLEAR, abstained=True, confidence=1 - task.sure)
-        of_topic = task.kind == "topic"
-        apart, most = self.options.apart + of_topic, self.options.quotes * (1 + of_topic)
+        apart, most = self.options.apart, self.options.quotes
+        if task.kind == "topic":
+            apart, most = apart + _FURTHER, most * _MORE
         best = [e for e in rows if e.score >= rows[0].score - apart]
         if seen:
             best = seen[:2] if task.sure < self.options.sure else [*best[:1], *seen[:1]]
@@ -87,7 +90,7 @@ class Extractive:
             if len(passages) < most and row.id not in cited:
                 passages.append(_passage(row, task.evidence))
                 cited += [row.id, *(e.id for e in passages[-1])]
-        if of_topic:
+        if task.kind == "topic":
             videos = [passage[0].video for passage in passages]
             passages.sort(key=lambda passage: (videos.index(passage[0].video), passage[0].start))
         quotes = [quoted(*passage) for passage in passages]

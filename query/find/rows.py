@@ -186,7 +186,9 @@ class RowSet:
     @cached_property
     def substance(self) -> NDArray[np.float64]:
         """How much each row tells, in words that are as rare as the average one, ``(len(rows),)``."""
-        told = np.array([sum(map(self.rarity, t)) for t in self.terms], float)
+        told = np.zeros(len(self.rows))
+        for term, (places, counts) in self._postings.items():
+            told[places] += counts * self.rarity(term)
         told *= self.lengths.sum() / max(told.sum(), 1e-9)
         return told
 

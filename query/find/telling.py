@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ..text.words import exact_phrases, terms
 from ..text.written import asked_for
-from ..types import LIKELY, AnswerKind, Part, Request, When
+from ..types import LIKELY, OF_ROWS, AnswerKind, Part, Request, When
 from ..understand.kinds import own_terms
 from . import gather
 from .agreed import agreed
@@ -55,7 +55,7 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
         bare = len(own_terms(ranked.question, None, "whole")) <= _BARE
         every = bare or request.kind == "whole" or not ranked.likely
         return ("stretch", gather.stretch(rows, meant, IN_ORDER)) if every else (None, [])
-    side = _landmark(request, own, rows.language) if kind in ("fact", "topic") and ranked.likely else None
+    side = _landmark(request, own, rows.language) if kind in OF_ROWS and ranked.likely else None
     if side is not None:
         return "stretch", gather.beyond(rows, ranked.best.hits[0].at, side in ("after", "next"), within)
     if kind == "whole":
@@ -76,7 +76,7 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
 def _kind(ranked: Ranked, own: Set[str]) -> AnswerKind:
     """What a question wants, now that the rows are known: one about something that they speak of wants a fact."""
     rows, kind = ranked.rows, ranked.request.kind
-    if kind in ("fact", "topic") and own and own <= rows.speakers.keys():
+    if kind in OF_ROWS and own and own <= rows.speakers.keys():
         return "whole"  # "what does Anna say?"
     if kind == "agreed" or kind == "details":
         topic = set(own_terms(ranked.question, None, "whole", kind)).difference(*rows.titles)
