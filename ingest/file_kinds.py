@@ -33,7 +33,7 @@ _SYSTEM_FILES = frozenset({".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini
 _RSYNC = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}")
 _SYNCTHING = re.compile(r"[.~]syncthing[.~].*\.tmp")
 
-PHOTO, TEXT, OTHER = "photos", "texts", "other files"
+PHOTO, SUBTITLE, TEXT, OTHER = "photos", "subtitle files", "texts", "other files"
 EXCLUDED, EMPTY, SPECIAL, HIDDEN = "excluded", "empty files", "pipes and devices", "hidden files"
 UNFINISHED, SYSTEM, APPLE = "unfinished downloads", "system files", "AppleDouble files"
 HIDDEN_FOLDER, SYSTEM_FOLDER, ARCHIVES = "hidden folders", "system folders", "archives of vidrag"
@@ -81,7 +81,7 @@ def _unfinished(name: str) -> bool:
     return copied is not None and named_like_media(copied[1])
 
 
-def counted(passed_over: dict[str, int]) -> str:
+def summed_up(passed_over: dict[str, int]) -> str:
     """``12 photos, 1 unfinished download``, the most frequent first."""
     most = sorted(passed_over.items(), key=lambda p: (-p[1], p[0]))
     return ", ".join(f"{n} {kind if n != 1 else _ONE.get(kind, kind.removesuffix('s'))}" for kind, n in most)

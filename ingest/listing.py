@@ -59,6 +59,8 @@ def listed(texts: Sequence[str], exclude: Sequence[str] = ()) -> Listing:
         told = walk.out.unreachable
         raise UsageError(f"{told[0].path}: {told[0].message}" + (f" (and {len(told) - 1} more)" if told[1:] else ""))
     walk.out.found = list({f.location: f for f in reversed(walk.out.found)}.values())[::-1]
+    if walk.out.found:  # subtitles are read with their videos; alone they are passed over
+        walk.out.passed_over.pop(kinds.SUBTITLE, None)
     return walk.out
 
 
@@ -192,8 +194,8 @@ class _Walk:
             why = _unlike_media(entry.path, name, st)
         if not why:
             self.out.found.append(Found(Location(entry.path), st.st_size))
-        elif name != IGNORE_FILE and not name.lower().endswith(kinds.SUBTITLES):
-            self.out.passed_over[why] += 1
+        elif name != IGNORE_FILE:
+            self.out.passed_over[kinds.SUBTITLE if name.lower().endswith(kinds.SUBTITLES) else why] += 1
 
     def prefix(self, text: str) -> bool:
         """The object of that name, else what lies below it; False where there is neither."""
@@ -247,8 +249,8 @@ class _Walk:
                 found = beside.get(folder, [])
                 wanted = subtitle_start(one.key)
                 self.out.found.append(object_found(objects, one, [o for o in found if o.key.startswith(wanted)]))
-            elif base(one.key) != IGNORE_FILE and not is_subtitle(one):
-                self.out.passed_over[why] += 1
+            elif base(one.key) != IGNORE_FILE:
+                self.out.passed_over[kinds.SUBTITLE if is_subtitle(one) else why] += 1
 
 
 def _above(inside: str) -> Iterator[str]:

@@ -40,3 +40,8 @@ def printable(text: str) -> str:
         return text
     clean = text.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in clean)
+
+
+def counted(number: int, noun: str) -> str:
+    """The number and an English noun of regular plural: ``1 video``, ``2 videos``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

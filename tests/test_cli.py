@@ -41,6 +41,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     clip(root / "other" / "same.mp4", 600, "yellow")
     (root / "text.mp4").write_text("This is not a video.")
     (root / "empty").mkdir()
+    (root / "subtitles").mkdir()
+    (root / "subtitles" / "talk.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello.\n")
     (root / "a file").write_text("x")
     for name, head in (("newer", '{"format": 99}'), ("broken", "{")):
         (root / name).mkdir()
@@ -81,6 +83,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "two ways to run": (["ingest", "new", "in", "--no-ray", "--ray", "auto"], 2, "exclude each other"),
     "a missing source": (["ingest", "new", "in/missing.mp4", "--no-ray"], 2, "missing.mp4: no such file"),
     "a folder without videos": (["ingest", "new", "empty", "--no-ray"], 2, "no videos in empty"),
+    "subtitles alone": (["ingest", "new", "subtitles", "--no-ray"], 2, "subtitles are read with"),
     "an archive in a folder of others": (["ingest", "in", "text.mp4", "--no-ray"], 2, "other things in it"),
     "an archive that is a file": (["ingest", "a file", "in", "--no-ray"], 2, "is a file"),
     "missing weights": (

@@ -130,7 +130,7 @@ def test_a_damaged_video_is_named_and_comes_when_it_is_whole(
     for _ in range(2):
         assert upkeep_commands.compact(archive.location, str(out)) == 4
         told = capsys.readouterr()
-        assert told.err.count("\n") == 1 and path.name in told.err and "1 parts written (1 rows)" in told.out
+        assert told.err.count("\n") == 1 and path.name in told.err and "1 part written (1 row)" in told.out
         assert said(out) == {"good.mp4": ["hello"]}
     path.write_bytes(data)
     assert upkeep_commands.compact(archive.location, str(out)) == 0

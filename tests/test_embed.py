@@ -153,7 +153,7 @@ def test_an_index_of_another_profile_is_left_alone(world: World) -> None:
 def test_a_video_of_another_profile_is_left_out_with_a_note(world: World) -> None:
     ran = world.run("embed", "archive", "--profile", "loud.toml", "--set", SALT, fake=False)
     assert ran.returncode == 0 and "1 of 1 videos" in ran.stdout
-    assert "not indexed under profile 'loud': 1 videos; add them with: vidrag ingest archive" in ran.stderr
+    assert "not indexed under profile 'loud': 1 video; add them with: vidrag ingest archive" in ran.stderr
 
 
 def test_pictures_are_embedded_from_the_stored_frames(world: World) -> None:

@@ -389,5 +389,5 @@ def test_a_study_goes_on_without_a_video_that_is_none(world: World) -> None:
     assert ran.returncode == 3, ran.stderr
     assert "not indexed: text.mp4: media" in ran.stdout and "could not index text.mp4" in ran.stderr
     report = (world.root / "both" / "report.md").read_text()
-    assert "## broken: 1 questions" in report and "## talks: 15 questions" in report
+    assert "## broken: 1 question\n" in report and "## talks: 15 questions" in report
     assert "videos not in" in report and "(text.mp4)" in report

@@ -98,7 +98,7 @@ def test_a_video_without_cells_of_the_profile_is_one_line_with_the_command(world
 def test_in_a_whole_archive_they_are_left_out_with_a_note(world: World) -> None:
     notes: list[str] = []
     assert heard(world, "loud.toml", notes=notes) == {"honk red.mp4"}
-    assert any("not indexed under profile 'loud': 1 videos" in n and "vidrag ingest" in n for n in notes)
+    assert any("not indexed under profile 'loud': 1 video" in n and "vidrag ingest" in n for n in notes)
     lister = build.lister(Archive.open(world.root / "archive"), loaded(world, "loud.toml"), ["speech"])
     results = lister.search("honk", ["speech"], 5)
     assert {f.name for f in results.found} == {"red.mp4"}

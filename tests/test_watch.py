@@ -219,7 +219,7 @@ def test_the_command_stops_when_its_time_is_up(world: World) -> None:
     """Nothing is begun; the next run does it.  A hook that fails changes no code."""
     ran = world.run("ingest", "archive", "in", "--no-ray", "--limit-hours", "0", "--hook", "exit 7")
     assert ran.returncode == 0 and "0 of 1 videos indexed" in ran.stdout
-    assert "the time is up: 1 videos are left" in ran.stdout and "the hook ended with code 7: exit 7" in ran.stderr
+    assert "the time is up: 1 video left" in ran.stdout and "the hook ended with code 7: exit 7" in ran.stderr
     ran = world.run("ingest", "archive", "in", "--no-ray", "--limit-hours", "0", "--json")
     assert json.loads(ran.stdout)["not_begun"] == 1
     assert world.run("ingest", "archive", "in", "--no-ray", "--limit-hours", "1").returncode == 0

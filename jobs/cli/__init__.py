@@ -71,7 +71,7 @@ def _run() -> int:
 
 
 def _stopped() -> int:
-    return _say("stopped; what was finished stays, the same command goes on from there", _INTERRUPTED)
+    return _say("stopped; nothing that was finished is lost", _INTERRUPTED)
 
 
 def _say(text: str, code: int) -> int:

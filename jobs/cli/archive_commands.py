@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...store.shell import counted
 from .app import ArchivePath, AsJson, Folder, OfProfile, Since, Until, Where, chosen_videos, opened_under
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def ls(
         day = f"  {r['recorded']}" if r["recorded"] else ""
         names = printable(", ".join(r["names"]) or r["id"])
         print(f"{r['id']}  {clock(r['seconds']):>8}  {counts}  {names}{day}{printable(told + trouble)}")
-    print(f"{len(rows)} videos, {sum(r['seconds'] for r in rows) / 3600:.2f} hours")
+    print(f"{counted(len(rows), 'video')}, {sum(r['seconds'] for r in rows) / 3600:.2f} hours")
 
 
 def _row(one: Entry) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...store.shell import counted
 from .app import ArchivePath, AsJson, Folder, ProfileName, Settings, Since, Until, Where, chosen_videos, profile_of
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def batch(
     ended = batch_run.batch(opened, table, asked, output, Counter(len(asked)), given)
     failed = ended.counts.failed
     where = "stdout" if str(output) == "-" else str(output)
-    print(f"{len(asked)} questions, {failed} failed; answers in {where}", file=sys.stderr)
+    print(f"{counted(len(asked), 'question')}, {failed} failed; answers in {where}", file=sys.stderr)
     say_ended(ended)
     return 3 if failed else 0
 

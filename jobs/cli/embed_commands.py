@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...store.shell import counted
 from .app import ArchivePath, AsJson, ProfileName, Settings, profile_of
 
 if TYPE_CHECKING:
@@ -73,10 +74,11 @@ def _tell(told: Embedded, index: Any, left_out: str) -> None:
 
     good = told.videos - len(told.failed)
     line = f"{good} of {told.videos} videos have the vectors of this profile ({told.kept} had them before)"
-    print(f"{line}; {told.rows} rows embedded in {told.seconds:.1f} s")
+    print(f"{line}; {counted(told.rows, 'row')} embedded in {told.seconds:.1f} s")
     for name, why in told.failed.items():
         print(f"  failed: {printable(name)}: {printable(why)}")
     if index:
-        print(f"index over all videos: version {index.version}, {index.videos} videos, {index.rows} rows")
+        covers = f"{counted(index.videos, 'video')}, {counted(index.rows, 'row')}"
+        print(f"index over all videos: version {index.version}, {covers}")
     if left_out:
         print(printable(left_out), file=sys.stderr)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...store.shell import counted
+
 if TYPE_CHECKING:
     from ...ingest.pipeline import Outcome
     from ..runs.plan import Item, Plan
@@ -15,13 +17,15 @@ if TYPE_CHECKING:
 
 def passed_over(planned: Plan) -> list[str]:
     """What a user is told of files that are no videos; nothing where there are none."""
-    from ...ingest.file_kinds import EMPTY, counted
+    from ...ingest.file_kinds import EMPTY, SUBTITLE, summed_up
 
     if not planned.passed_over:
         return []
-    told = [f"passed over: {counted(dict(planned.passed_over))}"]
+    told = [f"passed over: {summed_up(dict(planned.passed_over))}"]
     if planned.passed_over.get(EMPTY):
         told.append("note: empty files may be placeholders of a cloud drive; run this again when they hold something")
+    if planned.passed_over.get(SUBTITLE):
+        told.append("note: subtitles are read with the video or sound file of their name")
     return told
 
 
@@ -46,7 +50,7 @@ def tell(run: str, progress: Progress, archive: str) -> None:
         line += f" ({progress.speed:.1f} x real time)"
     print(line)
     if progress.not_begun:
-        print(f"  the time is up: {progress.not_begun} videos are left; the same command goes on with them")
+        print(f"  the time is up: {counted(progress.not_begun, 'video')} left; the same command goes on with them")
     for s in progress.superseded:
         told = f"holds new content; the older one ({s.old}) is out of answers, gc removes it"
         print(f"  replaced: {printable(s.path)} {told}")
@@ -91,7 +95,7 @@ class Report:
             self._bar.start()
             self._bar.add_task("", total=self._videos, note="starting")
         elif not self._quiet:
-            print(f"indexing {self._videos} videos", flush=True)
+            print(f"indexing {counted(self._videos, 'video')}", flush=True)
         return self
 
     def __exit__(self, *_: object) -> None:

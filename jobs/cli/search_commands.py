@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...store.shell import counted
 from .app import ArchivePath, AsJson, Folder, ProfileName, Settings, Since, Until, Where, profile_of
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ def _tell(built: Any, least: int, seconds: float) -> None:
     what = {"unchanged": "up to date", "appended": "brought up to date", "built": "built"}[built.how]
     vectors = sum(built.vectors.values())
     print(
-        f"index {what} (version {built.version}): {built.videos} videos, {built.rows} rows, {vectors} vectors, "
-        f"{built.bytes / 1e6:.1f} MB; {built.added} videos added, {built.dropped} dropped in {seconds:.1f} s"
+        f"index {what} (version {built.version}): {counted(built.videos, 'video')}, {counted(built.rows, 'row')}, "
+        f"{counted(vectors, 'vector')}, "
+        f"{built.bytes / 1e6:.1f} MB; {counted(built.added, 'video')} added, {built.dropped} dropped in {seconds:.1f} s"
     )

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from ...store.shell import counted
 from .app import ArchivePath, AsJson, OfProfile, opened_under
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -81,7 +82,8 @@ def verify(
         print(json.dumps({**told, "damage": rows}))
     else:
         rate = f"{size / 1e6 / max(seconds, 1e-9):.0f} MB/s"
-        print(f"{count} videos, {files} files, {size / 1e6:.1f} MB read ({rate}): {len(damage) or 'no'} damaged")
+        whole = f"{counted(count, 'video')}, {counted(files, 'file')}"
+        print(f"{whole}, {size / 1e6:.1f} MB read ({rate}): {len(damage) or 'no'} damaged")
         if aside:
             print(aside)
     return 4 if damage else 0
@@ -122,7 +124,7 @@ def gc(
         return
     for key in found.keys if dry_run else ():
         print(f"would remove {key}")
-    print(f"{len(found.keys)} files, {found.bytes / 1e6:.1f} MB {'would go' if dry_run else 'removed'}")
+    print(f"{counted(len(found.keys), 'file')}, {found.bytes / 1e6:.1f} MB {'would go' if dry_run else 'removed'}")
     if n := len(found.foreign):
         shown = ", ".join(printable(k) for k in found.foreign[:3]) + (" ..." if n > 3 else "")
         print(f"{n} things that vidrag did not write were left alone: {shown}")
@@ -176,8 +178,8 @@ def rm(
     opened.backend.check_writable()
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"{len(ids)} videos would go; say --yes")
-        if not typer.confirm(f"Take {len(ids)} videos out of {archive}?"):
+            raise UsageError(f"{counted(len(ids), 'video')} would go; say --yes")
+        if not typer.confirm(f"Take {counted(len(ids), 'video')} out of {archive}?"):
             return 0
     for video in ids:
         try:
@@ -207,7 +209,7 @@ def export(
         raise UsageError(f"--format {form}: known are {', '.join(work.FORMATS)}")
     opened = Archive.open(archive)
     count = work.FORMATS[form](opened, video_ids(opened, videos or None), target)
-    print(f"{count} videos exported to {target}")
+    print(f"{counted(count, 'video')} exported to {target}")
     return 0
 
 
@@ -231,8 +233,8 @@ def compact(
     if as_json:
         print(json.dumps(dataclasses.asdict(made)))
     else:
-        parts = f"{made.written} parts written ({made.rows} rows), {made.kept} were up to date"
-        print(f"{made.videos} videos in {folder}: {parts}\n{how}")
+        parts = f"{counted(made.written, 'part')} written ({counted(made.rows, 'row')}), {made.kept} were up to date"
+        print(f"{counted(made.videos, 'video')} in {folder}: {parts}\n{how}")
     return 4 if made.left_out else 0
 
 

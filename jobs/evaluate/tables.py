@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...store.shell import printable
+from ...store.shell import counted, printable
 from .score import FIGURES
 
 Table = tuple[list[str], list[list[str]]]
@@ -24,7 +24,8 @@ def text(told: Mapping[str, Any]) -> str:
 
 def markdown(told: Mapping[str, Any], level: int = 1, name: str = "") -> str:
     ran, head = [a for a in told["arms"] if a["table"]], "#" * level
-    out = [f"{head} {name or told['dataset']}: {told['asked']} questions\n", *(f"- {r}" for r in remarks(told))]
+    asked = counted(told["asked"], "question")
+    out = [f"{head} {name or told['dataset']}: {asked}\n", *(f"- {r}" for r in remarks(told))]
     out += [
         f"- intervals: {told['level']:.0%} bootstrap over questions, {told['resamples']} resamples, "
         f"seed {told['seed']}",

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from ...store.errors import UsageError
 from ...store.records import clock, spoken_text
+from ...store.shell import counted
 
 if TYPE_CHECKING:
     from ...store.archive.entries import Entry
@@ -48,7 +49,7 @@ def library(library: Library, query: Mapping[str, str]) -> str:
         words = urlencode({k: v for k, v in given.items() if v})
         more = f'<p><a href="/?{_text(words)}">More videos</a></p>'
     body = f"""<h1>{_text(library.name)}</h1>
-<p>{page.total} videos. Searching and asking need JavaScript; every transcript can be read without it.</p>
+<p>{counted(page.total, "video")}. Searching and asking need JavaScript; every transcript can be read without it.</p>
 <ul>
 {items}
 </ul>

@@ -25,6 +25,7 @@ from ...query.find.results import kinds_of
 from ...query.find.scope import Scope, conditions, day_of, seconds_of
 from ...store.archive.stored_files import version
 from ...store.records import Segment, clock
+from ...store.shell import counted
 from .. import pictures, printing
 from ..library import Library
 from . import links, passages
@@ -141,7 +142,7 @@ class _Tools:
             for e in page.entries
         ]  # fmt: skip
         lines = [f"{e.id}  {clock(e.seconds):>8}  {e.name}" for e in page.entries]
-        lines.append(f"{page.total} videos" if page.next is None else f"{page.total} videos; more from {page.next} on")
+        lines.append(counted(page.total, "video") + ("" if page.next is None else f"; more from {page.next} on"))
         return _told("\n".join(lines), {"videos": rows, "total": page.total, "next": page.next})
 
     async def transcript(

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...store.errors import EngineFailed, one_line
+from ...store.shell import counted
 from ..types import Draft, Message, Reply, Task, Usage
 from . import prompts
 from .extractive import NOTHING
@@ -126,7 +127,7 @@ def _halved(task: Task, error: TooMuch) -> tuple[Task, str]:
         task = replace(task, pictures=pictures)
     elif len(task.evidence) > 1:
         task = _shortened(task, len(task.evidence) // 2)
-        left = f"with {len(task.evidence)} rows"
+        left = f"with {counted(len(task.evidence), 'row')}"
     else:
         raise error
     return task, f"the prompt was too much for the model, which answered {left} ({one_line(error, 120)})"

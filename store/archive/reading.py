@@ -17,7 +17,7 @@ from typing import Self
 from ..cache_dir import cache_dir
 from ..errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, NotIndexed, StorageError, one_line
 from ..fingerprints import digest
-from ..shell import path_word
+from ..shell import counted, path_word
 from ..storage.keys import manifest_name, manifest_version
 from ..storage.open import open_backend
 from ..storage.protocol import Backend
@@ -190,7 +190,8 @@ class ArchiveReader:
     def left_out(self, videos: int) -> str:
         """What a user is told of so many videos that have no cells of :attr:`profile`."""
         name = self.profile.name if self.profile else ""
-        return f"left out, not indexed under profile '{name}': {videos} videos; add them with: {self.how_to_add()}"
+        left = counted(videos, "video")
+        return f"left out, not indexed under profile '{name}': {left}; add them with: {self.how_to_add()}"
 
     def how_to_add(self, source: str = "VIDEO...") -> str:
         """The command that makes the cells of :attr:`profile`."""

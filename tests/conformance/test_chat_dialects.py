@@ -117,7 +117,7 @@ def test_a_prompt_that_is_too_long_loses_rows(dialect: str, url: str) -> None:
     rows = (ROWS[0], Evidence("E2", "speech", "0" * 16, "talk.mp4", 5.0, 8.0, LONG, 0.4, 2))
     draft = answerer(client(url)).answer(Task(question="Where are the lockers?", evidence=rows))
     says_so = dialect in ("openai_thinks", "vllm", "llama_cpp")
-    assert any("with 1 rows" in n for n in draft.notes) is says_so and draft.citations == ("E1",)
+    assert any("with 1 row" in n for n in draft.notes) is says_so and draft.citations == ("E1",)
     if says_so:
         with pytest.raises(TooMuch):
             client(url).complete([Message(role="user", text=LONG)])
