@@ -20,7 +20,7 @@ from pydantic import Field
 from ..store.errors import MediaError, MediaLimit
 from ..store.options import Options
 from ..store.records import Segment
-from ..store.sentences import ends_sentence, joined
+from ..store.sentences import ends_sentence, joined, sentences
 from .languages import language_of
 from .plain_text import decoded
 from .speakers import with_speakers
@@ -43,8 +43,6 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2
 _WHO = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")  # a voice tag after cleaning: no file holds these two
 _NOT_SPEECH = re.compile(r"(?:\[[^\]]*\]|\([^)]*\)|（[^）]*）|【[^】]*】|[♪♫♬#*\s\-–.…:])+")
 _DRAWING = re.compile(r"m (?:-?[\d.]+ ){2}[mnlbspc\d .-]+")
-_INNER = re.compile(r"(?<=\s)[.!?](?=[^\W\d_]{3})|(?<=.)[。！？]")
-"""The end of a sentence within a text that is read backwards: after a word, not after an abbreviation."""
 _LEAST_CUT = 6
 """Characters of each side of a cut."""
 _OPENS = ("-", "–", "—", "[", "(", "♪", ">>")
@@ -297,11 +295,8 @@ def _joined(rows: Sequence[Segment], longest: float) -> list[Segment]:
 
 def _cut(row: Segment) -> list[Segment]:
     """A row in two where a sentence ends within it and another begins: the time between by the share of characters."""
-    cut = None if row.flags or ends_sentence(row.text) else next(iter(_INNER.finditer(row.text[::-1])), None)
-    if cut is None:
-        return [row]
-    at = len(row.text) - cut.start()
-    if min(at, len(row.text) - at) < _LEAST_CUT:
+    at = len(row.text) - len(sentences(row.text)[-1])
+    if row.flags or ends_sentence(row.text) or min(at, len(row.text) - at) < _LEAST_CUT:
         return [row]
     until = row.start + (row.end - row.start) * at / len(row.text)
     first = dataclasses.replace(row, end=until, text=row.text[:at].strip())

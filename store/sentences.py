@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import re
+import regex
 
-_END = re.compile(r"[.!?。！？…♪\])]['\"”’»)]*$")
-_ABBREVIATED = re.compile(r"(?:^|[\s(])(?:[A-Z]|[IVXLC]{2,}|Mr|Mrs|Ms|Dr|St|Prof|vs|bzw|ca|Nr|Sr|Sra)\.$")
-_GAP = re.compile(r"(?<=[.!?…]) +|(?<=[。！？])(?!$)")
-_WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_MARK = r"(?:[\p{Sentence_Terminal}…]|(?<=\p{Greek});)"
+"""What ends a sentence in any script; a semicolon is the question mark of Greek."""
+_END = regex.compile(rf"(?:{_MARK}|[♪\])])['\"”’»)]*$")
+_ABBREVIATED = regex.compile(
+    r"(?:^|[\s(])(?:[A-Z]|\p{L}\.\p{L}|[IVXLC]{2,}|Mr|Mrs|Ms|Dr|St|Prof|vs|bzw|ca|Nr|Sr|Sra)\.$"
+)
+_ASKS = regex.compile(r"(?:[?？؟]|(?<=\p{Greek});)['\"’”)\]]*\s*$")
+_GAP = regex.compile(rf"(?<={_MARK}) +|(?<=[。！？])(?!$)")
+_WIDE = regex.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
 
 def ends_sentence(text: str) -> bool:
     """Whether ``text`` ends with the end of a sentence: not with an abbreviation or a Roman numeral ("Mrs.", "IV.")."""
     return bool(_END.search(text)) and not _ABBREVIATED.search(text)
+
+
+def asks(text: str) -> bool:
+    """Whether ``text`` ends with a question mark of any script."""
+    return bool(_ASKS.search(text))
 
 
 def sentences(text: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
+
+import regex
 
 STOP = frozenset(
     "a an the this that these those and or but if of in on at to from by with for as into onto about over under "
@@ -13,8 +14,8 @@ STOP = frozenset(
     "same all most more many much one's s t during while after before between up down out off again once only "
     "other".split()
 )
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?", re.UNICODE)
-_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}\p{N}]+)?")
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 
 def plain(text: str) -> str:
@@ -27,8 +28,8 @@ def split(text: str) -> list[str]:
     out = []
     for match in _WORD.finditer(text):
         word = match[0]
-        if _CJK.search(word):
-            out += list(word)
+        if _UNSPACED.search(word):
+            out += regex.findall(r"\X", word)
         else:
-            out.append(re.sub(r"['’]s?$|['’]", "", word))
+            out.append(regex.sub(r"['’]s?$|['’]", "", word))
     return [w for w in out if w]

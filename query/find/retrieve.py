@@ -7,7 +7,6 @@ A row's score is the sum of how near it and its window lie to the question and o
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ...store.options import Options
+from ...store.sentences import asks
 from ...store.vectors import Vectors, normalised
 from ..text.words import exact_phrases, language_of
 from ..types import Grounds
@@ -41,7 +41,6 @@ _SURE_OF_EXACT = 0.95
 _REPLY, _SAYS_SOMETHING = 4, 4.0
 """Rows after a question among which its reply is looked for, and words of one that says something, see
 :attr:`.RowSet.substance`."""
-_ASKS = re.compile(r"[?？؟][\"'”’)\]]*\s*$")
 
 
 class RetrieveOptions(Options):
@@ -227,12 +226,12 @@ def fewness(count: int) -> float:
 
 def _reply(rows: RowSet, at: int, usable: NDArray[np.bool_]) -> int:
     """The next sentence that says something after a row that only asks; any other row itself."""
-    if not _ASKS.search(rows.rows[at].text):
+    if not asks(rows.rows[at].text):
         return at
     for after in range(at + 1, min(at + 1 + _REPLY, len(rows.rows))):
         if not usable[after] or not beside(rows, after - 1, after):
             break
-        if rows.substance[after] >= _SAYS_SOMETHING and not _ASKS.search(rows.rows[after].text):
+        if rows.substance[after] >= _SAYS_SOMETHING and not asks(rows.rows[after].text):
             return after
     return at
 

@@ -27,12 +27,11 @@ from ..text.words import terms
 from .fusion import fused
 from .view import IndexLost, Place, Scored, View, look
 
-TERMS_ID = digest(
-    [
-        terms(t)
-        for t in ("Seventy-two cafés' running; it's EIP4719", "日本語 naïve ﬁles of the", "die Häuser der Straßen")
-    ]
-)
+_SAMPLES = (
+    "Seventy-two cafés' running; it's EIP4719", "日本語 naïve ﬁles of the", "die Häuser der Straßen",
+    "भारत में १२ लोग", "서울의 인구", "أُقيم العام", "Ο τόπος της", "ภาษาไทย", "İki çocuk",
+)  # fmt: skip
+TERMS_ID = digest([terms(t) for t in _SAMPLES])
 """Names the way in which text becomes terms; an index made in another way is made anew."""
 
 

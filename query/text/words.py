@@ -6,58 +6,72 @@ or words?", 1999); letters and digits that are written together are taken apart,
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
+
+import regex
 
 _KEPT = 20_000
 """Texts whose words are kept: rows come back for question after question."""
-_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f"
-_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W\d_{_UNSPACED}]+|\d+")
-_HYPHENS = re.compile(r"[a-z\u00df-\u024f]+(?:-[a-z\u00df-\u024f]+)+")
+_PAIRED = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts without spaces, and that of Korean, which writes particles as part of the word before."""
+_RUN = regex.compile(rf"[{_PAIRED}]+|[\p{{L}}\p{{M}}--[{_PAIRED}]]+|\d+", regex.V1)
+_WITHOUT_SPACES = regex.compile(rf"[{_PAIRED}]")
+_CHARACTER = regex.compile(r"\X")
+"""A character as a reader counts it: a letter with its marks."""
+_MARKS = regex.compile(r"(?<=[\p{Arabic}\p{Greek}\p{Hebrew}])\p{Mn}+|ـ|(?<=i)\u0307")
+"""Marks that are written or left out at will: accents of Greek, vowel points, the dot of a folded "İ"."""
+_DIGIT = regex.compile(r"[\p{Nd}--[0-9]]", regex.V1)
+_HYPHENS = regex.compile(r"[a-z\u00df-\u024f]+(?:-[a-z\u00df-\u024f]+)+")
 """Words with hyphens, which are written as one word as well."""
-_SCRIPTS = (
-    ("ja", re.compile(r"[\u3040-\u30ff]")),
-    ("zh", re.compile(r"[\u3400-\u9fff]")),
-    ("ko", re.compile(r"[\uac00-\ud7af]")),
-    ("th", re.compile(r"[\u0e00-\u0e7f]")),
-    ("ru", re.compile(r"[\u0400-\u04ff]")),
-    ("ar", re.compile(r"[\u0600-\u06ff]")),
-    ("el", re.compile(r"[\u0370-\u03ff]")),
-    ("he", re.compile(r"[\u0590-\u05ff]")),
-    ("hi", re.compile(r"[\u0900-\u097f]")),
-)
+_SCRIPTS = tuple(
+    (code, regex.compile(rf"[{script}]"))
+    for code, script in {
+        "ja": r"\p{Hiragana}\p{Katakana}", "zh": r"\p{Han}", "ko": r"\p{Hangul}", "th": r"\p{Thai}",
+        "ru": r"\p{Cyrillic}", "ar": r"\p{Arabic}", "el": r"\p{Greek}", "he": r"\p{Hebrew}",
+        "hi": r"\p{Devanagari}", "bn": r"\p{Bengali}", "ta": r"\p{Tamil}", "te": r"\p{Telugu}",
+    }.items()
+)  # fmt: skip
 _STEMMERS = {
     "ar": "arabic", "cs": "czech", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
     "fi": "finnish", "fr": "french", "hi": "hindi", "hu": "hungarian", "id": "indonesian", "it": "italian",
     "nl": "dutch", "no": "norwegian", "pl": "polish", "pt": "portuguese", "ro": "romanian", "ru": "russian",
-    "sv": "swedish", "tr": "turkish",
+    "sv": "swedish", "ta": "tamil", "tr": "turkish",
 }  # fmt: skip
 _LISTED = frozenset({"cs", "fi", "hu", "id", "pl", "ro", "vi"})
 """Languages with long lists of stop words, of which one alone does not tell them."""
 _TOLD = _LISTED.union(_STEMMERS)
 """Languages that stop words tell apart; more of them would be mistaken for each other."""
 _QUESTION_WORDS = {
+    "ar": "لماذا",
+    "cs": "jaký jaká jaké komu koho čí",
     "de": "wer wann warum wessen wem wen wieso weshalb wohin woher wieviel wieviele womit wozu",
+    "el": "πότε πού πώς γιατί πόσο πόση πόσοι πόσες πόσα",
     "en": "whose much many",
     "es": "quién quiénes cuándo dónde cómo cuál cuáles cuánto cuánta cuántos cuántas",
     "fr": "quoi quand où pourquoi comment combien quel quelle quels quelles lequel laquelle",
+    "he": "כמה איזו",
+    "hi": "क्या कब कहाँ कहां कैसे कितने कितनी क्यों किसने किसका किसकी किसके किन किनके",
     "it": "cosa quando quali",
     "nl": "wanneer waar waarom welke welk hoeveel wiens",
+    "pl": "czyj jaka komu kogo",
     "pt": "quê onde porque porquê quais quanto quanta quantos quantas",
+    "ro": "câți câtă",
     "ru": "почему какие какое сколько откуда чей кого кому",
-    "tr": "kaç",
+    "tr": "kaç kaçıncı hangisi kimin kimdir",
+    "vi": "đâu bao nhiêu mấy",
 }
 """What the Snowball project's lists of stop words leave out, though every question has one."""
 _COUNTING = frozenset(("en", "fr", "es", "pt", "de", "nl", "it"))
 """Languages whose number words become digits."""
-_IDENTIFIER = re.compile(
+_IDENTIFIER = regex.compile(
     r"https?://\S+|\b[\w.+-]+@[\w-]+\.[\w.]+\b|\b(?:\w+\.)+(?:com|org|net|edu|gov|io|de|uk|eu|dev)\b(?:/\S*)?"
     r"|\b(?=\w*[A-Za-z])\w*\d[\w]*(?:[-./:]\w+)*\b|\b[A-Z]{2,}[- ]?\d[\w-]*\b|\b\d[\d ().-]{4,}\d\b|\b\d{4,}\b"
 )
-_QUOTED = re.compile(r"[\"“«„「『]([^\"“”«»„「」『』]{2,200})[\"”»“」』]")
+_QUOTED = regex.compile(r"[\"“«„「『]([^\"“”«»„「」『』]{2,200})[\"”»“」』]")
 
 
 @lru_cache(maxsize=1)
@@ -71,10 +85,13 @@ def _stop_words() -> dict[str, frozenset[str]]:
         "es": s.STOPWORDS_SPANISH, "pt": s.STOPWORDS_PORTUGUESE, "it": s.STOPWORDS_ITALIAN, "ru": s.STOPWORDS_RUSSIAN,
         "sv": s.STOPWORDS_SWEDISH, "no": s.STOPWORDS_NORWEGIAN, "da": s.STOPWORDS_DANISH, "tr": s.STOPWORDS_TURKISH,
     }  # fmt: skip
-    paired = {"ja", "th", "zh"}  # their terms are pairs of characters, not words
+    paired = {"ja", "ko", "th", "zh"}  # their terms are pairs of characters, not words
     others = {code: stopwordsiso.stopwords(code) for code in stopwordsiso.langs() - lists.keys() - paired}
     asking = {code: words.split() for code, words in _QUESTION_WORDS.items()}
-    return {code: frozenset({*words, *asking.get(code, ())}) for code, words in {**others, **lists}.items()}
+    return {
+        code: frozenset(_folded(w) for w in (*words, *asking.get(code, ())))
+        for code, words in {**others, **lists}.items()
+    }
 
 
 @lru_cache(maxsize=1)
@@ -117,7 +134,10 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKC", _MARKS.sub("", unicodedata.normalize("NFKD", text).casefold()))
+    return _DIGIT.sub(lambda m: str(unicodedata.digit(m[0])), text)
 
 
 def words(text: str, language: str | None = None) -> list[str]:
@@ -135,10 +155,8 @@ def _words(text: str, language: str | None) -> tuple[str, ...]:
         text = alpha2digit(text, language or "en", least)
     found = list[str]()
     for run in _RUN.findall(text):
-        if re.match(rf"[{_UNSPACED}]", run) and len(run) > 1:
-            found += [run[i : i + 2] for i in range(len(run) - 1)]
-        else:
-            found.append(run)
+        characters = _CHARACTER.findall(run) if _WITHOUT_SPACES.match(run) else ()
+        found += ["".join(p) for p in pairwise(characters)] if len(characters) > 1 else [run]
     return (*found, *(c.replace("-", "") for c in _compounds(text, language)))
 
 
