@@ -260,7 +260,8 @@ class Asker:
             if plain and named in _OF_VIDEOS and set(terms(rest)) <= common_terms("whole", named):
                 request = _wanting(request, named, rest)
         narrows = request.kind in _OF_VIDEOS or request.stretch is not None
-        if not narrows or not 0 < len(places) < len(opened.shards):
+        least = 2 if request.kind == "compare" else 1
+        if not narrows or not least <= len(places) < len(opened.shards):
             return request, opened
         return request, self.opener.open([opened.shards[i].video for i in places], steps.notes)
 

@@ -1,5 +1,5 @@
 """Which rows tell a decision or a task: they and what stands around them are like examples of what people say then, in
-any language.
+any language, or they say so with a word such as "decided".
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.known_vectors import remembered
+from ..text.words import words
 from .gather import standard
 from .rows import RowSet
 from .windows import Scores
@@ -24,12 +25,19 @@ _PLAINLY = 1.0
 """Standard deviations by which a row must be more like the examples than rows are on average."""
 _NEAREST = 2
 """Examples that count, the nearest ones."""
+_SAID = 2.0
+"""Standard deviations that such a word counts, in the row itself; half of it in the row after."""
 
 
 @lru_cache(maxsize=1)
 def _examples() -> tuple[str, dict[str, list[str]]]:
     text = (resources.files(__package__) / "agreed.toml").read_text("utf-8")
     return text, tomllib.loads(text)
+
+
+@lru_cache(maxsize=1)
+def _words() -> frozenset[str]:
+    return frozenset(w for text in _examples()[1]["words"] for w in words(text))
 
 
 def agreed(rows: RowSet, usable: NDArray[np.bool_], encoder: TextEncoder) -> list[int]:
@@ -43,6 +51,8 @@ def agreed(rows: RowSet, usable: NDArray[np.bool_], encoder: TextEncoder) -> lis
         return []
     around = standard(_likeness(rows.window_vectors, known, cut))
     likeness = standard(_likeness(vectors[spoken], known, cut)) + rows.windows.best(around)[spoken]
+    said = np.array([not _words().isdisjoint(words(rows.rows[at].text)) for at in spoken], float)
+    likeness += _SAID * np.maximum(said, np.append(said[1:], 0) / 2)
     best = np.argsort(-likeness, kind="stable")[:MOST]
     least = likeness.mean() + _PLAINLY * likeness.std()
     return [spoken[i] for i in best.tolist() if likeness[i] >= least]

@@ -22,6 +22,8 @@ LEAST_WORDS = 5
 """Terms of a row from which on it can tell what a part is about."""
 TOLD, ROWS_OF_A_CHAPTER = 12, 6
 """Rows that a question about the whole is told with where chapters are few, and the most of one chapter."""
+LONG_S = 120
+"""Seconds of a chapter from which on single words tell it from others."""
 BEYOND = 3
 """Rows that are told of what comes after or before another one."""
 DETAILED = 20
@@ -58,7 +60,7 @@ def found_rows(rows: RowSet, hits: Sequence[Hit], sure: float, neighbours: int, 
     out, places = Found(sure=sure), list[int]()
     for hit in hits:
         one = candidate(rows, hit.at, hit.score, hit.near)
-        same = next((i for i, c in enumerate(out.rows) if _same_slide(c, one)), None)
+        same = next((i for i, c in enumerate(out.rows) if same_slide(c, one)), None)
         if same is None:
             out.rows.append(one)
             places.append(hit.at)
@@ -73,7 +75,7 @@ def found_rows(rows: RowSet, hits: Sequence[Hit], sure: float, neighbours: int, 
     return out
 
 
-def _same_slide(a: Candidate, b: Candidate) -> bool:
+def same_slide(a: Candidate, b: Candidate) -> bool:
     """Whether two rows of screen text share their time: lines of one slide."""
     if a.kind != "text" or b.kind != "text" or a.video != b.video:
         return False
@@ -194,11 +196,11 @@ def standard(values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _titles(chapters: Sequence[Chapter], language: str | None) -> list[str]:
-    """A heading on screen, else the words, not numbers, that tell a chapter from the others."""
+    """A heading on screen, else the words, not numbers, that tell a long chapter from the others."""
     spread = Counter(t for c in chapters for t in c.terms)
     plain = stop_words(language) | {t for t, n in spread.items() if n > max(2, len(chapters) / 10)}
     plain |= {t for t in spread if any(stem.isdigit() for stem in terms(t, language))}
-    return [
-        c.title if c.title_from == "screen" else ", ".join([t for t in c.terms if len(t) > 1 and t not in plain][:4])
-        for c in chapters
+    words = [
+        [t for t in c.terms if len(t) > 1 and t not in plain] if c.end - c.start >= LONG_S else [] for c in chapters
     ]
+    return [c.title if c.title_from == "screen" else ", ".join(w[:4]) for c, w in zip(chapters, words, strict=True)]

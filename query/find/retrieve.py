@@ -35,6 +35,8 @@ MANY = 100
 """Rows from which on their number does not matter to silence."""
 EXACT = 8.0
 """Score of a name or phrase that the row holds as the question has it: more than any vector gives."""
+SPEAKER = 1.5
+"""What a row gains whose speaker the question names."""
 SHORT = 4.0
 """What a row of hardly any words loses: short texts lie near to every question."""
 _SURE_OF_EXACT = 0.95
@@ -139,6 +141,7 @@ def score(
     for phrase in exact_phrases(question):
         exact |= np.array([phrase in text for text in rows.compacted], bool)
     total = options.lexical * (held + held_around) + EXACT * exact
+    total[[at for w in set(words) for at in rows.speakers.get(w, ())]] += SPEAKER
     if options.method != "bm25":
         total = total + near + around
     return Scored(score=total, near=near, around=around, words=tuple(words), exact=exact)

@@ -7,12 +7,11 @@ mean of its rows' vectors by their words, so nothing but rows is ever embedded.
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -23,7 +22,7 @@ from ...store.encoders import EncoderSpec
 from ...store.index.postings import bm25_scores, idf
 from ...store.records import spoken_text
 from ...store.vectors import Vectors, normalised
-from ..text.words import compact, in_file_names, language_of, terms
+from ..text.words import compact, in_file_names, language_of, terms, words_of_name
 from .spelling import Spelling
 from .windows import Scores, Windows, windows
 
@@ -131,12 +130,17 @@ class RowSet:
     @cached_property
     def titles(self) -> list[frozenset[str]]:
         """The terms of the file name of each video."""
-        return [_title(s.name) for s in self.shards]
+        return [frozenset(chain.from_iterable(map(terms, parts))) for parts in self._name_parts]
 
     @cached_property
     def name_words(self) -> list[frozenset[str]]:
-        """The words of the file name of each video, see :func:`~..text.words.in_file_names`."""
-        return [frozenset(map(in_file_names, _name_parts(s.name))) for s in self.shards]
+        """The words of the file name of each video, see :func:`~..text.words.in_file_names`, and their terms."""
+        return [own.union(map(in_file_names, p)) for own, p in zip(self.titles, self._name_parts, strict=True)]
+
+    @cached_property
+    def _name_parts(self) -> list[list[str]]:
+        """The words of the file name of each video that carry meaning."""
+        return [words_of_name(s.name, code) for s, code in zip(self.shards, self.languages, strict=True)]
 
     @cached_property
     def vocabularies(self) -> list[set[str]]:
@@ -294,12 +298,3 @@ def _counted(rows: Sequence[Row]) -> Counter[str]:
 
 def _most(counts: Counter[str]) -> str | None:
     return counts.most_common(1)[0][0] if counts else None
-
-
-def _title(name: str) -> frozenset[str]:
-    """The terms of a file name, without those of bare numbers."""
-    return frozenset(t for part in _name_parts(name) if not part.isdecimal() for t in terms(part))
-
-
-def _name_parts(name: str) -> list[str]:
-    return re.split(r"[_\W]+", re.sub(r"\.\w{2,5}$", "", unicodedata.normalize("NFC", name)))

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
-from ..text.words import exact_phrases, terms
-from ..text.written import asked_for
+from ..text.words import exact_phrases, stop_words, terms
+from ..text.written import ADDRESSES, KINDS, asked_for
 from ..types import LIKELY, OF_ROWS, AnswerKind, Part, Request, When
+from ..understand.decouple import SAID, WRITTEN
 from ..understand.kinds import own_terms
 from . import gather
 from .agreed import agreed
@@ -21,6 +22,8 @@ from .rows import RowSet
 
 IN_ORDER = 12
 """Rows that a stretch of time is told with."""
+_OF_WHAT = 0.5
+"""Share of the words asked for, by rarity, that stand around an address of what is asked for."""
 _BARE = 2
 """Words of a question about a stretch of time, besides those that name it, up to which all of it is told."""
 
@@ -55,11 +58,17 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
         bare = len(own_terms(ranked.question, None, "whole")) <= _BARE
         every = bare or request.kind == "whole" or not ranked.likely
         return ("stretch", gather.stretch(rows, meant, IN_ORDER)) if every else (None, [])
+    if kind in (*OF_ROWS, "seen"):
+        if addresses := _addresses(ranked):
+            return "every", gather.mentions(rows, addresses)
+        if WRITTEN.search(ranked.question) and (lines := _slides(ranked)):
+            return "stretch", lines
     side = _landmark(request, own, rows.language) if kind in OF_ROWS and ranked.likely else None
     if side is not None:
         return "stretch", gather.beyond(rows, ranked.best.hits[0].at, side in ("after", "next"), within)
     if kind == "whole":
-        return kind, gather.chapters(rows, meant, chapters)
+        speaks = own & rows.speakers.keys()
+        return kind, gather.stretch(rows, meant, IN_ORDER) if speaks else gather.chapters(rows, meant, chapters)
     if kind == "details":
         return kind, gather.details(rows, within)
     if kind == "agreed":
@@ -76,8 +85,10 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
 def _kind(ranked: Ranked, own: Set[str]) -> AnswerKind:
     """What a question wants, now that the rows are known: one about something that they speak of wants a fact."""
     rows, kind = ranked.rows, ranked.request.kind
-    if kind in OF_ROWS and own and own <= rows.speakers.keys():
-        return "whole"  # "what does Anna say?"
+    if kind in OF_ROWS and (named := own & rows.speakers.keys()):
+        rest = own_terms(SAID.sub(" ", ranked.question), rows.language, "whole", "topic")
+        if named.issuperset(rest):
+            return "whole"  # "what does Anna say?"
     if kind == "agreed" or kind == "details":
         topic = set(own_terms(ranked.question, None, "whole", kind)).difference(*rows.titles)
         held = spoken_of(rows, topic, ranked.within)
@@ -95,8 +106,8 @@ def _mentioned(ranked: Ranked) -> list[int]:
     rows, found, usable = ranked.rows, ranked.found, np.flatnonzero(ranked.within).tolist()
     if exact_phrases(ranked.question):
         return [at for at in usable if found.exact[at]]
-    looks = asked_for(ranked.question)
-    if looks and (written := [at for at in usable if looks.search(rows.rows[at].text)]):
+    sort = asked_for(ranked.question)
+    if sort and (written := [at for at in usable if sort.looks.search(rows.rows[at].text)]):
         return written
     wanted = own_terms(ranked.question, rows.language, "every")
     if held := np.flatnonzero(ranked.within & (rows.coverage(wanted) >= MENTIONED)).tolist():
@@ -105,6 +116,35 @@ def _mentioned(ranked: Ranked) -> list[int]:
         return []
     top = max(found.near[usable])
     return [at for at in usable if found.near[at] >= top - 1.0]
+
+
+def _addresses(ranked: Ranked) -> list[int]:
+    """Places of the rows with addresses or telephone numbers, where the question wants some: of what it names."""
+    rows, kind = ranked.rows, asked_for(ranked.question, KINDS[:ADDRESSES])
+    if kind is None:
+        return []
+    wanted = _things(WRITTEN.sub(" ", kind.asked.sub(" ", ranked.question)), rows)
+    written = [at for at in np.flatnonzero(ranked.within).tolist() if kind.looks.search(rows.rows[at].text)]
+    own = {at: wanted - rows.titles[rows.rows[at].shard] for at in written}
+    return [at for at in written if not own[at] or rows.covered([*own[at]], at, around=True) >= _OF_WHAT]
+
+
+def _things(question: str, rows: RowSet) -> set[str]:
+    """The terms of a question besides those that every question about what is said or shown has."""
+    common = stop_words("en") | stop_words(rows.language)
+    return set(own_terms(question, rows.language, "every", "topic", "seen", "whole")) - common
+
+
+def _slides(ranked: Ranked) -> list[Part]:
+    """The lines of the slides of which one holds what the question asks of; of all slides where it names nothing."""
+    rows = ranked.rows
+    wanted = [*_things(WRITTEN.sub(" ", ranked.question), rows)]
+    text = ranked.within & np.isin(np.arange(len(rows.rows)), rows.of("text"))
+    if not wanted:
+        return gather.stretch(rows, text, IN_ORDER)
+    named = gather.mentions(rows, np.flatnonzero(text & (rows.coverage(wanted) >= MENTIONED)).tolist())
+    lines = gather.mentions(rows, np.flatnonzero(text).tolist()) if named else []
+    return [p for p in lines if any(gather.same_slide(p.row, n.row) for n in named)][:IN_ORDER]
 
 
 def _landmark(request: Request, own: Set[str], language: str | None) -> When | None:

@@ -196,6 +196,13 @@ def _unmarked(word: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
 
 
+def words_of_name(name: str, language: str | None) -> list[str]:
+    """The words of a file's name in ``language`` or English that carry meaning: without ending, numbers, stop words."""
+    stem = regex.sub(r"\.\w{2,5}$", "", unicodedata.normalize("NFC", name))
+    stop = stop_words("en") | stop_words(language)
+    return [w for w in regex.split(r"[_\W]+", stem) if w and not w.isdecimal() and w.lower() not in stop]
+
+
 def in_file_names(word: str) -> str:
     """A word as it is spelled in names of files: "Kläranlage" as "klaeranlage", "Café" as "cafe"."""
     return _unmarked(_folded(word).translate(_UMLAUTS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -29,12 +30,18 @@ _MONTH = rf"(?:{'|'.join(_MONTHS)})\b"
 _DOMAIN = r"(?:com|org|net|io|eu|edu|gov|info|example|de|uk|fr|es|it|nl|ch|at|ru|cn|jp)"
 _MONEY = r"(?:[€$£¥₽元块円]|(?:euros?|cents?|dollars?|pounds?|francs?|pesos?)\b|евро|доллар|рубл)"
 KINDS = (
-    _kind(r"e-?mail|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール", r"[\w.+-]+@[\w-]+\.\w"),
     _kind(
-        r"\blinks?\b|\burls?\b|web ?(?:sites?|pages?|adress)|sites? web|sitios? web|enlaces?|ссыл|сайт|网址|网站|链接",
+        r"e-?mails?(?: address(?:es)?)?|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール", r"[\w.+-]+@[\w-]+\.\w"
+    ),
+    _kind(
+        r"\blinks?\b|\burls?\b|web ?(?:sites?|pages?|addresse?s?|adressen?)|sites? web|sitios? web|enlaces?|ссыл|сайт|"
+        "网址|网站|链接",
         rf"(?:https?://|www\.)\S|(?<![@\w.-])[a-z][\w-]*(?:\.[\w-]+)*\.{_DOMAIN}\b",
     ),
-    _kind(r"phone|telefon|teléfono|téléphone|телефон|电话|電話", r"(?<![\d.])\+?\d(?:[ ()/.–-]{0,2}\d){6,}"),
+    _kind(
+        r"(?:tele)?phone(?: ?numbers?)?|telefon(?:nummern?)?|(?:número de )?teléfonos?|téléphone|телефон|电话|電話",
+        r"(?<![\d.])\+?\d(?:[ ()/.–-]{0,2}\d){6,}",
+    ),
     _kind(
         r"\b(?:prices?|costs?|preise?|kost\w*|precios?|cuestan?|prix|coûts?|prezz[io]|preços?|цен[аы]|сто[ия]т)\b"
         r"|价格|价钱|多少钱|値段",
@@ -48,6 +55,10 @@ KINDS = (
 )
 
 
-def asked_for(question: str) -> re.Pattern[str] | None:
-    """How the things look that a question wants every one of; None where it wants something else."""
-    return next((kind.looks for kind in KINDS if kind.asked.search(question)), None)
+ADDRESSES = 3
+"""So many of :data:`KINDS`, the first, are addresses of a kind: they look like nothing else."""
+
+
+def asked_for(question: str, kinds: Sequence[Written] = KINDS) -> Written | None:
+    """The first of the ``kinds`` that a question wants; None where it wants something else."""
+    return next((kind for kind in kinds if kind.asked.search(question)), None)

@@ -64,15 +64,16 @@ _SEEN = re.compile(
     r"camera (?:moves?|pans?|zooms?|turns?|tilts?|shows?|follows?|focus\w*))\b",
     re.I,
 )
-_SAID = re.compile(
+SAID = re.compile(
     r"\b(say|says|said|saying|mention\w*|talk\w*|speak\w*|spoken|narrat\w*|tell|tells|told|explain\w*|discuss\w*|"
     r"according to|call(?:s|ed)?|describ\w*|ask(?:s|ed)?|hear|heard|words?|claim\w*|announce\w*|advice|advise\w*)\b",
     re.I,
 )
 _SIGN = r"(?:sign|text|poster|banner|screen|board|plate|card|note|letter|label|badge|envelope|door|wall)s?"
-_WRITTEN = re.compile(
+WRITTEN = re.compile(
     r"\b(?:written|printed|titled?|headed|heading|caption(?:ed)?|slides?|label(?:led)?|spelled|(?:what|which) text|"
-    rf"(?:web|e-?mail) address|(?:says?|reads?|words?|address)\b(?: \w+){{0,3}} on (?:the|a|his|her|their) {_SIGN})\b",
+    rf"(?:web|e-?mail) address|folien?|diapositivas?|diapos?|слайд\w*|"
+    rf"(?:says?|reads?|words?|address)\b(?: \w+){{0,3}} on (?:the|a|his|her|their) {_SIGN})\b",
     re.I,
 )
 _SPEAKING = re.compile(
@@ -111,7 +112,7 @@ def by_rules(question: str) -> Request:
     """The request of a question by rules alone; never fails, whatever the text."""
     text = " ".join(question.split())
     things = _things(text)
-    said, seen = bool(_SAID.search(text)), bool(_SEEN.search(text))
+    said, seen = bool(SAID.search(text)), bool(_SEEN.search(text))
     kinds: list[Relation] = []
     if cues.NUMBER.search(text):
         kinds.append("number")
@@ -138,9 +139,9 @@ def by_rules(question: str) -> Request:
 
 def _anchor(text: str) -> Literal["speech", "text"] | None:
     signs = (m for m in _SPEAKING.finditer(text) if not _HELD.search(text[: m.start()]))  # not who holds one
-    if _WRITTEN.search(text) or any(signs):
+    if WRITTEN.search(text) or any(signs):
         return "text"
-    return "speech" if _SAID.search(text) else None
+    return "speech" if SAID.search(text) else None
 
 
 def declarative(question: str) -> str:
