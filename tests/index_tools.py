@@ -47,11 +47,12 @@ def put(
     version: str = "1",
     encoder: TextEncoder | None = None,
     segments: Sequence[Segment] = (),
+    tracks: Sequence[TextTrack] = (),
 ) -> str:
     """Publishes rows as the newest version of the video ``name``; returns its id.
 
     Their vectors are random ones of ``spec``; those of texts are what an ``encoder`` makes, where one is given.
-    ``segments``: what is said, where times or speakers matter.
+    ``segments`` and ``tracks``: what is said and on screen, where times or speakers matter.
     """
     of = source_of(name)
     video, fingerprint = of.sha256[:16], version * 16
@@ -61,7 +62,7 @@ def put(
             Segment(2.0 * i, 2.0 * i + 1.5, t, flags=("low_logprob",) if i in doubtful else ())
             for i, t in enumerate(said)
         ],
-        "text": [TextTrack(3.0 * i, 3.0 * i + 3, t, 0.9, (0, 0, 1, 1)) for i, t in enumerate(written)],
+        "text": list(tracks) or [TextTrack(3.0 * i, 3.0 * i + 3, t, 0.9, (0, 0, 1, 1)) for i, t in enumerate(written)],
         "frames": [Frame(20.0 * i, 20.0 * i + 20, 16, 9, 0.5, True) for i in range(frames)],
     }
     with archive.staging(of) as folder:

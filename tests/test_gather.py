@@ -60,16 +60,20 @@ def test_every_chapter_has_rows_of_its_own(archive: Archive) -> None:
             assert part.row.kind == "speech" and any(word in part.row.text for word in TOPICS[topic].split())
 
 
-def test_without_a_heading_the_words_that_tell_a_chapter_are_its_title(archive: Archive) -> None:
+@pytest.mark.parametrize("each, titled", [(6, False), (30, True)])
+def test_without_a_heading_the_words_that_tell_a_long_chapter_are_its_title(
+    each: int, titled: bool, archive: Archive
+) -> None:
     """Not those of all chapters, and no stop words."""
-    shard = publish(archive, talk(ALL, each=6))
+    shard = publish(archive, talk(ALL, each=each))
+    length = 5.0 * each
     shard.chapters = [  # type: ignore[misc]
-        Chapter(30.0 * i, 30.0 * i + 30, "some sentence", "speech", ("need", "the", *TOPICS[t].split()[:5]))
+        Chapter(length * i, length * (i + 1), "some sentence", "speech", ("need", "the", *TOPICS[t].split()[:5]))
         for i, t in enumerate(ALL)
     ]
     rows = opened(shard)
     titles = [p.title for p in chapters(rows, every(rows), 40) if p.title]
-    assert titles == [", ".join(TOPICS[t].split()[:4]) for t in ALL]
+    assert titles == [", ".join(TOPICS[t].split()[:4]) for t in ALL if titled]
 
 
 def test_rows_that_may_not_be_used_tell_nothing(archive: Archive) -> None:

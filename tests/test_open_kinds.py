@@ -22,7 +22,7 @@ from vidrag.query.text.written import asked_for
 from vidrag.query.types import Answer
 from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders.e5 import E5, E5Options
-from vidrag.store.records import Segment, Span
+from vidrag.store.records import Segment, Span, TextTrack
 
 MEETING = [
     ("Ines Moll", "Welcome to the spring meeting of the rowing club."),
@@ -37,6 +37,7 @@ MEETING = [
     ("Ben Okafor", "Herons have been seen on the island."),
     ("Ines Moll", "Thank you all, and see you on the water."),
 ]
+SLIDES = [("Oars", 0.0), ("Varnish: 55 euros", 0.0), ("Herons", 60.0), ("club.example/herons", 60.0)]
 TALK = ["Bread needs flour, water, salt and time.", "A cold dough rises more slowly and tastes better."]
 STEP = 20.0
 
@@ -49,6 +50,16 @@ def asker(tmp_path_factory: pytest.TempPathFactory) -> Asker:
     put(where, "meeting-2025-03-04.mp4", segments=said, encoder=encoder)
     put(where, "bread.mp4", segments=[Segment(9.0 * i, 9.0 * i + 8, t) for i, t in enumerate(TALK)], encoder=encoder)
     put(where, "yoga_class.mp4", encoder=encoder)
+    return build.asker(where, profile.load("embedded"))
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Asker:
+    """The same meeting with slides of a minute each."""
+    where, encoder = Archive.create(tmp_path_factory.mktemp("slides") / "archive"), E5(E5Options())
+    said = [Segment(STEP * i, STEP * i + 19, t, speaker=s, language="en") for i, (s, t) in enumerate(MEETING)]
+    shown = [TextTrack(at, at + 60, text, 0.9, (0, 0, 1, 1)) for text, at in SLIDES]
+    put(where, "club.mp4", segments=said, tracks=shown, encoder=encoder)
     return build.asker(where, profile.load("embedded"))
 
 
@@ -75,6 +86,32 @@ def test_every_video_is_told_of(asker: Asker) -> None:
     assert "bread.mp4: 00:17 long, speakers not known\n" in answer.text
 
 
+@pytest.mark.parametrize("question", ["What does the slide about herons say?", "Was steht auf der Folie Herons?"])
+def test_a_slide_is_told_whole(question: str, slides: Asker) -> None:
+    assert cited(slides.ask(question)) == ["Herons", "club.example/herons"]
+
+
+def test_all_slides_are_told_where_none_is_named(slides: Asker) -> None:
+    assert cited(slides.ask("What is written on the slides?")) == [text for text, _ in SLIDES]
+
+
+@pytest.mark.parametrize(
+    "question", ["What web addresses are shown?", "Which links are on the slides?", "What is the website about herons?"]
+)
+def test_addresses_are_found_by_how_they_look(question: str, slides: Asker) -> None:
+    assert cited(slides.ask(question)) == ["club.example/herons"]
+
+
+@pytest.mark.parametrize("question", ["What does Ben say?", "What does Ben ask?"])
+def test_what_someone_says_is_all_told(question: str, asker: Asker) -> None:
+    assert cited(asker.ask(question)) == [text for who, text in MEETING if who.startswith("Ben")]
+
+
+def test_rows_of_the_speaker_named_come_first(asker: Asker) -> None:
+    answer = asker.ask("What did Ben promise to do about the oars?")
+    assert answer.cited()[0].text == "I'll order the oars on Monday."
+
+
 @pytest.mark.parametrize("question", ["What was decided?", "action items", "Was wurde beschlossen?"])
 def test_decisions_and_tasks_are_told(question: str, asker: Asker) -> None:
     found = cited(asker.ask(question))
@@ -82,25 +119,31 @@ def test_decisions_and_tasks_are_told(question: str, asker: Asker) -> None:
     assert not {MEETING[1][1], MEETING[9][1], *TALK} & set(found)
 
 
+CHAT = [
+    "Put it on like that.", "It was cold on the train.", "The lake is calm today.", "Herons eat frogs.",
+    "My brother lives by the sea.", "The film was long.", "Oars are made of wood.", "Snow fell in April.",
+]  # fmt: skip
+
+
 def test_what_stands_around_a_row_tells_whether_it_is_agreed(asker: Asker) -> None:
     """A request in small talk comes after what is decided in a row of decisions."""
-    chat = [
-        "Put it on like that.",
-        "It was cold on the train.",
-        "The lake is calm today.",
-        "Herons eat frogs.",
-        "My brother lives by the sea.",
-        "The film was long.",
-        "Oars are made of wood.",
-        "Snow fell in April.",
-    ]
     recap = ["So, the decisions that we have made.", "We go for the rubber case.", "Then we take the flat battery."]
-    said = [Segment(STEP * i, STEP * i + 19, t, language="en") for i, t in enumerate([*chat, *chat[1:], *recap])]
+    said = [Segment(STEP * i, STEP * i + 19, t, language="en") for i, t in enumerate([*CHAT, *CHAT[1:], *recap])]
     encoder = asker.text_encoder
     shard = asker.archive.shard(put(asker.archive, "recap.mp4", segments=said, encoder=encoder))
     rows = RowSet([shard], encoder.spec)
     found = [rows.rows[at].text for at in agreed(rows, np.ones(len(said), bool), encoder)]
     assert set(found[:3]) == set(recap)
+
+
+def test_a_word_tells_what_is_agreed(asker: Asker) -> None:
+    """In the row itself, or in the one after."""
+    told = ["The swings come from Hartley.", "It was unanimous, six votes.", "The gate was four euros."]
+    said = [Segment(STEP * i, STEP * i + 19, t, language="en") for i, t in enumerate([*CHAT, *told, *CHAT[1:]])]
+    encoder = asker.text_encoder
+    rows = RowSet([asker.archive.shard(put(asker.archive, "swings.mp4", segments=said, encoder=encoder))], encoder.spec)
+    found = [rows.rows[at].text for at in agreed(rows, np.ones(len(said), bool), encoder)]
+    assert set(told[:2]) <= set(found) and told[2] not in found and not {*CHAT[1:]} & set(found)
 
 
 def test_a_decision_on_something_is_a_fact(asker: Asker) -> None:
@@ -169,8 +212,8 @@ def test_things_are_found_by_how_they_are_written(question: str, rows: list[int]
     ],
 )  # fmt: skip
 def test_how_things_are_written(question: str, text: str, there: bool) -> None:
-    looks = asked_for(question)
-    assert looks is not None and bool(looks.search(text)) == there
+    sort = asked_for(question)
+    assert sort is not None and bool(sort.looks.search(text)) == there
 
 
 def test_other_things_have_no_looks_of_their_own() -> None:
@@ -185,13 +228,14 @@ def test_other_things_have_no_looks_of_their_own() -> None:
         ("Is the talk on bread good?", "Is the video on video good?"),
         ("What is the talk about?", "What is the video about?"),
         ("Worum geht es im Café-Rundgang durch die Kläranlage?", "Worum geht es im video durch die video?"),
+        ("What is said in the first minute?", None),
         ("How does TS3011 end?", None),
         ("Who talks?", None),
         ("How long is 2024?", None),
     ],
 )
 def test_videos_are_named_by_words_and_marks(question: str, rest: str | None, tmp_path: Path) -> None:
-    names = ["TS3004c.mp4", "bread-talk.webm", "klaeranlage-cafe-rundgang-2.mp4", "2024.mp4"]
+    names = ["TS3004c.mp4", "bread-talk.webm", "klaeranlage-cafe-rundgang-2.mp4", "2024.mp4", "bees-in-winter.mp4"]
     where = Archive.create(tmp_path / "archive")
     rows = RowSet([where.shard(put(where, name)) for name in names], SPEC)
     places, left = titled(question, rows)

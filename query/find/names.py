@@ -32,7 +32,7 @@ def titled(question: str, rows: RowSet) -> tuple[list[int], str]:
     found = [i for i, title in enumerate(rows.titles) if title and title <= asked.keys()]
     used = {asked[t] for i in found for t in rows.titles[i]}
     if not found:
-        written = {form: w for t, w in asked.items() if not w.isdecimal() for form in (t, in_file_names(w))}
+        written = {in_file_names(w): w for w in asked.values() if not w.isdecimal()}
         named = [{written[w] for w in own & written.keys()} for own in rows.name_words]
         most = max(map(len, named), default=0)
         found = [i for i, own in enumerate(named) if most and len(own) == most]

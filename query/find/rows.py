@@ -134,8 +134,8 @@ class RowSet:
 
     @cached_property
     def name_words(self) -> list[frozenset[str]]:
-        """The words of the file name of each video, see :func:`~..text.words.in_file_names`, and their terms."""
-        return [own.union(map(in_file_names, p)) for own, p in zip(self.titles, self._name_parts, strict=True)]
+        """The words of the file name of each video, see :func:`~..text.words.in_file_names`."""
+        return [frozenset(map(in_file_names, parts)) for parts in self._name_parts]
 
     @cached_property
     def _name_parts(self) -> list[list[str]]:
