@@ -204,7 +204,9 @@ class Asker:
             told = f"No video in this archive is called “{missing}”." if missing else told
         found.keep(self.options.context.kinds)
         if not looks and request.visual and found.sure < LIKELY:  # no row says it, so pictures may
-            request, looks, seen = replace(request, kind="seen"), True, self._pictured(request, choices)
+            known = tuple(thing for thing in request.det if self.detections.detector.knows(thing))
+            request = replace(request, kind="seen", det=known)
+            looks, seen = True, self._pictured(request, choices)
         if looks and not found.parts:
             with steps.step("look"):
                 looker = Looker(opened.visual, self.detections, self.options.keyframes, steps.notes)

@@ -64,7 +64,11 @@ def _run() -> int:
             print(str(getattr(e, "message", e)), file=sys.stderr)
             return 2
         if any(c.__name__ == "ClickException" for c in type(e).__mro__):  # typer brings a click of its own
-            return _say(f"{one_line(e) or 'a command is missing'} (see 'vidrag --help')", 2)
+            told = one_line(e.format_message() if hasattr(e, "format_message") else e) or "a command is missing"
+            if "extra argument" in told:
+                told += "; a text of several words stands in quotation marks"
+            command = getattr(getattr(e, "ctx", None), "command_path", "") or "vidrag"
+            return _say(f"{told} (see '{command} --help')", 2)
         if os.environ.get("VIDRAG_DEBUG"):
             raise
         return _say(f"unexpected {type(e).__name__}: {one_line(e)} (VIDRAG_DEBUG=1 shows where)", 1)

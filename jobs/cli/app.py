@@ -34,7 +34,9 @@ OfProfile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output, alone on stdout.")]
 Since = Annotated[str | None, typer.Option("--since", metavar="YYYY-MM-DD", help="Recorded on this day on.")]
 Until = Annotated[str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Recorded up to this day.")]
-Folder = Annotated[str | None, typer.Option("--folder", metavar="PATH", help="In this folder; parts of its path do.")]
+Folder = Annotated[
+    str | None, typer.Option("--folder", metavar="PATH", help="In or below it; a part of its path is enough.")
+]
 Where = Annotated[
     list[str] | None,
     typer.Option("--where", metavar="COLUMN=TEXT", help="What 'ingest --meta' said of the video; may be repeated."),
@@ -63,10 +65,10 @@ def root(
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never open a socket to look for weights.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to stderr.")] = False,
-    profile: Annotated[str | None, typer.Option("--profile", "-p", help="The same before the command.")] = None,
+    profile: Annotated[str | None, typer.Option("--profile", "-p", help="As after the command.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="SECTION.OPTION=VALUE", help="The same before the command."),
+        typer.Option("--set", "-s", metavar="SECTION.OPTION=VALUE", help="As after the command."),
     ] = None,
 ) -> None:
     given = {"profile": profile, "settings": settings}

@@ -38,12 +38,14 @@ def ls(
 
     opened = Archive.open(archive)
     chosen = chosen_videos(opened, None, since, until, folder, where)
-    rows = [_row(e) for e in opened.catalogue().entries(chosen)]
+    entries = list(opened.catalogue().entries(chosen))
+    rows = [_row(e) for e in entries]
     if as_json:
         print(json.dumps(rows))
         return
-    for r in rows:
-        counts = f"{r['speech']:>5} spoken {r['text']:>5} on screen {r['frames']:>5} frames"
+    for one, r in zip(entries, rows, strict=True):
+        speech, text, frames = (r[k] if k in one.cells else "-" for k in ("speech", "text", "frames"))
+        counts = f"{speech:>5} spoken {text:>5} on screen {frames:>5} frames"
         trouble = f"  failed: {', '.join(r['failed'])}" if r["failed"] else ""
         trouble += f"  damaged: {r['problem']}" if r["problem"] else ""
         said = {c: t for c, t in r["metadata"].items() if c not in ("date", "recorded")}

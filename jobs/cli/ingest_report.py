@@ -103,10 +103,10 @@ class Report:
             self._bar.stop()
 
     def video(self, progress: Progress, item: Item, rows: list[Outcome]) -> None:
-        eta = "" if progress.eta_s is None else f"{_span(progress.eta_s)} left"
         line = f"[{progress.done}/{progress.videos}] {_line(item, rows)}"
-        note = f"{progress.speed:.1f} x real time, {eta}"
-        self.line(line if self._bar else f"{line}  {note}")
+        told = [f"{progress.speed:.1f} x real time"] if progress.media_seconds else []
+        note = ", ".join([*told, *([] if progress.eta_s is None else [f"{_span(progress.eta_s)} left"])])
+        self.line(line if self._bar or not note else f"{line}  {note}")
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=progress.done, note=note)
 

@@ -83,7 +83,7 @@ def verify(
     else:
         rate = f"{size / 1e6 / max(seconds, 1e-9):.0f} MB/s"
         whole = f"{counted(count, 'video')}, {counted(files, 'file')}"
-        print(f"{whole}, {size / 1e6:.1f} MB read ({rate}): {len(damage) or 'no'} damaged")
+        print(f"{whole}, {size / 1e6:.1f} MB read ({rate}): {len(damage) or 'none'} damaged")
         if aside:
             print(aside)
     return 4 if damage else 0
@@ -260,7 +260,7 @@ def runs(archive: ArchivePath, as_json: AsJson = False) -> int:
         wall = f"{t['wall_seconds'] / 60:.1f} min" if t["wall_seconds"] is not None else "-"
         counts = f"{t['done']:>6} indexed {t['kept']:>6} up to date {t['failed']:>4} failed"
         print(f"{t['run']}  {counts}  {t['media_seconds'] / 3600:7.2f} h of video in {wall}{state}")
-    print(f"{len(told)} runs; 'vidrag report {path_word(archive)} RUN' tells more")
+    print(f"{counted(len(told), 'run')}; 'vidrag report {path_word(archive)} RUN' tells more")
     return code
 
 
