@@ -25,7 +25,9 @@ def open_sets(
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Archives and answers go there; goes on there.")],
     sets: Annotated[
         list[str],
-        typer.Argument(metavar="SET...", help="Folders with a truth.json; 'natural' and 'paraphrased': bundled."),
+        typer.Argument(
+            metavar="SET...", help="Folders with a truth.json; 'natural', 'paraphrased', 'languages': bundled."
+        ),
     ],
     videos: Annotated[
         list[str] | None, typer.Option("--videos", metavar="PATH", help="Videos of the sets; may be repeated.")

@@ -28,7 +28,7 @@ from .corpus import place
 from .dataset import Fields, Place, parsed, read_rows
 from .study import READ, Part, Say, index
 
-BUNDLED = ("natural", "paraphrased")
+BUNDLED = ("natural", "paraphrased", "languages")
 TRANSCRIPTS = (".srt", ".vtt")
 _FPS = 2
 _TAIL_S = 2.0
