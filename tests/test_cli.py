@@ -61,6 +61,7 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "no such video": (["ask", "archive", "What?", "--video", "nope"], 2, "no video 'nope'"),
     "ambiguous name": (["ask", "archive", "What?", "--video", "same.mp4"], 2, "fits 2 videos"),
     "no such video to show": (["show", "archive", "nope"], 2, "no video 'nope'"),
+    "a part of a name": (["show", "archive", "sam"], 2, "no video 'sam' in archive; is it same.mp4?"),
     "empty name": (["show", "archive", ""], 2, "empty"),
     "empty question": (["ask", "archive", " \n "], 2, "question is empty"),
     "question of 100 KB": (["ask", "archive", "why " * 25_000], 2, "100000 characters"),

@@ -14,10 +14,12 @@ from pathlib import Path
 from threading import RLock
 from typing import Self
 
+import pyarrow.compute as pc
+
 from ..cache_dir import cache_dir
 from ..errors import AmbiguousVideo, ArchiveDamaged, NoSuchVideo, NotAnArchive, NotIndexed, StorageError, one_line
 from ..fingerprints import digest
-from ..shell import counted, path_word
+from ..shell import counted, path_word, printable
 from ..storage.keys import manifest_name, manifest_version
 from ..storage.open import open_backend
 from ..storage.protocol import Backend
@@ -312,12 +314,22 @@ class ArchiveReader:
             return name
         hits = sorted(set(self._by_name(name) or self._by_prefix(name.lower())))
         if not hits:
-            raise NoSuchVideo(
-                f"no video '{name}' in {self.location}; 'vidrag ls {path_word(self.location)}' lists them"
-            )
+            like = self._like(name)
+            meant = f"; is it {' or '.join(like)}?" if like else f"; 'vidrag ls {path_word(self.location)}' lists them"
+            raise NoSuchVideo(f"no video '{name}' in {self.location}{meant}")
         if len(hits) > 1:
             raise AmbiguousVideo(f"'{name}' fits {len(hits)} videos ({', '.join(hits[:5])}); give an id")
         return hits[0]
+
+    def _like(self, name: str) -> list[str]:
+        """Up to three file names that hold ``name`` or are like it."""
+        from rapidfuzz import fuzz, process
+
+        known = pc.list_flatten(self.catalogue().table["names"]).unique().to_pylist()
+        found = process.extract(
+            name, known, scorer=fuzz.partial_ratio, processor=str.casefold, limit=3, score_cutoff=85
+        )
+        return [printable(n) for n, _, _ in found]
 
     def _by_prefix(self, start: str) -> list[str]:
         if len(start) < 4 or not re.fullmatch("[0-9a-f]{4,16}", start):
