@@ -30,7 +30,7 @@ SIDES, ROWS_OF_A_SIDE = 4, 3
 """Videos that are compared, and rows that are told of each."""
 
 
-def candidate(rows: RowSet, at: int, score: float = 0.0, near: float = 0.0) -> Candidate:
+def candidate(rows: RowSet, at: int, score: float = 0.0) -> Candidate:
     """The row at a place of the set."""
     row = rows.rows[at]
     shard = rows.shards[row.shard]
@@ -42,7 +42,6 @@ def candidate(rows: RowSet, at: int, score: float = 0.0, near: float = 0.0) -> C
         end=row.end,
         text=row.text,
         score=score,
-        dense=near,
         doubts=row.doubts,
         speaker=row.speaker,
     )
@@ -50,14 +49,14 @@ def candidate(rows: RowSet, at: int, score: float = 0.0, near: float = 0.0) -> C
 
 def plain_hits(places: Sequence[int]) -> list[Hit]:
     """Rows that were not ranked."""
-    return [Hit(at=at, score=0.0, near=0.0) for at in places]
+    return [Hit(at=at, score=0.0) for at in places]
 
 
 def found_rows(rows: RowSet, hits: Sequence[Hit], sure: float, neighbours: int, usable: NDArray[np.bool_]) -> Found:
     """The rows found as candidates, the first ``neighbours`` spoken ones with what is said right before and after."""
     out, places = Found(sure=sure), list[int]()
     for hit in hits:
-        one = candidate(rows, hit.at, hit.score, hit.near)
+        one = candidate(rows, hit.at, hit.score)
         same = next((i for i, c in enumerate(out.rows) if _same_slide(c, one)), None)
         if same is None:
             out.rows.append(one)

@@ -68,11 +68,10 @@ class RetrieveOptions(Options):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A row found: its place in the row set, its score, and how near it lies in units of :class:`.Background`."""
+    """A row found: its place in the row set, and its score."""
 
     at: int
     score: float
-    near: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +183,7 @@ def retrieve(
     replied = [_reply(rows, at, within) for at in best]
     asking = [at for at, reply in zip(best, replied, strict=True) if reply != at]
     best = list(dict.fromkeys([*replied, *asking]))[: options.top_k]
-    hits = [Hit(at=at, score=float(total[at]), near=float(found.near[at])) for at in best]
+    hits = [Hit(at=at, score=float(total[at])) for at in best]
     return Retrieved(hits=hits, sure=_SURE_OF_EXACT if exact else likely(grounds), grounds=grounds)
 
 
@@ -256,7 +255,7 @@ def published(
     order = [at for at in np.argsort(-near, kind="stable").tolist() if usable[at]]
     passing = sum(near[at] > options.threshold for at in order)
     most = min(options.top_k, max(int(passing), options.at_least))
-    return [Hit(at=at, score=float(near[at]), near=float(near[at])) for at in order[:most]]
+    return [Hit(at=at, score=float(near[at])) for at in order[:most]]
 
 
 def _reranked(best: Sequence[int], scores: NDArray[np.float32] | None) -> list[int]:
