@@ -23,7 +23,7 @@ from ....store.transport import is_private
 from ...types import Message, Reply
 from . import LanguageModel, ModelOptions, TooMuch
 from .dialects import Dialect, is_too_much
-from .wire import Pieces, top_of, whole
+from .wire import Pieces, whole
 
 MOST_BYTES = 4 << 20
 TOP = 20
@@ -172,7 +172,7 @@ class OpenAIChat(LanguageModel):
                 if tell is not None and "event-stream" in response.headers.get("content-type", ""):
                     pieces = Pieces(tell)
                     return pieces.read(chunks)
-                reply = whole(b"".join(chunks), top_of if "logprobs" in body else None)
+                reply = whole(b"".join(chunks))
         except self._refusals as e:
             raise _Refused(f"{who} refused: {one_line(e, 200)}", f"{e} {e.body}") from e
         except self._errors as e:
