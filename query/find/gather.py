@@ -102,11 +102,8 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
 
 
 def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:
-    """What is said and shown in a stretch of time, in order: every row, or where they are more than ``most`` the most
-    telling one of each of so many equal groups.
-    """
-    places = np.flatnonzero(inside)
-    return mentions(rows, _spread(rows, places, most))
+    """What is said and shown in a stretch of time, in order, at most ``most`` rows."""
+    return mentions(rows, _spread(rows, np.flatnonzero(inside), most))
 
 
 def _spread(rows: RowSet, places: NDArray[np.int64], most: int) -> list[int]:
@@ -115,7 +112,7 @@ def _spread(rows: RowSet, places: NDArray[np.int64], most: int) -> list[int]:
     """
     order = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
     groups = [np.array([at]) for at in order] if len(order) <= most else np.array_split(order, most)
-    return [at for group in groups for at in telling(rows, group)]
+    return [telling(rows, group) for group in groups]
 
 
 def beyond(rows: RowSet, at: int, forwards: bool, usable: NDArray[np.bool_]) -> list[Part]:
@@ -168,22 +165,20 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
     return found
 
 
-def telling(rows: RowSet, places: NDArray[np.int64], most: int = 1) -> list[int]:
-    """Of some rows those that tell most of them, in order: like the others (near their mean) and with many of the words
-    that tell these rows from all (term frequency times inverse document frequency).  Short ones only where all are.
+def telling(rows: RowSet, places: NDArray[np.int64]) -> int:
+    """Of some rows the one that tells most of them: like the others (near their mean) and with many of the words that
+    tell these rows from all (term frequency times inverse document frequency).  A short one only where all are.
     """
     vectors, known = rows.vectors
     own = [at for at in places.tolist() if len(rows.terms[at]) >= LEAST_WORDS and known[at]]
     if not own:
-        own = sorted(places.tolist(), key=lambda at: -len(rows.terms[at]))[:most]
-        return sorted(own, key=lambda at: rows.rows[at].start)
+        return int(max(places.tolist(), key=lambda at: len(rows.terms[at])))
     used = Counter(t for at in own for t in rows.held[at])
     sizes = np.array([len(rows.terms[at]) for at in own], np.float32)
     central = vectors[own] @ (vectors[own] * sizes[:, None]).sum(0)
     weight = {t: count * rows.rarity(t) for t, count in used.items()}
     worth = [sum(weight[t] for t in rows.held[at]) / (3 + len(rows.terms[at])) ** 0.5 for at in own]
-    order = np.argsort(-(standard(central) + standard(np.array(worth))), kind="stable").tolist()
-    return sorted((own[i] for i in order[:most]), key=lambda at: rows.rows[at].start)
+    return int(own[np.argmax(standard(central) + standard(np.array(worth)))])
 
 
 def standard(values: NDArray[Any]) -> NDArray[np.float64]:

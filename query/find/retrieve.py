@@ -242,11 +242,9 @@ def beside(rows: RowSet, one: int, other: int) -> bool:
     return then.kind == first.kind == "speech" and then.shard == first.shard and then.start - first.end <= PAUSE / 10
 
 
-def published(
-    rows: RowSet, queries: dict[RowKind, Vectors], options: RetrieveOptions, within: NDArray[np.bool_] | None = None
-) -> list[Hit]:
+def published(rows: RowSet, queries: dict[RowKind, Vectors], options: RetrieveOptions) -> list[Hit]:
     """All rows whose inner product with the query of their kind exceeds ``options.threshold``, nearest first."""
-    usable = may_be_used(rows, options) if within is None else within & may_be_used(rows, options)
+    usable = may_be_used(rows, options)
     if not rows.rows:
         return []
     near = np.full(len(rows.rows), -1.0)
