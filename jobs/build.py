@@ -66,11 +66,6 @@ def check_engines(choices: Mapping[engines.Kind, EngineChoice], here: bool = Fal
             devices.device(name)
 
 
-def load(profile: Profile, kind: engines.Kind) -> object:
-    choice = choice_of(profile, kind)
-    return engines.load(kind, choice.name, choice.options)
-
-
 def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Asker:
     """An Asker with the profile's engines over the cells of the profile, ready for its first question."""
     archive = archive.under(profile.key())

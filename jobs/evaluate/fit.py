@@ -42,11 +42,11 @@ class Example:
     answerable: bool
 
 
-def grounds(found: OpenSet, asker: Asker, most: int = 0) -> list[Example]:
+def grounds(found: OpenSet, asker: Asker) -> list[Example]:
     """Every question of a set in every way; those about the whole, a stretch of time or mentions are left out."""
     out, finder = list[Example](), Finder(asker.text_encoder, asker.options.retrieve)
     for way in WAYS:
-        for q in chosen(found.questions, way, most):
+        for q in chosen(found.questions, way, 0):
             videos = {"named": q.video, "all": None, "elsewhere": q.elsewhere}[way]
             ready = asker.prepare(q.question, [videos] if videos else None)
             if ready.task.kind not in OF_ROWS:

@@ -38,7 +38,6 @@ from .shapes import (
 
 _KEPT = "private, max-age=86400"
 _ASK_AGAIN = "private, no-cache"
-_NAMES = {"speech": "speech", "text": "text", "frame": "frames"}
 _TYPES = {"vtt": "text/vtt", "srt": "application/x-subrip", "jsonl": "application/jsonl"}
 
 

@@ -29,28 +29,21 @@ _DAY_S = 86_400
 
 
 class ReplyCache:
-    """Replies by key, at most ``most``; the longest unused go first.  Safe for several threads and processes.
-
-    ``hits`` and ``misses`` count look-ups of this process.
-    """
+    """Replies by key, at most ``most``; the longest unused go first.  Safe for several threads and processes."""
 
     def __init__(self, location: Path | None, most: int = 100_000) -> None:
-        self.hits = self.misses = 0
         self._most, self._added = most, 0
         self._kept = CacheFile(location, _TABLE, "replies")
 
     def find(self, key: str) -> Reply | None:
         row = self._kept.find("SELECT reply, used FROM replies WHERE key=?", (key,))
         if row is None:
-            self.misses += 1
             return None
         try:
             text, top = self._form.validate_json(row[0])
         except ValidationError as e:
             log.warning("a damaged reply is asked for again: %s", e.errors()[0]["msg"])
-            self.misses += 1
             return None
-        self.hits += 1
         now = int(time.time())
         if not isinstance(row[1], int) or abs(now - row[1]) > _DAY_S:
             self._kept.put("UPDATE replies SET used=? WHERE key=?", (now, key))
