@@ -260,8 +260,8 @@ def _reranked(best: Sequence[int], scores: NDArray[np.float32] | None) -> list[i
     if scores is None:
         return list(best)
     again = [best[i] for i in np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable").tolist()]
-    both = fused([best, again], (1, 2))
-    return sorted(both, key=lambda at: -both[at])
+    both = fused([again, again, best])
+    return sorted(best, key=lambda at: -both[at])
 
 
 def spread(places: Sequence[int]) -> list[int]:
