@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...store.encoders import well_formed
 from ...store.errors import EngineFailed, one_line
 from ...store.shell import counted
 from ..types import Draft, Message, Reply, Task, Usage
 from . import prompts
 from .extractive import NOTHING
 from .models import Chat, LanguageModel, TooMuch
-from .models.replies import letter_mass, read_reply, said_so_far, whole_text
+from .models.replies import letter_mass, read_reply, said_so_far
 from .options import not_said, says_nothing, supporting, weighed
 
 LEAST_MASS = 0.05
@@ -65,7 +66,7 @@ class _Talk:
             cached=u.cached + reply.cached,
             read=u.read + (reply.read or 0) * new,
             written=u.written + (reply.written or 0) * new,
-            replies=(*u.replies, whole_text(reply.text[:_KEPT])),
+            replies=(*u.replies, well_formed(reply.text[:_KEPT])),
         )
         return reply
 
@@ -205,7 +206,7 @@ def _written(talk: _Talk, task: Task) -> Draft:
         if not again:
             messages = [
                 *messages,
-                Message(role="assistant", text=whole_text(reply.text[:500]) or "{}"),
+                Message(role="assistant", text=well_formed(reply.text[:500]) or "{}"),
                 prompts.correction(problem),
             ]
     if usable is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...store.archive.entries import recorded
 from ...store.records import Chapter, clock
+from ...store.shell import counted
 from ..text.words import stop_words, terms
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
@@ -156,8 +157,8 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
         if languages:
             told.append(f"language {', '.join(c for c, _ in languages.most_common())}")
         if speakers:
-            counted = [f"{s} ({n} {'sentence' if n == 1 else 'sentences'})" for s, n in speakers.most_common()]
-            told.append(f"{'speaker' if len(counted) == 1 else f'{len(counted)} speakers'}: {', '.join(counted)}")
+            each = [f"{s} ({counted(n, 'sentence')})" for s, n in speakers.most_common()]
+            told.append(f"{'speaker' if len(each) == 1 else f'{len(each)} speakers'}: {', '.join(each)}")
         elif shard.speech:
             told.append("speakers not known")
         for part in mentions(rows, named or own[:1]):
