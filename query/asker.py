@@ -267,7 +267,7 @@ class Asker:
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":
             if isinstance(self.chat, LanguageModel):
-                request, note = decouple.by_model(question, self.chat)
+                request, note = decouple.by_model(question, self.chat.complete)
                 if note:
                     steps.notes.append(note)
                     steps.degraded = True

@@ -69,7 +69,7 @@ def test_every_kind_answers(kind: str) -> None:
     """Pictures make the prompt longer where the model sees; the text comes whole and in pieces."""
     made, told = engine(kind), list[str]()
     assert made.looks is (kind in SEEING) and made.frames == 32
-    blind, seeing = made.complete(asked()), made.stream(asked(3), told.append)
+    blind, seeing = made.complete(asked()), made.complete(asked(3), tell=told.append)
     assert blind.text == seeing.text == "".join(told) == SAID and len(told) > 1
     assert (seeing.read > blind.read) is made.looks and seeing.written == 2 and not seeing.cut
     first = made.first_token(asked(1))

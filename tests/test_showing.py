@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,7 @@ from vidrag.query.answer import prompts
 from vidrag.query.answer.answering import answerer
 from vidrag.query.answer.models import LanguageModel, TooMuch
 from vidrag.query.look.showing import shown
-from vidrag.query.types import Candidate, Message, Reply, Task
+from vidrag.query.types import Candidate, Reply, Task
 from vidrag.store.records import Evidence, Frame
 
 
@@ -85,9 +84,7 @@ class Small(LanguageModel):
     def __init__(self, pictures: int, lines: int) -> None:
         self.takes, self.seen, self.notes = (pictures, lines), list[tuple[int, int]](), list[str]()
 
-    def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
+    def complete(self, messages: Any, *, schema: Any = None, max_tokens: int = 300, tell: Any = None) -> Reply:
         size = len(messages[1].images), messages[1].text.count("\n[E")
         self.seen.append(size)
         if size[0] > self.takes[0] or size[1] > self.takes[1]:

@@ -44,16 +44,14 @@ class _Talk:
     def ask(
         self, messages: Sequence[Message], schema: Mapping[str, Any], tell: Callable[[str], object] | None = None
     ) -> Reply:
-        if tell is None:
-            return self._count(self.model.complete(messages, schema=schema, max_tokens=300))
         written = list[str]()
 
         def piece(text: str) -> None:
             written.append(text)
-            if said := said_so_far("".join(written)):
+            if tell and (said := said_so_far("".join(written))):
                 tell(said)
 
-        return self._count(self.model.stream(messages, piece, schema=schema, max_tokens=300))
+        return self._count(self.model.complete(messages, schema=schema, max_tokens=300, tell=piece if tell else None))
 
     def letter(self, messages: Sequence[Message]) -> Reply | None:
         reply = self.model.first_token(messages)

@@ -211,7 +211,7 @@ def test_a_reply_at_its_limit_is_cut(server: ChatServer) -> None:
 def test_pieces_are_told_as_they_come(server: ChatServer) -> None:
     """And the reply is the same as without."""
     server.respond, told = lambda _: streamed("Lockers are downstairs: 飞机."), list[str]()
-    reply = client(server).stream([Message(role="user", text="Hi")], told.append)
+    reply = client(server).complete([Message(role="user", text="Hi")], tell=told.append)
     assert server.requests[0]["stream"] is True
     assert len(told) > 2 and "".join(told) == reply.text == "Lockers are downstairs: 飞机."
     assert not reply.cut
@@ -219,7 +219,7 @@ def test_pieces_are_told_as_they_come(server: ChatServer) -> None:
 
 def test_a_server_that_does_not_stream_is_read_all_the_same(server: ChatServer) -> None:
     server.respond, told = lambda _: completion("Downstairs."), list[str]()
-    assert client(server).stream([Message(role="user", text="Hi")], told.append).text == "Downstairs."
+    assert client(server).complete([Message(role="user", text="Hi")], tell=told.append).text == "Downstairs."
     assert told == ["Downstairs."]
 
 
@@ -232,7 +232,7 @@ def test_half_a_stream_is_cut(server: ChatServer, end: bytes) -> None:
 
     server.respond = half
     try:
-        reply = client(server).stream([Message(role="user", text="Hi")], lambda _: None)
+        reply = client(server).complete([Message(role="user", text="Hi")], tell=lambda _: None)
     except EngineFailed as e:
         assert end == b"data: [1]\n", e
     else:
@@ -245,7 +245,7 @@ def test_half_a_stream_is_cut(server: ChatServer, end: bytes) -> None:
 def test_a_piece_that_is_none_fails(server: ChatServer, piece: str) -> None:
     server.respond = lambda _: (200, SSE, [f"data: {piece}\n\n".encode()])
     with pytest.raises(EngineFailed):
-        client(server).stream([Message(role="user", text="Hi")], lambda _: None)
+        client(server).complete([Message(role="user", text="Hi")], tell=lambda _: None)
 
 
 OPTIONS = ("upstairs", "downstairs", "outside", "The video does not say")

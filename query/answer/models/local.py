@@ -71,17 +71,12 @@ class LocalChat(LanguageModel):
         self._server: Any = None
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
-        return self.stream(messages, lambda _: None, schema=schema, max_tokens=max_tokens)
-
-    def stream(
         self,
         messages: Sequence[Message],
-        tell: Callable[[str], object],
         *,
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
         more: dict[str, Any] = {}
         if schema is not None:
@@ -93,7 +88,7 @@ class LocalChat(LanguageModel):
         return pieces.reply()
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
-        pieces = Pieces(lambda _: None)
+        pieces = Pieces()
         for chunk in self._chunks(messages, 1, {"logprobs": True, "top_logprobs": TOP}):
             self._take(pieces, chunk)
         return pieces.reply()

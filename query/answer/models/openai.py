@@ -99,17 +99,12 @@ class OpenAIChat(LanguageModel):
         self._circuit = CircuitBreaker(min(5.0, options.timeout_s / 2))
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
-        return self._ask(messages, schema, max_tokens)
-
-    def stream(
         self,
         messages: Sequence[Message],
-        tell: Callable[[str], object],
         *,
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
         return self._ask(messages, schema, max_tokens, tell)
 

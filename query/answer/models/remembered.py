@@ -85,26 +85,23 @@ class RememberingModel(LanguageModel):
         return self.model.notes
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
-        key = self._key("text", messages, schema, max_tokens)
-        return self.replies.find(key) or self._keep(
-            key, self.model.complete(messages, schema=schema, max_tokens=max_tokens), schema
-        )
-
-    def stream(
         self,
         messages: Sequence[Message],
-        tell: Callable[[str], object],
         *,
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
         key = self._key("text", messages, schema, max_tokens)
         if kept := self.replies.find(key):
-            tell(kept.text)
+            if tell:
+                tell(kept.text)
             return kept
-        return self._keep(key, self.model.stream(messages, tell, schema=schema, max_tokens=max_tokens), schema)
+        reply = self.model.complete(messages, schema=schema, max_tokens=max_tokens, tell=tell)
+        sound = json_object(reply.text) is not None if schema is not None else bool(reply.text.strip())
+        if sound and not reply.cut and len(reply.text) <= LONGEST:
+            self.replies.put(key, reply)
+        return reply
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
         key = self._key("first token", messages, None, 1)
@@ -112,12 +109,6 @@ class RememberingModel(LanguageModel):
             return kept
         reply = self.model.first_token(messages)
         if reply is not None and reply.top:
-            self.replies.put(key, reply)
-        return reply
-
-    def _keep(self, key: str, reply: Reply, schema: Mapping[str, Any] | None) -> Reply:
-        sound = json_object(reply.text) is not None if schema is not None else bool(reply.text.strip())
-        if sound and not reply.cut and len(reply.text) <= LONGEST:
             self.replies.put(key, reply)
         return reply
 

@@ -58,7 +58,7 @@ class Pieces:
     One without an end is ``cut``, as is one that reached its limit.
     """
 
-    def __init__(self, tell: Callable[[str], object]) -> None:
+    def __init__(self, tell: Callable[[str], object] | None = None) -> None:
         self._tell = tell
         self._text = list[str]()
         self._counts: tuple[int | None, int | None] = None, None
@@ -104,7 +104,8 @@ class Pieces:
                 raise TypeError("a piece of it is no text")
             if text:
                 self._text.append(text)
-                self._tell(text)
+                if self._tell:
+                    self._tell(text)
 
     def reply(self) -> Reply:
         cut = self._why == "length" or (self._why is None and not self._ended)
