@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vidrag.query.answer import prompts
-from vidrag.query.answer.answering import answerer
+from vidrag.query.answer.answering import draft_of
 from vidrag.query.answer.models import LanguageModel, TooMuch
 from vidrag.query.look.showing import shown
 from vidrag.query.types import Candidate, Reply, Task
@@ -106,11 +106,9 @@ def test_a_prompt_that_is_too_much_is_halved(takes: tuple[int, int], seen: list[
     """Pictures first, evenly; the note says what is left, beside what the model has to tell."""
     evidence = tuple(e for e, _ in rows(*(("a", i) for i in range(8))))
     model = Small(*takes)
-    draft = answerer(model).answer(
-        Task(question="What?", evidence=evidence, pictures=tuple((e.id, b"x") for e in evidence))
-    )
+    draft = draft_of(model, Task(question="What?", evidence=evidence, pictures=tuple((e.id, b"x") for e in evidence)))
     assert model.seen == seen and draft.text == "a cat"
     assert [n for n in draft.notes if "too much" in n] == [n for n in draft.notes if note and note in n]
     assert draft.notes[-1] == "the model is small"
     with pytest.raises(TooMuch):
-        answerer(Small(0, 0)).answer(Task(question="What?", evidence=evidence))
+        draft_of(Small(0, 0), Task(question="What?", evidence=evidence))

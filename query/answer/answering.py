@@ -69,38 +69,23 @@ class _Talk:
         return reply
 
 
-@dataclass(frozen=True, slots=True)
-class ModelAnswerer:
-    """Answers with a language model; see :class:`Chat`."""
+def draft_of(engine: Chat | LanguageModel, task: Task) -> Draft:
+    """What an engine answers; a language model is asked here.
 
-    model: LanguageModel
-
-    @property
-    def looks(self) -> bool:
-        return self.model.looks
-
-    @property
-    def frames(self) -> int:
-        return self.model.frames
-
-    def answer(self, task: Task) -> Draft:
-        """The model's draft.  Raises :class:`EngineFailed` where it fails, or twice replies with what is no answer."""
-        model = self.model
-        talk, told = _Talk(model), len(model.notes)
-        task, less = _shortened(task, model.rows), ""
-        while True:
-            try:
-                draft = _answered(talk, task)
-            except TooMuch as e:
-                task, less = _halved(task, e)
-            else:
-                notes = (*filter(None, [less]), *model.notes[told:], *draft.notes)
-                return replace(draft, notes=notes, usage=talk.usage)
-
-
-def answerer(engine: Chat | LanguageModel) -> Chat:
-    """What answers with an engine: the engine itself, or what asks it where it is a language model."""
-    return ModelAnswerer(engine) if isinstance(engine, LanguageModel) else engine
+    Raises :class:`EngineFailed` where it fails, or twice replies with what is no answer.
+    """
+    if not isinstance(engine, LanguageModel):
+        return engine.answer(task)
+    talk, told = _Talk(engine), len(engine.notes)
+    task, less = _shortened(task, engine.rows), ""
+    while True:
+        try:
+            draft = _answered(talk, task)
+        except TooMuch as e:
+            task, less = _halved(task, e)
+        else:
+            notes = (*filter(None, [less]), *engine.notes[told:], *draft.notes)
+            return replace(draft, notes=notes, usage=talk.usage)
 
 
 def _answered(talk: _Talk, task: Task) -> Draft:

@@ -1,7 +1,7 @@
 """Chat engines: whatever turns a question and its evidence into an answer.
 
 An engine is a :class:`Chat`, which answers by itself, or a :class:`LanguageModel`, which completes texts;
-:class:`.answering.ModelAnswerer` asks it.
+:func:`.answering.draft_of` asks it.
 """
 
 from __future__ import annotations
