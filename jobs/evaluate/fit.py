@@ -1,8 +1,7 @@
 """Fits the curve that tells how likely rows answer a question, with each set of open questions left out in turn.
 
 Logistic regression whose weights may not be negative: nearness and words can only speak for an answer.  Every set
-weighs the same.  Questions about a video without its answer are told, not fitted: what speaks of the same matter would
-hush too many answers.
+weighs the same.  Questions about a video without its answer are told, not fitted: they would hush too many answers.
 """
 
 from __future__ import annotations

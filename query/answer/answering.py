@@ -1,16 +1,11 @@
-"""How a language model is asked, and what is done when it does not do as it is told.
+"""How a language model is asked (docs/asking.md), and what is done when it does not do as it is told.
 
-With options the model is asked for one letter, whose probability is read where the engine gives it, in several orders
-of the options: a small model favours places (Zheng et al., 2024, arXiv 2309.03882).  The evidence comes first and the
-options last, so that an engine that keeps its prefix reads the evidence once.  The rows cited are then those that bear
-out the chosen option by their words: that costs nothing, where a second reply costs two seconds on a CPU, and what is
-cited does hold the words.  Only where no row does the model is asked for the rows.
+Options are shown in several orders: a small model favours places (Zheng et al., 2024, arXiv 2309.03882).  The evidence
+comes first and the options last, so that an engine that keeps its prefix reads the evidence once.  The rows that bear
+out the chosen option by their words are cited, which costs nothing; only where none does the model is asked for them.
 
 A free answer cites the rows that the model names, and first the one that bears it out best: small models write the
 right sentence and name the row beside.
-
-A prompt that is too much for the model, or for the memory, is made again with half of its pictures; without pictures,
-with half of its rows.
 """
 
 from __future__ import annotations
