@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..store.errors import MediaError
 from ..store.records import MediaInfo, Segment, SoundTrack
+from ..store.shell import counted
 from . import media
 from .asr import SpeechRecogniser
 from .languages import language_of
@@ -26,7 +27,7 @@ def in_order(info: MediaInfo, options: SpeechOptions) -> list[SoundTrack]:
     tracks = list(info.audio)
     if options.audio_track:
         if options.audio_track > len(tracks):
-            told = f"{len(tracks)} sound track{'' if len(tracks) == 1 else 's'}"
+            told = counted(len(tracks), "sound track")
             raise MediaError(f"has {told}, not a track {options.audio_track} (speech.audio_track)")
         return [tracks[options.audio_track - 1]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -26,6 +27,19 @@ class Load(Protocol):
     """Makes an engine, as :func:`~vidrag.store.engines.load` does; one that keeps them lets several askers share."""
 
     def __call__(self, kind: engines.Kind, name: str, values: Mapping[str, Any] | None = None) -> Any: ...
+
+
+def shared_engines() -> Load:
+    """Loads each engine once, whoever asks for it."""
+    kept: dict[str, Any] = {}
+
+    def load(kind: engines.Kind, name: str, values: Mapping[str, Any] | None = None) -> Any:
+        key = json.dumps([kind, name, dict(values or {})], sort_keys=True, default=str)
+        if key not in kept:
+            kept[key] = engines.load(kind, name, values)
+        return kept[key]
+
+    return load
 
 
 INGEST_KINDS: tuple[engines.Kind, ...] = ("asr", "ocr", "text_encoder", "image_text_encoder")
@@ -64,11 +78,6 @@ def check_engines(choices: Mapping[engines.Kind, EngineChoice], here: bool = Fal
             models.open_files(ref)
         if here and (name := device_of(choice)):
             devices.device(name)
-
-
-def load(profile: Profile, kind: engines.Kind) -> object:
-    choice = choice_of(profile, kind)
-    return engines.load(kind, choice.name, choice.options)
 
 
 def asker(archive: Archive, profile: Profile, load: Load = engines.load) -> Asker:

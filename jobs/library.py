@@ -5,11 +5,9 @@ Engines are loaded at the first question and shared by all that follow.  Safe to
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from threading import RLock
-from typing import Any
 
 import pyarrow.compute as pc
 
@@ -17,7 +15,6 @@ from ..query.asker import Asker
 from ..query.find.results import Lister, Results
 from ..query.find.scope import Scope
 from ..query.types import Answer
-from ..store import engines
 from ..store.archive.archive import Archive
 from ..store.archive.shard import Shard
 from ..store.encoders import Picture
@@ -40,7 +37,7 @@ class Library:
         self.profile = profile.load(profile_name, settings)
         self.archive = Archive.open(location).under(self.profile.key())
         self.listing = Listing(self.archive)
-        self._loaded: dict[str, Any] = {}
+        self._load = build.shared_engines()
         self._lock = RLock()
 
     def ask(
@@ -108,10 +105,3 @@ class Library:
     @cached_property
     def _lister(self) -> Lister:
         return build.lister(self.archive, self.profile, KINDS, self._load)
-
-    def _load(self, kind: engines.Kind, name: str, values: Mapping[str, Any] | None = None) -> Any:
-        """Each engine once, whoever asks for it."""
-        key = json.dumps([kind, name, dict(values or {})], sort_keys=True, default=str)
-        if key not in self._loaded:
-            self._loaded[key] = engines.load(kind, name, values)
-        return self._loaded[key]

@@ -1,30 +1,21 @@
-"""Stored pictures of a video: which one is on screen at a time, and smaller ones."""
+"""Pictures that are stored of a video or given by a user, as they are and smaller."""
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..store.archive.pictures import on_screen
 from ..store.errors import EngineMissing, UsageError, one_line
 
 if TYPE_CHECKING:
     from ..store.archive.shard import Shard
     from ..store.encoders import Picture
-    from ..store.records import Frame
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """Files of pictures that are read."""
 _MOST_BYTES, _SIDE = 100 << 20, 1280
-
-
-def on_screen(frames: Sequence[Frame], time: float) -> int | None:
-    """The number of the frame shown at ``time``, the first one before there is any; None where none is stored."""
-    if not frames:
-        return None
-    return max(0, bisect_right(frames, time, key=lambda f: f.start) - 1)
 
 
 def picture(shard: Shard, time: float, width: int = 0) -> bytes:

@@ -22,7 +22,7 @@ from ..store.encoders import ImageTextEncoder, TextEncoder
 from ..store.errors import EngineMissing, ModelMissing, UsageError, VidragError, one_line
 from ..store.options import Options
 from ..store.records import Evidence, clock
-from .answer.answering import answerer
+from .answer.answering import draft_of
 from .answer.context import ContextOptions, interleaved, merge
 from .answer.extractive import nearest
 from .answer.models import Chat, LanguageModel
@@ -270,7 +270,7 @@ class Asker:
     def _decouple(self, question: str, steps: _Steps) -> Request:
         if self.options.decouple.engine == "llm":
             if isinstance(self.chat, LanguageModel):
-                request, note = decouple.by_model(question, self.chat)
+                request, note = decouple.by_model(question, self.chat.complete)
                 if note:
                     steps.notes.append(note)
                     steps.degraded = True
@@ -302,15 +302,15 @@ class Asker:
 
     def _answer(self, task: Task, steps: _Steps) -> Draft:
         if task.kind == "details" and task.parts:  # a model sees rows alone
-            return answerer(self.fallback).answer(task)
+            return draft_of(self.fallback, task)
         try:
-            draft = answerer(self.chat).answer(task)
+            draft = draft_of(self.chat, task)
         except (EngineMissing, ModelMissing):
             raise
         except VidragError as e:
             steps.notes.append(f"answered from evidence alone: {one_line(e, 200)}")
             steps.degraded = True
-            return answerer(self.fallback).answer(task)
+            return draft_of(self.fallback, task)
         if draft.citations or draft.abstained or not task.evidence:
             return draft
         return replace(draft, notes=(*draft.notes, "the answer cites no evidence"))

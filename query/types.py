@@ -104,7 +104,6 @@ class Candidate:
     frame: int | None = None
     affinity: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
-    dense: float = 0.0
     speaker: str | None = None
 
 

@@ -141,7 +141,7 @@ class Model(LanguageModel):
     def __init__(self, reply: str | Exception) -> None:
         self._reply, self.asked = reply, list[str]()
 
-    def complete(self, messages: Any, *, schema: Any = None, max_tokens: int = 300) -> Written:
+    def complete(self, messages: Any, *, schema: Any = None, max_tokens: int = 300, tell: Any = None) -> Written:
         assert schema is not None and all(isinstance(m, Message) for m in messages)
         self.asked.append("\n".join(m.text for m in messages))
         if isinstance(self._reply, Exception):

@@ -20,7 +20,7 @@ pytest.importorskip("transformers")
 import random_chat  # noqa: E402
 from engine_tools import chained_chat, harmed  # noqa: E402
 from random_chat import KINDS, SAID, SEEING  # noqa: E402
-from vidrag.query.answer.answering import answerer  # noqa: E402
+from vidrag.query.answer.answering import draft_of  # noqa: E402
 from vidrag.query.answer.models import TooMuch  # noqa: E402
 from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache  # noqa: E402
 from vidrag.query.answer.prompts import answer  # noqa: E402
@@ -69,7 +69,7 @@ def test_every_kind_answers(kind: str) -> None:
     """Pictures make the prompt longer where the model sees; the text comes whole and in pieces."""
     made, told = engine(kind), list[str]()
     assert made.looks is (kind in SEEING) and made.frames == 32
-    blind, seeing = made.complete(asked()), made.stream(asked(3), told.append)
+    blind, seeing = made.complete(asked()), made.complete(asked(3), tell=told.append)
     assert blind.text == seeing.text == "".join(told) == SAID and len(told) > 1
     assert (seeing.read > blind.read) is made.looks and seeing.written == 2 and not seeing.cut
     first = made.first_token(asked(1))
@@ -79,9 +79,9 @@ def test_every_kind_answers(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["qwen2_5_vl", "llava_onevision", "llama"])
 def test_an_answer_is_a_draft(kind: str) -> None:
     made = engine(kind)
-    free = answerer(made).answer(looking(4))
+    free = draft_of(made, looking(4))
     assert free.text == "Next to the blue staircase." and "E2" in free.citations and free.usage.calls == 1
-    chosen = answerer(made).answer(looking(4, options=OPTIONS))
+    chosen = draft_of(made, looking(4, options=OPTIONS))
     assert chosen.scores and chosen.usage.calls >= 2 and chosen.choice is not None
 
 
@@ -148,16 +148,16 @@ def test_a_prompt_that_is_too_long_loses_pictures_then_rows() -> None:
     with pytest.raises(TooMuch, match="the model takes 512"):
         engine(n_ctx=512, max_new_tokens=20).complete([Message(role="user", text="word " * 600)])
     length = engine()._read(answer(looking(16)), 100)[0]["input_ids"].shape[1]
-    assert answerer(engine(n_ctx=length + 100, max_new_tokens=100)).answer(looking(16)).notes == ()
-    draft = answerer(engine(n_ctx=length + 99, max_new_tokens=100)).answer(looking(16))
+    assert draft_of(engine(n_ctx=length + 100, max_new_tokens=100), looking(16)).notes == ()
+    draft = draft_of(engine(n_ctx=length + 99, max_new_tokens=100), looking(16))
     assert draft.text == "Next to the blue staircase."
     assert any("too much" in n and "answered with 8 pictures" in n for n in draft.notes)
     blind = engine("llama", n_ctx=2000, max_new_tokens=300)
     long = Task(question="Where?", evidence=tuple(_longer(r, 300) for r in ROWS))
-    draft = answerer(blind).answer(long)
+    draft = draft_of(blind, long)
     assert any("answered with 2 rows" in n for n in draft.notes)
     with pytest.raises(TooMuch):
-        answerer(blind).answer(Task(question="Where?", evidence=(_longer(ROWS[0], 3000),)))
+        draft_of(blind, Task(question="Where?", evidence=(_longer(ROWS[0], 3000),)))
 
 
 def _longer(row: Evidence, size: int) -> Evidence:
@@ -183,13 +183,13 @@ def test_short_memory_halves_the_pictures(monkeypatch: pytest.MonkeyPatch) -> No
         return generate
 
     monkeypatch.setattr(model, "generate", tight(3))
-    draft = answerer(made).answer(looking(12))
+    draft = draft_of(made, looking(12))
     assert seen == [12, 6, 3] and made.frames == 3 and draft.text == "Next to the blue staircase."
     assert any("out of memory with 12 pictures" in n for n in draft.notes)
     assert any("answered with 3 pictures" in n for n in draft.notes)
     monkeypatch.setattr(model, "generate", tight(-1))
     with pytest.raises(EngineFailed, match="out of memory"):
-        answerer(made).answer(looking(2))
+        draft_of(made, looking(2))
 
 
 def test_a_model_that_fails_or_is_late_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +210,7 @@ def test_a_model_that_fails_or_is_late_has_failed(monkeypatch: pytest.MonkeyPatc
 def test_a_reply_that_is_no_answer_fails_as_with_any_model(said: str, tmp_path: Path) -> None:
     made = engines.load("chat", "transformers", {"model": str(random_chat.saved(tmp_path / "m", "llama", said))})
     with pytest.raises(EngineFailed, match="also when asked again"):
-        answerer(made).answer(looking(0))
+        draft_of(made, looking(0))
 
 
 def test_threads_wait_for_each_other() -> None:
@@ -225,10 +225,10 @@ def test_threads_wait_for_each_other() -> None:
 
 def test_known_replies_load_no_model(tmp_path: Path) -> None:
     cache = ReplyCache(tmp_path / "replies.sqlite")
-    first = answerer(RememberingModel(engine(), cache)).answer(looking(4))
+    first = draft_of(RememberingModel(engine(), cache), looking(4))
     made = engine()
     again = RememberingModel(made, cache)
-    assert again.frames == 32 and answerer(again).answer(looking(4)).text == first.text and made._loaded is None
+    assert again.frames == 32 and draft_of(again, looking(4)).text == first.text and made._loaded is None
     changed = engine(max_pixels=2048)
     assert changed.identity != made.identity == engine(device="cpu", timeout_s=5, remember=False).identity
 

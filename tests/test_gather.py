@@ -114,10 +114,9 @@ def test_of_many_videos_one_row_each(archive: Archive) -> None:
 def test_the_telling_rows_are_most_like_all_of_them(archive: Archive) -> None:
     said = ["bread flour oven dough crust", "yes", "bread flour oven dough salt", "ticket museum garden bridge rocket"]
     rows = opened(publish(archive, [Segment(i, i + 1, t) for i, t in enumerate(said)]))
-    assert telling(rows, np.arange(4))[0] in (0, 2)
-    assert telling(rows, np.array([1, 3])) == [3]
-    assert telling(rows, np.array([1])) == [1] and telling(rows, np.array([], np.int64)) == []
-    assert telling(rows, np.arange(4), 9) == [0, 2, 3] and telling(rows, np.arange(4), 0) == []
+    assert telling(rows, np.arange(4)) in (0, 2)
+    assert telling(rows, np.array([1, 3])) == 3
+    assert telling(rows, np.array([1])) == 1
     assert len(rows.terms[1]) < LEAST_WORDS <= len(rows.terms[3])
 
 

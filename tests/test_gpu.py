@@ -94,7 +94,7 @@ def test_a_model_that_sees_answers() -> None:
     from random_chat import SAID
 
     told = list[str]()
-    assert made.stream(asked, told.append).text == SAID == "".join(told)
+    assert made.complete(asked, tell=told.append).text == SAID == "".join(told)
     assert made.first_token(asked).top["B"] == pytest.approx(0.27, abs=0.05)
 
 

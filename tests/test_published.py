@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import published_algorithm as published
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from published_algorithm import BETA, THRESHOLD
 from vidrag.jobs import profile
-from vidrag.query.find import published
-from vidrag.query.find.published import BETA, THRESHOLD
 from vidrag.query.find.retrieve import query_vectors
 from vidrag.query.look import keyframes, scene_graph
 from vidrag.query.look.keyframes import KeyframeOptions, choose

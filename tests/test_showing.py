@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vidrag.query.answer import prompts
-from vidrag.query.answer.answering import answerer
+from vidrag.query.answer.answering import draft_of
 from vidrag.query.answer.models import LanguageModel, TooMuch
 from vidrag.query.look.showing import shown
-from vidrag.query.types import Candidate, Message, Reply, Task
+from vidrag.query.types import Candidate, Reply, Task
 from vidrag.store.records import Evidence, Frame
 
 
@@ -85,9 +84,7 @@ class Small(LanguageModel):
     def __init__(self, pictures: int, lines: int) -> None:
         self.takes, self.seen, self.notes = (pictures, lines), list[tuple[int, int]](), list[str]()
 
-    def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
+    def complete(self, messages: Any, *, schema: Any = None, max_tokens: int = 300, tell: Any = None) -> Reply:
         size = len(messages[1].images), messages[1].text.count("\n[E")
         self.seen.append(size)
         if size[0] > self.takes[0] or size[1] > self.takes[1]:
@@ -109,11 +106,9 @@ def test_a_prompt_that_is_too_much_is_halved(takes: tuple[int, int], seen: list[
     """Pictures first, evenly; the note says what is left, beside what the model has to tell."""
     evidence = tuple(e for e, _ in rows(*(("a", i) for i in range(8))))
     model = Small(*takes)
-    draft = answerer(model).answer(
-        Task(question="What?", evidence=evidence, pictures=tuple((e.id, b"x") for e in evidence))
-    )
+    draft = draft_of(model, Task(question="What?", evidence=evidence, pictures=tuple((e.id, b"x") for e in evidence)))
     assert model.seen == seen and draft.text == "a cat"
     assert [n for n in draft.notes if "too much" in n] == [n for n in draft.notes if note and note in n]
     assert draft.notes[-1] == "the model is small"
     with pytest.raises(TooMuch):
-        answerer(Small(0, 0)).answer(Task(question="What?", evidence=evidence))
+        draft_of(Small(0, 0), Task(question="What?", evidence=evidence))

@@ -13,6 +13,7 @@ from ...store.encoders import Picture
 from ...store.engines import EngineOptions, denormals
 from ...store.weights import models
 from . import Quads
+from .crops import shrunk
 
 
 class RapidOptions(EngineOptions):
@@ -62,14 +63,11 @@ class Rapid:
     def detect(self, picture: Picture) -> Quads:
         import cv2
 
-        h, w = picture.shape[:2]
-        scale = min(1.0, self.options.detect_side / min(h, w))
-        size = (max(32, round(w * scale)), max(32, round(h * scale)))
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        small = shrunk(picture, self.options.detect_side)
         found: Any = self._ocr.text_det(cv2.cvtColor(small, cv2.COLOR_RGB2BGR)).boxes
         if found is None or not len(found):
             return np.zeros((0, 4, 2), np.float32)
-        quads = np.asarray(found, np.float32) / np.array(size, np.float32)
+        quads = np.asarray(found, np.float32) / np.array(small.shape[1::-1], np.float32)
         return np.clip(quads, 0.0, 1.0)
 
     @denormals.as_zero()

@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 
 from ...query.answer.models import Chat, LanguageModel
-from ...query.answer.models.replies import json_object, whole_text
+from ...query.answer.models.replies import json_object
 from ...query.answer.prompts import harmless
 from ...query.types import Message
+from ...store.encoders import well_formed
 from ...store.errors import VidragError
 
 NO_MODEL = (
@@ -44,7 +45,7 @@ def standalone(question: str, history: Sequence[tuple[str, str]], chat: Chat | L
     except VidragError:  # the answer will say so
         return question
     told = (json_object(reply.text) or {}).get("question")
-    rewritten = " ".join(whole_text(told).split()) if isinstance(told, str) else ""
+    rewritten = " ".join(well_formed(told).split()) if isinstance(told, str) else ""
     return rewritten if any(c.isalnum() for c in rewritten[:_LONGEST_QUESTION]) and not reply.cut else question
 
 

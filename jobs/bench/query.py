@@ -18,8 +18,7 @@ import numpy as np
 
 from ...query.asker import Asker
 from ...query.find.finding import Finder
-from ...query.find.published import THRESHOLD, mean_query
-from ...query.find.retrieve import RetrieveOptions
+from ...query.find.retrieve import RetrieveOptions, query_vectors
 from ...query.find.rows import RowSet
 from ...query.understand.decouple import by_rules
 from ...store.archive.archive import Archive
@@ -100,7 +99,7 @@ def ours(encoder: TextEncoder, held: RowSet, question: str) -> int:
 
 def published(encoder: TextEncoder, documents: Sequence[str], question: str) -> int:
     """Video-RAG's retrieval (arXiv 2411.13093), written from its description: for each question every document is
-    encoded, one by one, a flat index is made of the vectors, and what lies within ``THRESHOLD`` of the mean of question
+    encoded, one by one, a flat index is made of the vectors, and what lies within the threshold of the mean of question
     and request is kept; how many that are.
     """
     import faiss
@@ -110,9 +109,9 @@ def published(encoder: TextEncoder, documents: Sequence[str], question: str) -> 
     index = faiss.IndexFlatIP(int(vectors.shape[1]))
     index.add(vectors)
     request = by_rules(question)
-    asked, wanted = (encoder.queries([text])[0].tolist() for text in (question, request.asr or question))
-    query = np.array([mean_query(asked, [wanted])], np.float32)
-    limits, _, _ = index.range_search(query, THRESHOLD)
+    asked, wanted = (encoder.queries([text])[0] for text in (question, request.asr or question))
+    query = query_vectors(asked, wanted, [])["speech"]
+    limits, _, _ = index.range_search(query[None].astype(np.float32), RetrieveOptions().threshold)
     return int(limits[-1])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ...store.shell import counted
 from .app import ArchivePath, ProfileName, Settings
 from .ask_commands import Video
 
@@ -74,7 +75,7 @@ class _Talk:
         from ..answers.conversation import NO_MODEL
 
         count = self._library.listing.table().num_rows
-        print(f"{self._library.name}: {count} {'video' if count == 1 else 'videos'}\n{_HELP}")
+        print(f"{self._library.name}: {counted(count, 'video')}\n{_HELP}")
         if not self._library.model:
             print(f"note: {NO_MODEL}")
 

@@ -44,38 +44,27 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="eval")
 
 
-@group.command("corpus")
-def corpus(
-    archive: ArchivePath,
-    questions: Questions,
-    arm: ArmNames = None,
-    subtitled: Subtitled = None,
-    output: Output = None,
-    arms_file: ArmsFile = None,
-    seed: Seed = 0,
-    profile: ProfileName = "embedded",
-    settings: Settings = None,
-    as_json: AsJson = False,
-) -> int:
-    """Questions with proofs (questions.json): right options, evidence recall, start errors, 'not said'."""
-    return _run("corpus", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+def _asks(name: str, about: str) -> None:
+    """Makes ``vidrag eval NAME``, which asks the questions of a data set."""
+
+    @group.command(name, help=about)
+    def ask(
+        archive: ArchivePath,
+        questions: Questions,
+        arm: ArmNames = None,
+        subtitled: Subtitled = None,
+        output: Output = None,
+        arms_file: ArmsFile = None,
+        seed: Seed = 0,
+        profile: ProfileName = "embedded",
+        settings: Settings = None,
+        as_json: AsJson = False,
+    ) -> int:
+        return _run(name, archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
 
 
-@group.command("videomme")
-def videomme(
-    archive: ArchivePath,
-    questions: Questions,
-    arm: ArmNames = None,
-    subtitled: Subtitled = None,
-    output: Output = None,
-    arms_file: ArmsFile = None,
-    seed: Seed = 0,
-    profile: ProfileName = "embedded",
-    settings: Settings = None,
-    as_json: AsJson = False,
-) -> int:
-    """Video-MME: its JSON list of videos, or the Parquet table of its data set page."""
-    return _run("videomme", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+_asks("corpus", "Questions with proofs (questions.json): right options, evidence recall, start errors, 'not said'.")
+_asks("videomme", "Video-MME: its JSON list of videos, or the Parquet table of its data set page.")
 
 
 @group.command("mlvu")
@@ -96,22 +85,7 @@ def mlvu(
     return _run("mlvu", archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json, judge)
 
 
-@group.command("longvideobench")
-def longvideobench(
-    archive: ArchivePath,
-    questions: Questions,
-    arm: ArmNames = None,
-    subtitled: Subtitled = None,
-    output: Output = None,
-    arms_file: ArmsFile = None,
-    seed: Seed = 0,
-    profile: ProfileName = "embedded",
-    settings: Settings = None,
-    as_json: AsJson = False,
-) -> int:
-    """LongVideoBench: lvb_val.json or lvb_test_wo_gt.json."""
-    name = "longvideobench"
-    return _run(name, archive, questions, arm, subtitled, output, arms_file, seed, profile, settings, as_json)
+_asks("longvideobench", "LongVideoBench: lvb_val.json or lvb_test_wo_gt.json.")
 
 
 def _run(

@@ -42,10 +42,9 @@ def fit(
 def decouple(
     videomme: Annotated[Path | None, typer.Option("--videomme", metavar="FILE", help="Questions of Video-MME.")] = None,
     mlvu: Annotated[Path | None, typer.Option("--mlvu", metavar="FILE", help="Questions of MLVU.")] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Hand-labelled questions.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Decouple whole data sets by rules: what their questions ask for, and labelled ones scored by field."""
+    """Decouple whole data sets by rules: what their questions ask for."""
     from ...query.understand.decouple import by_rules
     from ...store.errors import UsageError
     from ..evaluate import benchmarks
@@ -58,8 +57,6 @@ def decouple(
     if not texts:
         raise UsageError("no questions given; name a file with --videomme or --mlvu")
     told = {"distribution": work.distribution([by_rules(t) for t in texts.values()])}
-    if labels:
-        told["labelled"] = work.score(work.read_labels(labels), texts)
     if as_json:
         print(json.dumps(told))
         return 0

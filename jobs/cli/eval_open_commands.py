@@ -54,14 +54,13 @@ def open_sets(
     from ...store.errors import UsageError
     from .. import build
     from ..evaluate import open_answers, open_sets
-    from ..evaluate.asking import shared_engines
     from ..evaluate.judge import judge_model, judge_of
     from .telling import progress, say
 
     ways = [w for w in open_answers.WAYS if only in (None, w)]
     if not ways:
         raise UsageError(f"--only {only}: ways to ask are named, all and elsewhere")
-    chosen, load = profile_of(profile, settings), shared_engines()
+    chosen, load = profile_of(profile, settings), build.shared_engines()
     judge_model(judge or [], load)  # refused before any work, and kept for every set
     found = [open_sets.read(name, videos or []) for name in sets]
     if len({s.name for s in found}) < len(found):

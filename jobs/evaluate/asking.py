@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...query.asker import Asker
-from ...store import engines
 from ...store.archive.archive import Archive
 from ...store.errors import (
     AmbiguousVideo,
@@ -21,7 +20,7 @@ from ...store.errors import (
     VidragError,
     one_line,
 )
-from ...store.fingerprints import canonical, digest, sha256_of
+from ...store.fingerprints import digest, sha256_of
 from .. import build, profile
 from ..answers.asking import code
 from .arms import Arm
@@ -76,7 +75,7 @@ class ArmRun:
 
 def run(setting: Setting, arms: Sequence[Arm], asked: Sequence[Question], report: Report) -> list[ArmRun]:
     """Asks ``asked`` under each arm.  An arm that cannot run says why, and the others go on."""
-    load = shared_engines()
+    load = build.shared_engines()
     out = []
     for arm in arms:
         made = ArmRun(arm)
@@ -86,19 +85,6 @@ def run(setting: Setting, arms: Sequence[Arm], asked: Sequence[Question], report
             made.error = e
         out.append(made)
     return out
-
-
-def shared_engines() -> build.Load:
-    """Loads an engine once, whichever arms use it."""
-    kept: dict[bytes, Any] = {}
-
-    def load(kind: engines.Kind, name: str, values: Mapping[str, Any] | None = None) -> Any:
-        key = canonical([kind, name, dict(values or {})])
-        if key not in kept:
-            kept[key] = engines.load(kind, name, values)
-        return kept[key]
-
-    return load
 
 
 def _run(setting: Setting, arm: Arm, asked: Sequence[Question], made: ArmRun, load: build.Load, report: Report) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from math import log
 from typing import Any
 
-from ...query.answer.answering import answerer
+from ...query.answer.answering import draft_of
 from ...query.answer.models import Chat, LanguageModel
 from ...query.answer.options import not_said
 from ...query.types import Task
@@ -26,7 +26,7 @@ def blind(chat: Chat | LanguageModel, question: Question) -> dict[str, Any]:
     """
     began = time.perf_counter()
     options, letters = question.distinct()
-    draft = answerer(chat).answer(Task(question=question.question, options=options))
+    draft = draft_of(chat, Task(question=question.question, options=options))
     choice = letters[draft.choice] if draft.choice is not None else None
     return _answer(question, choice, draft.abstained, draft.notes, began)
 

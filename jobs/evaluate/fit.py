@@ -1,8 +1,7 @@
 """Fits the curve that tells how likely rows answer a question, with each set of open questions left out in turn.
 
 Logistic regression whose weights may not be negative: nearness and words can only speak for an answer.  Every set
-weighs the same.  Questions about a video without its answer are told, not fitted: what speaks of the same matter would
-hush too many answers.
+weighs the same.  Questions about a video without its answer are told, not fitted: they would hush too many answers.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ class Example:
     answerable: bool
 
 
-def grounds(found: OpenSet, asker: Asker, most: int = 0) -> list[Example]:
+def grounds(found: OpenSet, asker: Asker) -> list[Example]:
     """Every question of a set in every way; those about the whole, a stretch of time or mentions are left out."""
     out, finder = list[Example](), Finder(asker.text_encoder, asker.options.retrieve)
     for way in WAYS:
-        for q in chosen(found.questions, way, most):
+        for q in chosen(found.questions, way, 0):
             videos = {"named": q.video, "all": None, "elsewhere": q.elsewhere}[way]
             ready = asker.prepare(q.question, [videos] if videos else None)
             if ready.task.kind not in OF_ROWS:

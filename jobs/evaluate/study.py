@@ -28,7 +28,7 @@ from ..runs.pool import Executor
 from ..runs.worker import Order
 from . import results, tables
 from .arms import Arm
-from .asking import ArmRun, Report, Setting, code_fingerprint, shared_engines
+from .asking import ArmRun, Report, Setting, code_fingerprint
 from .benchmarks import READERS
 from .judge import judge_model, judge_of
 from .traces import results_folder
@@ -98,7 +98,7 @@ def run(
     study = Study()
     datasets = {part.name: READERS[part.reader](part.questions) for part in found}  # before any work
     profile.load(profile_name, overrides)
-    load = shared_engines()
+    load = build.shared_engines()
     judge_model(judge, load)  # refused before any work, and kept for every part
     for part in found:
         home = output / part.name

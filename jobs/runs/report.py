@@ -17,7 +17,7 @@ from ...store.archive.archive import Archive
 from ...store.archive.schema import SCHEMAS
 from ...store.errors import ArchiveDamaged, UsageError, one_line
 from ...store.records import clock
-from ...store.shell import printable
+from ...store.shell import counted, printable
 from .ledger import lines_key, tables
 
 _NAMES = ("source", "stage", "status")
@@ -183,7 +183,7 @@ def set_aside_json(found: Mapping[tuple[str, str, str], int]) -> list[dict[str, 
 
 def set_aside_text(host: str, message: str, workers: int = 1) -> str:
     """One line about them."""
-    return f"set aside: {workers} worker{'s' if workers > 1 else ''} on {printable(host)}: {printable(message)}"
+    return f"set aside: {counted(workers, 'worker')} on {printable(host)}: {printable(message)}"
 
 
 def text(told: dict[str, Any]) -> str:

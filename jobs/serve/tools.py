@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from ...query.find.results import kinds_of
 from ...query.find.scope import Scope, conditions, day_of, seconds_of
+from ...store.archive.pictures import on_screen
 from ...store.archive.stored_files import version
 from ...store.records import Segment, clock
 from ...store.shell import counted
@@ -182,7 +183,7 @@ class _Tools:
         time = _seconds("t", t) or 0.0
         shard = await self._run(lambda: self._library.shard(video))
         data = await self._run(lambda: pictures.picture(shard, time, width))
-        shown = shard.frames[pictures.on_screen(shard.frames, time) or 0]
+        shown = shard.frames[on_screen(shard.frames, time) or 0]
         told = {
             "video": shard.video, "name": shard.name, "start": shown.start, "end": shown.end,
             "url": self._at.moment(shard.video, time or None),

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from ...store.archive.entries import Entry, entry
+from ...store.archive.pictures import on_screen
 from ...store.archive.shard import Shard
 from ...store.archive.stored_files import version
 from ...store.errors import UsageError
@@ -38,7 +39,6 @@ from .shapes import (
 
 _KEPT = "private, max-age=86400"
 _ASK_AGAIN = "private, no-cache"
-_NAMES = {"speech": "speech", "text": "text", "frame": "frames"}
 _TYPES = {"vtt": "text/vtt", "srt": "application/x-subrip", "jsonl": "application/jsonl"}
 
 
@@ -122,7 +122,7 @@ def router(library: Library, originals: Originals, ingest: Ingesting, media: boo
         shard = await shard_of(video)
 
         def picture() -> bytes:
-            number = n if n is not None else on_screen(shard, t or 0.0)
+            number = n if n is not None else _number(shard, t or 0.0)
             if number >= len(shard.frames):
                 raise Refused(404, f"{shard.name} has no frame {number}", "NoFrame")
             return pictures.scaled(shard.jpeg(number), int(w or 0))
@@ -246,9 +246,9 @@ def _notes(shard: Shard) -> list[str]:
     return told
 
 
-def on_screen(shard: Shard, time: float) -> int:
-    """The number of the frame shown at ``time``; the first before there is any.  404 where none is stored."""
-    number = pictures.on_screen(shard.frames, time)
+def _number(shard: Shard, time: float) -> int:
+    """The number of the frame shown at ``time``; 404 where none is stored."""
+    number = on_screen(shard.frames, time)
     if number is None:
         raise Refused(404, f"no frames of {shard.name} are stored", "NoFrame")
     return number

@@ -1,16 +1,11 @@
-"""How a language model is asked, and what is done when it does not do as it is told.
+"""How a language model is asked (docs/asking.md), and what is done when it does not do as it is told.
 
-With options the model is asked for one letter, whose probability is read where the engine gives it, in several orders
-of the options: a small model favours places (Zheng et al., 2024, arXiv 2309.03882).  The evidence comes first and the
-options last, so that an engine that keeps its prefix reads the evidence once.  The rows cited are then those that bear
-out the chosen option by their words: that costs nothing, where a second reply costs two seconds on a CPU, and what is
-cited does hold the words.  Only where no row does the model is asked for the rows.
+Options are shown in several orders: a small model favours places (Zheng et al., 2024, arXiv 2309.03882).  The evidence
+comes first and the options last, so that an engine that keeps its prefix reads the evidence once.  The rows that bear
+out the chosen option by their words are cited, which costs nothing; only where none does the model is asked for them.
 
 A free answer cites the rows that the model names, and first the one that bears it out best: small models write the
 right sentence and name the row beside.
-
-A prompt that is too much for the model, or for the memory, is made again with half of its pictures; without pictures,
-with half of its rows.
 """
 
 from __future__ import annotations
@@ -19,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...store.encoders import well_formed
 from ...store.errors import EngineFailed, one_line
 from ...store.shell import counted
 from ..types import Draft, Message, Reply, Task, Usage
 from . import prompts
 from .extractive import NOTHING
 from .models import Chat, LanguageModel, TooMuch
-from .models.replies import letter_mass, read_reply, said_so_far, whole_text
+from .models.replies import letter_mass, read_reply, said_so_far
 from .options import not_said, says_nothing, supporting, weighed
 
 LEAST_MASS = 0.05
@@ -43,16 +39,14 @@ class _Talk:
     def ask(
         self, messages: Sequence[Message], schema: Mapping[str, Any], tell: Callable[[str], object] | None = None
     ) -> Reply:
-        if tell is None:
-            return self._count(self.model.complete(messages, schema=schema, max_tokens=300))
         written = list[str]()
 
         def piece(text: str) -> None:
             written.append(text)
-            if said := said_so_far("".join(written)):
+            if tell and (said := said_so_far("".join(written))):
                 tell(said)
 
-        return self._count(self.model.stream(messages, piece, schema=schema, max_tokens=300))
+        return self._count(self.model.complete(messages, schema=schema, max_tokens=300, tell=piece if tell else None))
 
     def letter(self, messages: Sequence[Message]) -> Reply | None:
         reply = self.model.first_token(messages)
@@ -65,43 +59,28 @@ class _Talk:
             cached=u.cached + reply.cached,
             read=u.read + (reply.read or 0) * new,
             written=u.written + (reply.written or 0) * new,
-            replies=(*u.replies, whole_text(reply.text[:_KEPT])),
+            replies=(*u.replies, well_formed(reply.text[:_KEPT])),
         )
         return reply
 
 
-@dataclass(frozen=True, slots=True)
-class ModelAnswerer:
-    """Answers with a language model; see :class:`Chat`."""
+def draft_of(engine: Chat | LanguageModel, task: Task) -> Draft:
+    """What an engine answers; a language model is asked here.
 
-    model: LanguageModel
-
-    @property
-    def looks(self) -> bool:
-        return self.model.looks
-
-    @property
-    def frames(self) -> int:
-        return self.model.frames
-
-    def answer(self, task: Task) -> Draft:
-        """The model's draft.  Raises :class:`EngineFailed` where it fails, or twice replies with what is no answer."""
-        model = self.model
-        talk, told = _Talk(model), len(model.notes)
-        task, less = _shortened(task, model.rows), ""
-        while True:
-            try:
-                draft = _answered(talk, task)
-            except TooMuch as e:
-                task, less = _halved(task, e)
-            else:
-                notes = (*filter(None, [less]), *model.notes[told:], *draft.notes)
-                return replace(draft, notes=notes, usage=talk.usage)
-
-
-def answerer(engine: Chat | LanguageModel) -> Chat:
-    """What answers with an engine: the engine itself, or what asks it where it is a language model."""
-    return ModelAnswerer(engine) if isinstance(engine, LanguageModel) else engine
+    Raises :class:`EngineFailed` where it fails, or twice replies with what is no answer.
+    """
+    if not isinstance(engine, LanguageModel):
+        return engine.answer(task)
+    talk, told = _Talk(engine), len(engine.notes)
+    task, less = _shortened(task, engine.rows), ""
+    while True:
+        try:
+            draft = _answered(talk, task)
+        except TooMuch as e:
+            task, less = _halved(task, e)
+        else:
+            notes = (*filter(None, [less]), *engine.notes[told:], *draft.notes)
+            return replace(draft, notes=notes, usage=talk.usage)
 
 
 def _answered(talk: _Talk, task: Task) -> Draft:
@@ -205,7 +184,7 @@ def _written(talk: _Talk, task: Task) -> Draft:
         if not again:
             messages = [
                 *messages,
-                Message(role="assistant", text=whole_text(reply.text[:500]) or "{}"),
+                Message(role="assistant", text=well_formed(reply.text[:500]) or "{}"),
                 prompts.correction(problem),
             ]
     if usable is None:

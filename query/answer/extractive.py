@@ -13,6 +13,7 @@ from pydantic import Field
 from ...store.engines import EngineOptions
 from ...store.records import PERCEIVED, Evidence, clock
 from ...store.sentences import ends_sentence, joined, sentences
+from ...store.shell import counted
 from ..text.things import FITS
 from ..types import LIKELY, Draft, Part, Task
 from .options import weighed
@@ -133,7 +134,7 @@ def _in_order(task: Task) -> Draft:
 def _heading(task: Task, own: Sequence[Part]) -> str:
     name = own[0].row.name
     if task.kind == "every":
-        return f"{name}: {len(own)} {'mention' if len(own) == 1 else 'mentions'}"
+        return f"{name}: {counted(len(own), 'mention')}"
     if task.kind == "details":
         return f"{name}: {own[0].title}"
     return f"{name}:"

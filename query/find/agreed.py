@@ -4,16 +4,14 @@ any language, or they say so with a word such as "decided".
 
 from __future__ import annotations
 
-import tomllib
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
-from ..text.known_vectors import remembered
+from ..text.known_vectors import bundled, by_section
 from ..text.words import words
 from .gather import standard
 from .rows import RowSet
@@ -30,27 +28,19 @@ _SAID = 2.0
 
 
 @lru_cache(maxsize=1)
-def _examples() -> tuple[str, dict[str, list[str]]]:
-    text = (resources.files(__package__) / "agreed.toml").read_text("utf-8")
-    return text, tomllib.loads(text)
-
-
-@lru_cache(maxsize=1)
 def _words() -> frozenset[str]:
-    return frozenset(w for text in _examples()[1]["words"] for w in words(text))
+    return frozenset(w for text in bundled(__package__, "agreed.toml")[1]["words"] for w in words(text))
 
 
 def agreed(rows: RowSet, usable: NDArray[np.bool_], encoder: TextEncoder) -> list[int]:
     """The places of the rows of speech among the ``usable`` ones, bool ``(n_rows,)``, that tell decisions and tasks."""
-    text, examples = _examples()
-    known = remembered(encoder.spec.space, text, lambda: encoder.documents([*examples["agreed"], *examples["other"]]))
-    cut = len(examples["agreed"])
+    examples = by_section(encoder.spec.space, __package__, "agreed.toml", encoder.documents)
     vectors, has = rows.vectors
     spoken = [at for at in rows.of("speech").tolist() if usable[at] and has[at] and len(rows.terms[at]) > 1]
     if not spoken:
         return []
-    around = standard(_likeness(rows.window_vectors, known, cut))
-    likeness = standard(_likeness(vectors[spoken], known, cut)) + rows.windows.best(around)[spoken]
+    around = standard(_likeness(rows.window_vectors, examples))
+    likeness = standard(_likeness(vectors[spoken], examples)) + rows.windows.best(around)[spoken]
     said = np.array([not _words().isdisjoint(words(rows.rows[at].text)) for at in spoken], float)
     likeness += _SAID * np.maximum(said, np.append(said[1:], 0) / 2)
     best = np.argsort(-likeness, kind="stable")[:MOST]
@@ -58,9 +48,9 @@ def agreed(rows: RowSet, usable: NDArray[np.bool_], encoder: TextEncoder) -> lis
     return [spoken[i] for i in best.tolist() if likeness[i] >= least]
 
 
-def _likeness(texts: Vectors, known: Vectors, cut: int) -> Scores:
-    """How much more like the first ``cut`` examples texts ``(n, dim)`` are than like the others, ``(n,)``."""
-    return _nearness(texts, known[:cut]) - _nearness(texts, known[cut:])
+def _likeness(texts: Vectors, examples: dict[str, Vectors]) -> Scores:
+    """How much more like the examples of agreeing texts ``(n, dim)`` are than like the others, ``(n,)``."""
+    return _nearness(texts, examples["agreed"]) - _nearness(texts, examples["other"])
 
 
 def _nearness(rows: Vectors, examples: Vectors) -> Scores:

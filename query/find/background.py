@@ -7,18 +7,14 @@ have nothing to do with the question, as a share of the way from there to the sa
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
-from ..text.known_vectors import remembered
+from ..text.known_vectors import by_section
 
 Scores = NDArray[np.float64]
 PRIOR = 50
@@ -53,21 +49,6 @@ class Background:
         return (cosines - level) / (UNIT * np.maximum(1 - level, 1e-6))
 
 
-@lru_cache(maxsize=1)
-def _sentences() -> tuple[str, dict[str, list[str]]]:
-    text = (resources.files(__package__) / "background.toml").read_text("utf-8")
-    return text, tomllib.loads(text)
-
-
-_made: dict[str, Background] = {}
-
-
 def background(encoder: TextEncoder) -> Background:
-    """Made once for each encoder, and kept in the cache of this machine."""
-    found = _made.get(encoder.spec.space)
-    if found is None:
-        text, sentences = _sentences()
-        vectors = remembered(encoder.spec.space, text, lambda: encoder.documents([*chain(*sentences.values())]))
-        cuts = np.cumsum([len(s) for s in sentences.values()])[:-1]
-        found = _made[encoder.spec.space] = Background(dict(zip(sentences, np.split(vectors, cuts), strict=True)))
-    return found
+    """Its vectors are made once for each encoder, and kept in the cache of this machine."""
+    return Background(by_section(encoder.spec.space, __package__, "background.toml", encoder.documents))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ...store.archive.entries import recorded
 from ...store.records import Chapter, clock
+from ...store.shell import counted
 from ..text.words import stop_words, terms
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
@@ -32,7 +33,7 @@ SIDES, ROWS_OF_A_SIDE = 4, 3
 """Videos that are compared, and rows that are told of each."""
 
 
-def candidate(rows: RowSet, at: int, score: float = 0.0, near: float = 0.0) -> Candidate:
+def candidate(rows: RowSet, at: int, score: float = 0.0) -> Candidate:
     """The row at a place of the set."""
     row = rows.rows[at]
     shard = rows.shards[row.shard]
@@ -44,7 +45,6 @@ def candidate(rows: RowSet, at: int, score: float = 0.0, near: float = 0.0) -> C
         end=row.end,
         text=row.text,
         score=score,
-        dense=near,
         doubts=row.doubts,
         speaker=row.speaker,
     )
@@ -52,14 +52,14 @@ def candidate(rows: RowSet, at: int, score: float = 0.0, near: float = 0.0) -> C
 
 def plain_hits(places: Sequence[int]) -> list[Hit]:
     """Rows that were not ranked."""
-    return [Hit(at=at, score=0.0, near=0.0) for at in places]
+    return [Hit(at=at, score=0.0) for at in places]
 
 
 def found_rows(rows: RowSet, hits: Sequence[Hit], sure: float, neighbours: int, usable: NDArray[np.bool_]) -> Found:
     """The rows found as candidates, the first ``neighbours`` spoken ones with what is said right before and after."""
     out, places = Found(sure=sure), list[int]()
     for hit in hits:
-        one = candidate(rows, hit.at, hit.score, hit.near)
+        one = candidate(rows, hit.at, hit.score)
         same = next((i for i, c in enumerate(out.rows) if same_slide(c, one)), None)
         if same is None:
             out.rows.append(one)
@@ -105,11 +105,8 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
 
 
 def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:
-    """What is said and shown in a stretch of time, in order: every row, or where they are more than ``most`` the most
-    telling one of each of so many equal groups.
-    """
-    places = np.flatnonzero(inside)
-    return mentions(rows, _spread(rows, places, most))
+    """What is said and shown in a stretch of time, in order, at most ``most`` rows."""
+    return mentions(rows, _spread(rows, np.flatnonzero(inside), most))
 
 
 def _spread(rows: RowSet, places: NDArray[np.int64], most: int) -> list[int]:
@@ -118,7 +115,7 @@ def _spread(rows: RowSet, places: NDArray[np.int64], most: int) -> list[int]:
     """
     order = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
     groups = [np.array([at]) for at in order] if len(order) <= most else np.array_split(order, most)
-    return [at for group in groups for at in telling(rows, group)]
+    return [telling(rows, group) for group in groups]
 
 
 def beyond(rows: RowSet, at: int, forwards: bool, usable: NDArray[np.bool_]) -> list[Part]:
@@ -162,8 +159,8 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
         if languages:
             told.append(f"language {', '.join(c for c, _ in languages.most_common())}")
         if speakers:
-            counted = [f"{s} ({n} {'sentence' if n == 1 else 'sentences'})" for s, n in speakers.most_common()]
-            told.append(f"{'speaker' if len(counted) == 1 else f'{len(counted)} speakers'}: {', '.join(counted)}")
+            each = [f"{s} ({counted(n, 'sentence')})" for s, n in speakers.most_common()]
+            told.append(f"{'speaker' if len(each) == 1 else f'{len(each)} speakers'}: {', '.join(each)}")
         elif shard.speech:
             told.append("speakers not known")
         for part in mentions(rows, named or own[:1]):
@@ -171,22 +168,20 @@ def details(rows: RowSet, usable: NDArray[np.bool_]) -> list[Part]:
     return found
 
 
-def telling(rows: RowSet, places: NDArray[np.int64], most: int = 1) -> list[int]:
-    """Of some rows those that tell most of them, in order: like the others (near their mean) and with many of the words
-    that tell these rows from all (term frequency times inverse document frequency).  Short ones only where all are.
+def telling(rows: RowSet, places: NDArray[np.int64]) -> int:
+    """Of some rows the one that tells most of them: like the others (near their mean) and with many of the words that
+    tell these rows from all (term frequency times inverse document frequency).  A short one only where all are.
     """
     vectors, known = rows.vectors
     own = [at for at in places.tolist() if len(rows.terms[at]) >= LEAST_WORDS and known[at]]
     if not own:
-        own = sorted(places.tolist(), key=lambda at: -len(rows.terms[at]))[:most]
-        return sorted(own, key=lambda at: rows.rows[at].start)
+        return int(max(places.tolist(), key=lambda at: len(rows.terms[at])))
     used = Counter(t for at in own for t in rows.held[at])
     sizes = np.array([len(rows.terms[at]) for at in own], np.float32)
     central = vectors[own] @ (vectors[own] * sizes[:, None]).sum(0)
     weight = {t: count * rows.rarity(t) for t, count in used.items()}
     worth = [sum(weight[t] for t in rows.held[at]) / (3 + len(rows.terms[at])) ** 0.5 for at in own]
-    order = np.argsort(-(standard(central) + standard(np.array(worth))), kind="stable").tolist()
-    return sorted((own[i] for i in order[:most]), key=lambda at: rows.rows[at].start)
+    return int(own[np.argmax(standard(central) + standard(np.array(worth)))])
 
 
 def standard(values: NDArray[Any]) -> NDArray[np.float64]:

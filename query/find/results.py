@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...store.archive.pictures import on_screen
 from ...store.archive.shard import Shard
 from ...store.encoders import ImageTextEncoder, Picture, TextEncoder
 from ...store.errors import ArchiveDamaged, UsageError, one_line
 from ...store.index.index import KINDS, Kind
-from ...store.records import Frame
 from ...store.storage.faults import storage_errors
 from ...store.vectors import Vectors
 from ..types import Grounds, Request
@@ -236,16 +236,10 @@ def _listed(shard: Shard, hit: Hit, rank: int) -> Listed:
         score=hit.score,
         near=hit.near,
         doubts=tuple(times[row].flags) if kind == "speech" else (),
-        frame=row if kind == "frames" else _on_screen(shard.frames, start),
+        frame=row if kind == "frames" else on_screen(shard.frames, start),
         path=shard.manifest.source.paths[0],
         speaker=times[row].speaker if kind == "speech" else None,
     )
-
-
-def _on_screen(frames: Sequence[Frame], time: float) -> int | None:
-    """The frame shown at ``time``; the first one before there is any."""
-    shown = [i for i, f in enumerate(frames) if f.start <= time]
-    return shown[-1] if shown else 0 if frames else None
 
 
 def thumbnails(searcher: Searcher, found: Sequence[Listed], folder: Path) -> Mapping[int, str]:

@@ -69,11 +69,10 @@ class RetrieveOptions(Options):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A row found: its place in the row set, its score, and how near it lies in units of :class:`.Background`."""
+    """A row found: its place in the row set, and its score."""
 
     at: int
     score: float
-    near: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +185,7 @@ def retrieve(
     replied = [_reply(rows, at, within) for at in best]
     asking = [at for at, reply in zip(best, replied, strict=True) if reply != at]
     best = list(dict.fromkeys([*replied, *asking]))[: options.top_k]
-    hits = [Hit(at=at, score=float(total[at]), near=float(found.near[at])) for at in best]
+    hits = [Hit(at=at, score=float(total[at])) for at in best]
     return Retrieved(hits=hits, sure=_SURE_OF_EXACT if exact else likely(grounds), grounds=grounds)
 
 
@@ -245,11 +244,9 @@ def beside(rows: RowSet, one: int, other: int) -> bool:
     return then.kind == first.kind == "speech" and then.shard == first.shard and then.start - first.end <= PAUSE / 10
 
 
-def published(
-    rows: RowSet, queries: dict[RowKind, Vectors], options: RetrieveOptions, within: NDArray[np.bool_] | None = None
-) -> list[Hit]:
+def published(rows: RowSet, queries: dict[RowKind, Vectors], options: RetrieveOptions) -> list[Hit]:
     """All rows whose inner product with the query of their kind exceeds ``options.threshold``, nearest first."""
-    usable = may_be_used(rows, options) if within is None else within & may_be_used(rows, options)
+    usable = may_be_used(rows, options)
     if not rows.rows:
         return []
     near = np.full(len(rows.rows), -1.0)
@@ -258,15 +255,15 @@ def published(
     order = [at for at in np.argsort(-near, kind="stable").tolist() if usable[at]]
     passing = sum(near[at] > options.threshold for at in order)
     most = min(options.top_k, max(int(passing), options.at_least))
-    return [Hit(at=at, score=float(near[at]), near=float(near[at])) for at in order[:most]]
+    return [Hit(at=at, score=float(near[at])) for at in order[:most]]
 
 
 def _reranked(best: Sequence[int], scores: NDArray[np.float32] | None) -> list[int]:
     if scores is None:
         return list(best)
     again = [best[i] for i in np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable").tolist()]
-    both = fused([best, again], (1, 2))
-    return sorted(both, key=lambda at: -both[at])
+    both = fused([again, again, best])
+    return sorted(best, key=lambda at: -both[at])
 
 
 def spread(places: Sequence[int]) -> list[int]:

@@ -1,8 +1,7 @@
 """Searches a whole archive: dense and BM25 rankings over every row, fused by rank, without opening every video.
 
-Where the archive has an index (:mod:`vidrag.store.index.index`) it says where to look; the best of what it finds are
-scored again from the stored vectors, and videos that it does not hold yet are searched exactly and merged.  Small
-archives and those without an index are searched exactly throughout.
+What the index (:mod:`vidrag.store.index.index`) finds is scored again from the stored vectors; videos that it does not
+hold yet, small archives and those without an index are searched exactly.
 """
 
 from __future__ import annotations

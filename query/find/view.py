@@ -3,7 +3,6 @@ it."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from threading import RLock
@@ -24,7 +23,6 @@ from ...store.vectors import VectorFile, Vectors
 from ..text.words import terms
 
 _OPEN = 512
-log = logging.getLogger("vidrag.query")
 Terms = list[tuple[list[str], bool]]
 
 

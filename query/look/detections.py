@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -43,48 +43,32 @@ class DetectionCache:
 
     def detect(self, shard: Shard, row: int, entities: Sequence[str]) -> tuple[Detection, ...]:
         """What of ``entities`` is in stored frame ``row`` of ``shard``."""
-        return self.remembered(shard, row, self.detector.identity, entities, self.detector.detect)
+        return self.detect_rows(shard, [row], entities)[0]
 
     def detect_rows(self, shard: Shard, rows: Sequence[int], entities: Sequence[str]) -> list[tuple[Detection, ...]]:
-        """The same for several stored frames; those that are not known go to the detector together."""
-        if not isinstance(self.detector, BatchDetector):
-            return [self.detect(shard, r, entities) for r in rows]
-        identity = self.detector.identity
-        keys = {r: self._key(shard, r, identity, entities) for r in dict.fromkeys(rows)}
+        """The same for several stored frames; those that are not known go together to a detector that takes several."""
+        keys = {r: self._key(shard, r, entities) for r in dict.fromkeys(rows)}
+        at_once = _AT_ONCE if isinstance(self.detector, BatchDetector) else 1
         with self._lock:
             found = {r: kept for r, key in keys.items() if (kept := self._find(key)) is not None}
             unknown = [r for r in keys if r not in found]
             self.hits, self.misses = self.hits + len(rows) - len(unknown), self.misses + len(unknown)
-            for at in range(0, len(unknown), _AT_ONCE):
-                part = unknown[at : at + _AT_ONCE]
-                seen = self.detector.detect_many([decode_jpeg(shard.jpeg(r)) for r in part], entities)
+            for at in range(0, len(unknown), at_once):
+                part = unknown[at : at + at_once]
+                seen = self._look([decode_jpeg(shard.jpeg(r)) for r in part], entities)
                 for r, things in zip(part, seen, strict=True):
                     found[r] = tuple(things)
                     self._keep(keys[r], found[r])
         return [found[r] for r in rows]
 
-    def remembered(
-        self,
-        shard: Shard,
-        row: int,
-        identity: str,
-        entities: Sequence[str],
-        look: Callable[[Picture, Sequence[str]], Sequence[Detection]],
-    ) -> tuple[Detection, ...]:
-        """What ``look``, whose way of looking ``identity`` names, finds of ``entities`` in stored frame ``row``."""
-        key = self._key(shard, row, identity, entities)
-        with self._lock:
-            if (kept := self._find(key)) is not None:
-                self.hits += 1
-                return kept
-            self.misses += 1
-            seen = tuple(look(decode_jpeg(shard.jpeg(row)), entities))
-            self._keep(key, seen)
-            return seen
+    def _look(self, pictures: Sequence[Picture], entities: Sequence[str]) -> list[tuple[Detection, ...]]:
+        if isinstance(self.detector, BatchDetector):
+            return self.detector.detect_many(pictures, entities)
+        return [self.detector.detect(p, entities) for p in pictures]
 
-    def _key(self, shard: Shard, row: int, identity: str, entities: Sequence[str]) -> tuple[Any, ...]:
+    def _key(self, shard: Shard, row: int, entities: Sequence[str]) -> tuple[Any, ...]:
         frames = shard.manifest.current.get("frames", "")
-        return shard.video, frames, row, identity, digest(sorted(set(entities)))
+        return shard.video, frames, row, self.detector.identity, digest(sorted(set(entities)))
 
     def _keep(self, key: tuple[Any, ...], seen: Sequence[Detection]) -> None:
         told = json.dumps([[d.label, d.score, d.box] for d in seen])

@@ -20,7 +20,7 @@ from .colours import colours
 from .detections import DetectionCache
 from .detectors import BatchDetector
 from .keyframes import KeyframeOptions
-from .visual import Shot, VisualIndex, Wanted
+from .visual import Shot, VisualIndex, Wanted, of_frame
 
 _COLOUR = re.compile(r"\bcolou?r(?:s|ed)?\b|\bfarb|\bcolor|\bcouleur|\bцвет|颜色|色", re.I)
 _MOST_RUNS = 6
@@ -177,19 +177,8 @@ def _with_rows(visual: VisualIndex, request: Request, rows: Sequence[Candidate],
 
 
 def _stand_in(shot: Shot, row: int, score: float) -> Candidate:
-    return Candidate(
-        kind="detection",
-        video=shot.shard.video,
-        name=shot.shard.name,
-        start=shot.start,
-        end=shot.end,
-        text="",
-        score=score,
-        frame=row,
-    )
+    return of_frame("detection", shot.shard, row, shot.start, shot.end, "", score)
 
 
 def _counted(shard: Shard, row: int, text: str, start: float, end: float) -> Candidate:
-    return Candidate(
-        kind="detection", video=shard.video, name=shard.name, start=start, end=end, text=text, score=FITS, frame=row
-    )
+    return of_frame("detection", shard, row, start, end, text, FITS)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...store.archive.shard import Shard
 from ...store.encoders import ImageTextEncoder
 from ...store.encoders.nouns import plural
-from ...store.records import Frame
+from ...store.records import EvidenceKind, Frame
 from ...store.vectors import Vectors
 from ..text.things import fit
 from ..types import Candidate, Relation
@@ -61,6 +61,30 @@ class Wanted:
 
     options: Vectors
     counted: tuple[str, ...] = ()
+
+
+def of_frame(
+    kind: EvidenceKind,
+    shard: Shard,
+    row: int,
+    start: float,
+    end: float,
+    text: str,
+    score: float,
+    affinity: tuple[float, ...] = (),
+) -> Candidate:
+    """What stored frame ``row`` tells of ``[start, end)``."""
+    return Candidate(
+        kind=kind,
+        video=shard.video,
+        name=shard.name,
+        start=start,
+        end=end,
+        text=text,
+        score=score,
+        frame=row,
+        affinity=affinity,
+    )
 
 
 class VisualIndex:
@@ -159,17 +183,8 @@ class VisualIndex:
             text, score = "nothing that can be named", 0.0  # it fits anything
         file = shot.shard.vectors("frames", self.encoder.spec)
         near = wanted.options @ file.vector(row) if file is not None and len(wanted.options) else ()
-        return Candidate(
-            kind="frame",
-            video=shot.shard.video,
-            name=shot.shard.name,
-            start=shot.start,
-            end=shot.end,
-            text=text,
-            score=score,
-            frame=row,
-            affinity=tuple(float(x) for x in near),
-        )
+        affinity = tuple(float(x) for x in near)
+        return of_frame("frame", shot.shard, row, shot.start, shot.end, text, score, affinity)
 
     def detected(
         self,
@@ -192,14 +207,4 @@ class VisualIndex:
         )
         if not found or not told:
             return None
-        text = ". ".join(told)
-        return Candidate(
-            kind="detection",
-            video=shot.shard.video,
-            name=shot.shard.name,
-            start=frame.start,
-            end=frame.end,
-            text=text,
-            score=score,
-            frame=row,
-        )
+        return of_frame("detection", shot.shard, row, frame.start, frame.end, ". ".join(told), score)

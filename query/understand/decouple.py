@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -199,28 +199,21 @@ class _Reply(BaseModel):
     negations: list[str] = Field(default_factory=list, max_length=8)
 
 
-class Model(Protocol):
-    """What replies to a prompt: a language model."""
-
-    def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply: ...
-
-
 def prompt(question: str) -> list[Message]:
     """Asks for the request of a question, as JSON."""
     return [Message(role="system", text=_PROMPT), Message(role="user", text=f"Question: {question}")]
 
 
-def by_model(question: str, model: Model) -> tuple[Request, str | None]:
-    """The request as a language model sees it, and a note where it failed and the rules stepped in.
+def by_model(question: str, complete: Callable[..., Reply]) -> tuple[Request, str | None]:
+    """The request as a language model sees it, and a note where it failed and the rules stepped in.  ``complete``: the
+    method of :class:`.LanguageModel`.
 
     Where the model wants nothing of a kind, nothing is looked for; the event that a question names stays what the rules
     read off its words.
     """
     ruled = by_rules(question)
     try:
-        reply = model.complete(prompt(question), schema=_Reply.model_json_schema(), max_tokens=400)
+        reply = complete(prompt(question), schema=_Reply.model_json_schema(), max_tokens=400)
         told = _Reply.model_validate(json.loads(reply.text))
     except (ValidationError, ValueError, RecursionError) as e:
         return ruled, f"the model's request was not usable ({type(e).__name__}); rules were used"

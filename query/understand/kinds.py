@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
-from ..text.known_vectors import remembered
+from ..text.known_vectors import bundled, by_section
 from ..text.words import terms
 from ..types import QuestionKind
 
+_EXAMPLES = "examples.toml"
 _WIDTH = 0.28
 """How far an example reaches: a share of what its cosines with the others lack to 1 on the average."""
 _RIDGE = 0.5
@@ -24,21 +23,13 @@ _LEAST, _LEAD = 0.15, 0.06
 """The least score (1: an example's own kind, 0: like no example), and by how much it has to be above that of a fact."""
 
 
-@lru_cache(maxsize=1)
-def _examples() -> tuple[str, dict[QuestionKind, list[str]]]:
-    text = (resources.files(__package__) / "examples.toml").read_text("utf-8")
-    return text, tomllib.loads(text)  # type: ignore[return-value]
-
-
 class Kinds:
     """Tells kinds of questions apart with one encoder."""
 
     def __init__(self, encoder: TextEncoder) -> None:
-        text, examples = _examples()
-        self._vectors = remembered(
-            encoder.spec.space, text, lambda: encoder.queries([q for own in examples.values() for q in own])
-        )
-        self._kinds = list(examples)
+        examples = by_section(encoder.spec.space, __package__, _EXAMPLES, encoder.queries)
+        self._vectors = np.concatenate(list(examples.values()))
+        self._kinds: list[QuestionKind] = list(examples)  # type: ignore[arg-type]
         own = np.repeat(np.arange(len(examples)), [len(e) for e in examples.values()])
         share = (1 / np.bincount(own))[own]  # every kind weighs the same
         self._width = _WIDTH * (1 - float((self._vectors @ self._vectors.T).mean()))
@@ -67,5 +58,5 @@ def own_terms(question: str, language: str | None, *kinds: QuestionKind) -> list
 @lru_cache(maxsize=16)
 def common_terms(*kinds: QuestionKind) -> frozenset[str]:
     """Terms that stand in several examples of one of some kinds: they say what is wanted, not of what."""
-    counts = (Counter(t for q in _examples()[1][kind] for t in set(terms(q))) for kind in kinds)
+    counts = (Counter(t for q in bundled(__package__, _EXAMPLES)[1][kind] for t in set(terms(q))) for kind in kinds)
     return frozenset(t for count in counts for t, n in count.items() if n > 1)

@@ -20,6 +20,9 @@ from .manifest import Manifest, ProfileKey, Source
 from .reading import FORMAT, ArchiveReader, manifest_key
 from .stored_files import now, version
 
+_ATTEMPTS = 20
+"""Writers that may be faster before one gives up."""
+
 
 class Archive(ArchiveReader):
     """An index on disk or in object storage.  Reading never writes to it."""
@@ -71,18 +74,18 @@ class Archive(ArchiveReader):
             self.backend.delete(f"{folder}/{name}")
         return base is not None and not base.deleted
 
-    def _advance(self, video: str, change: Callable[[Manifest], Manifest], attempts: int = 20) -> Manifest:
+    def _advance(self, video: str, change: Callable[[Manifest], Manifest]) -> Manifest:
         """Puts ``change(newest)`` in the newest one's place under the next number; the newest itself where it is equal.
 
         A writer that lost the race builds on the winner's version and tries the next number.
         """
-        for _ in range(attempts):
+        for _ in range(_ATTEMPTS):
             base, highest, _ = self._latest(video, build=True)
             if base is None:
                 raise NoSuchVideo(f"{self.location}: no video with id {video}")
             if made := self._put(base, change(base), highest):
                 return made
-        raise self._outrun(video, attempts)
+        raise self._outrun(video)
 
     def _put(self, base: Manifest, new: Manifest, highest: int) -> Manifest | None:
         """``new`` as the version after ``highest``, which may be a damaged one above ``base``.
@@ -100,8 +103,8 @@ class Archive(ArchiveReader):
             self._open.pop(base.video, None)
         return new
 
-    def _outrun(self, video: str, attempts: int) -> StorageError:
-        return StorageError(f"{self.location}/videos/{video}: {attempts} writers were faster; run the command again")
+    def _outrun(self, video: str) -> StorageError:
+        return StorageError(f"{self.location}/videos/{video}: {_ATTEMPTS} writers were faster; run the command again")
 
     def drop(self, video: str, gone: Callable[[Cell], bool], current: bool = True) -> Manifest:
         """Publishes a version without the cells for which ``gone`` holds; their files stay until they are collected.
@@ -128,7 +131,6 @@ class Archive(ArchiveReader):
         cells: Mapping[str, Cell],
         staged: Mapping[str, Path],
         profile: ProfileKey | None = None,
-        attempts: int = 20,
         add: bool = True,
     ) -> Manifest:
         """Makes ``cells`` (by stage) current for the video and for ``profile``; returns the manifest that says so.
@@ -139,28 +141,17 @@ class Archive(ArchiveReader):
         """
         video = source.sha256[:16]
         with self._placed(video, staged):
-            return self._publish(video, source, cells, profile, attempts, add)
-
-    def _publish(
-        self,
-        video: str,
-        source: Source,
-        cells: Mapping[str, Cell],
-        profile: ProfileKey | None,
-        attempts: int,
-        add: bool,
-    ) -> Manifest:
-        for _ in range(attempts):
-            base, highest, _ = self._latest(video, build=True)
-            if fresh := base is None or base.deleted:
-                if not add:
-                    raise NoSuchVideo(f"{self.location}: video {video} was taken out")
-                base = Manifest(video, base.version if base else 0, source)
-            if fresh or not set(source.paths) <= set(base.source.paths):
-                self._name(video, source)
-            if made := self._put(base, base.merged(cells, source.paths, profile), highest):
-                return made
-        raise self._outrun(video, attempts)
+            for _ in range(_ATTEMPTS):
+                base, highest, _ = self._latest(video, build=True)
+                if fresh := base is None or base.deleted:
+                    if not add:
+                        raise NoSuchVideo(f"{self.location}: video {video} was taken out")
+                    base = Manifest(video, base.version if base else 0, source)
+                if fresh or not set(source.paths) <= set(base.source.paths):
+                    self._name(video, source)
+                if made := self._put(base, base.merged(cells, source.paths, profile), highest):
+                    return made
+            raise self._outrun(video)
 
     @contextlib.contextmanager
     def _placed(self, video: str, staged: Mapping[str, Path]) -> Iterator[None]:

@@ -22,6 +22,7 @@ from ..records import Cell, MediaInfo, Status, StoredFile
 from ..shell import quoted
 
 FORMAT = 1
+"""Of manifests."""
 T = TypeVar("T")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _MOST = 2**53
@@ -221,22 +222,35 @@ class Manifest:
         return dataclasses.replace(self.without(lambda c: not self.needed(c)), deleted=True)
 
     def encode(self) -> bytes:
-        body = {"format": FORMAT, **dataclasses.asdict(self)}
-        body["checksum"] = hashlib.sha256(canonical(body)).hexdigest()
-        return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+        return sealed(self)
+
+
+def sealed(made: Any) -> bytes:
+    """A dataclass as the JSON of a manifest, with its format and checksum."""
+    body = {"format": FORMAT, **dataclasses.asdict(made)}
+    body["checksum"] = hashlib.sha256(canonical(body)).hexdigest()
+    return json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+
+
+def unsealed(data: bytes, where: str) -> dict[str, Any]:
+    """What was :func:`sealed`, without format and checksum.  Raises ValueError, KeyError or TypeError for anything
+    else, and :class:`NotAnArchive` for a newer format.
+    """
+    body = json.loads(data.decode("utf-8", "surrogatepass"))
+    if not isinstance(body, dict):
+        raise ValueError("not an object")
+    checksum = body.pop("checksum", None)
+    if hashlib.sha256(canonical(body)).hexdigest() != checksum:
+        raise ValueError("its checksum does not hold")
+    if (found := body.pop("format")) > FORMAT:
+        raise NotAnArchive(f"{where}: written in format {found}, this vidrag reads up to {FORMAT}; update it")
+    return body
 
 
 def decode(data: bytes, where: str) -> Manifest:
     """Parses a manifest; anything that does not hold raises :class:`ArchiveDamaged` (a newer format a refusal)."""
     try:
-        body = json.loads(data.decode("utf-8", "surrogatepass"))
-        if not isinstance(body, dict):
-            raise ValueError("not an object")
-        checksum = body.pop("checksum", None)
-        if hashlib.sha256(canonical(body)).hexdigest() != checksum:
-            raise ValueError("its checksum does not hold")
-        if (found := body.pop("format")) > FORMAT:
-            raise NotAnArchive(f"{where}: written in format {found}, this vidrag reads up to {FORMAT}; update it")
+        body = unsealed(data, where)
         source = _source(body)
         cells = tuple(_cell(c) for c in body.pop("cells"))
         if not all(isinstance(fp, str) for fp in body["current"].values()):

@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import ArchiveDamaged, NotAnArchive, StorageError, one_line
-from ..fingerprints import canonical
 from ..records import StoredFile
 from ..storage.keys import manifest_name, manifest_version
 from ..storage.protocol import Backend
-
-FORMAT = 1
+from .manifest import sealed, unsealed
 
 
 class NumberedManifest(Protocol):
@@ -58,13 +53,7 @@ class Numbered(Generic[M]):
         key = self.key(number)
         where = f"{backend.location}/{key}"
         try:
-            body = json.loads(backend.read(key))
-            checksum = body.pop("checksum", None)
-            if hashlib.sha256(canonical(body)).hexdigest() != checksum:
-                raise ValueError("its checksum does not hold")
-            if (found := body.pop("format")) > FORMAT:
-                raise NotAnArchive(f"{where}: written in format {found}, this vidrag reads up to {FORMAT}; update it")
-            made = self.parse(body)
+            made = self.parse(unsealed(backend.read(key), where))
         except (NotAnArchive, StorageError):
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
@@ -75,16 +64,9 @@ class Numbered(Generic[M]):
 
     def publish(self, backend: Backend, made: M, staged: Mapping[str, Path]) -> bool:
         """Makes a version appear whose files, ``staged`` by name, have been placed; False where its number exists."""
-        if not backend.put_if_absent(self.key(made.version), encode(made)):
+        if not backend.put_if_absent(self.key(made.version), sealed(made)):
             return False
         for name, path in staged.items():  # swept away in between by a collection of garbage
             if backend.size(f"{self.folder}/{name}") is None:
                 backend.put_file(f"{self.folder}/{name}", path)
         return True
-
-
-def encode(made: Any) -> bytes:
-    """A dataclass as the JSON of a manifest, with its format and checksum."""
-    body = {"format": FORMAT, **dataclasses.asdict(made)}
-    body["checksum"] = hashlib.sha256(canonical(body)).hexdigest()
-    return json.dumps(body, indent=1, allow_nan=False).encode()

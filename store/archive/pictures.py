@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +85,10 @@ def decode_jpeg(data: bytes) -> Picture:
         raise ArchiveDamaged("a stored frame is not a readable JPEG; run 'vidrag ingest' on the video again")
     found: Picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     return found
+
+
+def on_screen(frames: Sequence[Frame], time: float) -> int | None:
+    """The number of the frame shown at ``time``, the first one before there is any; None where none is stored."""
+    if not frames:
+        return None
+    return max(0, bisect_right(frames, time, key=lambda f: f.start) - 1)

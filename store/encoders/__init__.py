@@ -110,5 +110,7 @@ def check_space(
 
 
 def well_formed(text: str) -> str:
-    """``text`` as UTF-8 can hold it, which tokenizers want: half a surrogate pair becomes a question mark."""
+    """``text`` as UTF-8 can hold it, to be read by tokenizers, sent and written: half a surrogate pair, which JSON can
+    bring, becomes a question mark.
+    """
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

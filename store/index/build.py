@@ -6,7 +6,6 @@ have gone stays until so much of it has gathered, or the archive has grown so mu
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +45,6 @@ MOST_DEAD, MOST_GROWTH = 0.25, 2.0
 """Share of rows that have gone, and growth since the lists were laid out, from which on all is built anew."""
 Terms = Callable[[str], list[str]]
 Progress = Callable[[int, int], None]
-log = logging.getLogger("vidrag.store")
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ only says where to look, and :mod:`.coverage` says for which videos it may be be
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,6 @@ TABLES = (
     "vector INTEGER, words INTEGER, doubtful BLOB)",
 )
 MEND = "it is not used, searches are exact and slower; 'vidrag index' makes it again"
-log = logging.getLogger("vidrag.store")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, serving
 from engine_tools import loaded, names, test_gguf
-from vidrag.query.answer.answering import answerer
+from vidrag.query.answer.answering import draft_of
 from vidrag.query.answer.models import Chat, LanguageModel
 from vidrag.query.answer.prompts import answer_schema
 from vidrag.query.types import Draft, Message, Reply, Task, Usage
@@ -85,7 +85,7 @@ def test_the_built_in_and_the_fake_are_there() -> None:
 
 
 def test_keeps_the_protocol(engine: Any) -> None:
-    assert isinstance(answerer(engine), Chat)
+    assert isinstance(engine, Chat | LanguageModel)
     assert type(engine.looks) is bool
     assert type(engine.frames) is int and engine.frames >= 0
 
@@ -94,7 +94,7 @@ def test_keeps_the_protocol(engine: Any) -> None:
 def test_a_draft_holds_only_what_exists(engine: Chat, name: str) -> None:
     """Citations are ids of the evidence, without repeats; a choice is the index of an option."""
     task = TASKS[name]
-    draft = answerer(engine).answer(task)
+    draft = draft_of(engine, task)
     assert isinstance(draft, Draft)
     assert type(draft.text) is str and type(draft.abstained) is bool
     assert set(draft.citations) <= {e.id for e in task.evidence}
@@ -105,7 +105,7 @@ def test_a_draft_holds_only_what_exists(engine: Chat, name: str) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_same_task_gives_the_same_draft(engine: Chat, name: str) -> None:
-    first, second = answerer(engine).answer(TASKS[name]), answerer(engine).answer(TASKS[name])
+    first, second = draft_of(engine, TASKS[name]), draft_of(engine, TASKS[name])
     if type(engine).__name__ != "LocalChat":
         assert first == second
         return
@@ -115,12 +115,12 @@ def test_the_same_task_gives_the_same_draft(engine: Chat, name: str) -> None:
 
 
 def test_without_evidence_nothing_is_cited(engine: Chat) -> None:
-    assert answerer(engine).answer(TASKS["no evidence"]).citations == ()
+    assert draft_of(engine, TASKS["no evidence"]).citations == ()
 
 
 def test_an_answer_cites_its_row(engine: Chat) -> None:
     """With one row that bears out an option, that row is cited."""
-    assert answerer(engine).answer(ONE_ROW).citations == ("E2",)
+    assert draft_of(engine, ONE_ROW).citations == ("E2",)
 
 
 def test_the_extractive_engine_picks_what_the_rows_say() -> None:
@@ -159,7 +159,7 @@ def test_the_fake_is_scripted_and_remembers() -> None:
     """Replies come in order, the last one stays; every call is on record."""
     told = [json.dumps({"answer": text, "citations": ["E2"]}) for text in ("one", "two")]
     fake = loaded("chat", "fake", {"replies": told})
-    drafts = [answerer(fake).answer(TASKS["open"]) for _ in range(3)]
+    drafts = [draft_of(fake, TASKS["open"]) for _ in range(3)]
     assert [d.text for d in drafts] == ["one", "two", "two"]
     assert drafts[0].citations == ("E2",)
     assert drafts[2].usage == Usage(calls=1, cached=0, read=0, written=0, replies=(told[1],))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
-from vidrag.query.answer.answering import answerer
+from vidrag.query.answer.answering import draft_of
 from vidrag.query.answer.models.remembered import RememberingModel, ReplyCache, remembering
 from vidrag.query.answer.options import supporting
 from vidrag.query.types import Task
@@ -64,7 +64,7 @@ BAD = {
 def test_a_bad_reply_is_asked_for_again(server: ChatServer, kind: str, task: Task) -> None:
     """Once, in the same conversation, with what was wrong; the good one counts, and nothing is said of it."""
     saying(server, [BAD[kind], GOOD])
-    draft = answerer(engine(server, logprobs=False)).answer(task)
+    draft = draft_of(engine(server, logprobs=False), task)
     assert draft.citations == ("E2",)
     assert draft.choice == (1 if task.options else None)
     assert not any("reply" in n for n in draft.notes if "JSON reply, once" not in n)
@@ -75,7 +75,7 @@ def test_a_bad_reply_is_asked_for_again(server: ChatServer, kind: str, task: Tas
 
 def test_a_reply_that_was_cut_is_asked_for_again(server: ChatServer) -> None:
     saying(server, [GOOD, GOOD], why="length")
-    assert answerer(engine(server)).answer(OPEN).usage.calls == 2
+    assert draft_of(engine(server), OPEN).usage.calls == 2
     assert "was cut off" in server.requests[1]["messages"][-1]["content"]
 
 
@@ -84,7 +84,7 @@ def test_two_bad_replies_fail(server: ChatServer, kind: str) -> None:
     """The asker then answers from evidence alone."""
     saying(server, [BAD[kind]])
     with pytest.raises(EngineFailed, match="also when asked again"):
-        answerer(engine(server)).answer(OPEN)
+        draft_of(engine(server), OPEN)
     assert len(server.requests) == 2
 
 
@@ -92,29 +92,29 @@ def test_two_bad_replies_fail(server: ChatServer, kind: str) -> None:
 def test_two_replies_without_rows_are_marked(server: ChatServer, kind: str, told: str) -> None:
     """The answer counts, the row that bears it out is cited."""
     saying(server, [BAD[kind]])
-    draft = answerer(engine(server)).answer(OPEN)
+    draft = draft_of(engine(server), OPEN)
     assert told in draft.notes[0] and "also when asked again" in draft.notes[0]
     assert draft.citations == ("E2",)
 
 
 def test_the_better_of_two_is_taken(server: ChatServer) -> None:
     saying(server, [GOOD.replace('"E2"', '"E3", "E8"'), BAD["HTML"]])
-    assert answerer(engine(server)).answer(OPEN).text == "Next to the blue staircase."
+    assert draft_of(engine(server), OPEN).text == "Next to the blue staircase."
 
 
 def test_an_answer_cites_the_row_that_bears_it_out(server: ChatServer) -> None:
     """Also where the model names the one beside; a row that says nothing of it goes."""
     saying(server, [GOOD.replace("E2", "E3")])
-    assert answerer(engine(server)).answer(OPEN).citations == ("E2",)
+    assert draft_of(engine(server), OPEN).citations == ("E2",)
 
 
 def test_what_no_row_bears_out_keeps_the_rows_that_the_model_names(server: ChatServer) -> None:
     saying(server, ['{"answer": "Im Keller.", "answerable": true, "citations": ["E1"]}'])
-    assert answerer(engine(server)).answer(OPEN).citations == ("E1",)
+    assert draft_of(engine(server), OPEN).citations == ("E1",)
 
 
 def test_without_rows_the_model_is_not_asked(server: ChatServer) -> None:
-    draft = answerer(engine(server)).answer(Task(question="Where are the lockers?"))
+    draft = draft_of(engine(server), Task(question="Where are the lockers?"))
     assert draft.abstained and server.requests == []
 
 
@@ -123,16 +123,16 @@ def test_an_answer_is_told_as_it_is_written(server: ChatServer) -> None:
     replies = ["no JSON", GOOD]
     server.respond = lambda r: streamed(replies[sum(m["role"] == "assistant" for m in r["messages"])])
     told = list[str]()
-    draft = answerer(engine(server)).answer(Task(question=OPEN.question, evidence=ROWS, tell=told.append))
+    draft = draft_of(engine(server), Task(question=OPEN.question, evidence=ROWS, tell=told.append))
     assert draft.text == told[-1] == "Next to the blue staircase."
     assert len(told) > 2 and all(draft.text.startswith(t) for t in told)
 
 
 def test_half_a_stream_is_asked_for_again(server: ChatServer) -> None:
     server.respond = lambda r: streamed(GOOD, end=len(r["messages"]) > 2)
-    assert answerer(engine(server)).answer(
-        Task(question=OPEN.question, evidence=ROWS, tell=lambda _: None)
-    ).citations == ("E2",)
+    assert draft_of(engine(server), Task(question=OPEN.question, evidence=ROWS, tell=lambda _: None)).citations == (
+        "E2",
+    )
     assert len(server.requests) == 2
 
 
@@ -155,9 +155,9 @@ def remembers(server: ChatServer, location: Any = None, **options: Any) -> Remem
 def test_the_same_question_is_asked_once(server: ChatServer, task: Task, tmp_path: Any) -> None:
     """Also by the next process, and in words that come one by one; the answer is the same."""
     server.respond = knowing("next to the blue staircase")
-    first = answerer(remembers(server, tmp_path / "replies.sqlite")).answer(task)
+    first = draft_of(remembers(server, tmp_path / "replies.sqlite"), task)
     asked = len(server.requests)
-    second = answerer(remembers(server, tmp_path / "replies.sqlite")).answer(task)
+    second = draft_of(remembers(server, tmp_path / "replies.sqlite"), task)
     assert len(server.requests) == asked > 0
     assert second.usage.calls == second.usage.cached == first.usage.calls
     assert (second.text, second.choice, second.scores, second.citations, second.usage.replies) == (
@@ -178,8 +178,8 @@ def test_the_same_question_is_asked_once(server: ChatServer, task: Task, tmp_pat
     ],
 )
 def test_another_model_or_question_is_asked(server: ChatServer, tmp_path: Any, options: Any, task: Task) -> None:
-    answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN)
-    answerer(remembers(server, tmp_path / "r.sqlite", **options)).answer(task)
+    draft_of(remembers(server, tmp_path / "r.sqlite"), OPEN)
+    draft_of(remembers(server, tmp_path / "r.sqlite", **options), task)
     assert len(server.requests) >= 2
 
 
@@ -188,9 +188,9 @@ def test_a_bad_reply_is_not_kept(server: ChatServer, tmp_path: Any, kind: str) -
     """The next time brings a better one, perhaps."""
     saying(server, [BAD[kind]])
     with pytest.raises(EngineFailed):
-        answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN)
+        draft_of(remembers(server, tmp_path / "r.sqlite"), OPEN)
     server.respond = obliging
-    assert answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN).usage.calls == 1
+    assert draft_of(remembers(server, tmp_path / "r.sqlite"), OPEN).usage.calls == 1
 
 
 def test_no_memory_where_none_is_wanted(server: ChatServer) -> None:
@@ -202,12 +202,12 @@ def test_no_memory_where_none_is_wanted(server: ChatServer) -> None:
 def test_a_damaged_reply_is_asked_for_again(server: ChatServer, tmp_path: Any, row: str | None) -> None:
     import sqlite3
 
-    answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN)
+    draft_of(remembers(server, tmp_path / "r.sqlite"), OPEN)
     raw = sqlite3.connect(tmp_path / "r.sqlite")
     raw.execute("UPDATE replies SET reply=?", (row,))
     raw.commit()
     raw.close()
-    assert answerer(remembers(server, tmp_path / "r.sqlite")).answer(OPEN).citations
+    assert draft_of(remembers(server, tmp_path / "r.sqlite"), OPEN).citations
     assert len(server.requests) == 2
 
 

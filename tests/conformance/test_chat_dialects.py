@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from chat_dialects import DIALECTS, LETTERS, MODEL, PICTURES, asked, running
 from engine_tools import loaded
-from vidrag.query.answer.answering import answerer
+from vidrag.query.answer.answering import draft_of
 from vidrag.query.answer.models import TooMuch
 from vidrag.query.answer.models.replies import json_object
 from vidrag.query.types import Message, Task
@@ -49,27 +49,27 @@ def test_a_free_answer_comes_whole_and_in_pieces(dialect: str, url: str) -> None
     """With its counts, also from a stream, where the server has them; what was refused is not asked for again."""
     engine, told = client(url), list[str]()
     task = Task(question="Where are the lockers?", evidence=ROWS)
-    whole = answerer(engine).answer(task)
+    whole = draft_of(engine, task)
     before = len(asked(url))
-    streamed = answerer(engine).answer(Task(question=task.question, evidence=ROWS, tell=told.append))
+    streamed = draft_of(engine, Task(question=task.question, evidence=ROWS, tell=told.append))
     assert whole.text == streamed.text == "The lockers are next to the blue staircase." == told[-1]
     assert whole.citations == streamed.citations == ("E1",) and len(told) > 1
     assert (whole.usage.read, whole.usage.written) == (11, 7)
     assert streamed.usage.read == (0 if dialect in ("old_vllm", "old_ollama") else 11)
     more = {"old_vllm": 1}.get(dialect, 0)  # it has refused the counts of a stream
     assert len(asked(url)) == before + 1 + more
-    answerer(engine).answer(task)
+    draft_of(engine, task)
     assert len(asked(url)) == before + 2 + more
 
 
 def test_an_option_is_chosen_by_letters_or_by_json(dialect: str, url: str) -> None:
     engine = client(url, by_rows=False)
-    draft = answerer(engine).answer(Task(question="Where are the lockers?", options=OPTIONS, evidence=ROWS))
+    draft = draft_of(engine, Task(question="Where are the lockers?", options=OPTIONS, evidence=ROWS))
     assert draft.choice == 1 and draft.citations == ("E1",)
     assert bool(draft.scores) is (dialect in LETTERS)
     assert any("no token probabilities" in n for n in draft.notes) is (dialect not in LETTERS)
     count = len(asked(url))
-    assert answerer(engine).answer(Task(question="Where are the lockers?", options=OPTIONS, evidence=ROWS)).choice == 1
+    assert draft_of(engine, Task(question="Where are the lockers?", options=OPTIONS, evidence=ROWS)).choice == 1
     assert len(asked(url)) - count == (2 if dialect in LETTERS else 1)
 
 
@@ -85,14 +85,14 @@ def test_a_schema_is_sent_as_far_as_the_server_takes_it(dialect: str, url: str) 
 
 def test_what_is_thought_is_no_reply(url: str) -> None:
     """Without a schema the servers think aloud."""
-    draft = answerer(client(url, json_schema=False)).answer(Task(question="Where are the lockers?", evidence=ROWS))
+    draft = draft_of(client(url, json_schema=False), Task(question="Where are the lockers?", evidence=ROWS))
     assert draft.text == "The lockers are next to the blue staircase."
 
 
 def test_pictures_are_data_urls(url: str) -> None:
     shown = tuple((e.id, b"\xff\xd8\xff\xd9") for e in ROWS)
-    draft = answerer(client(url, images=True, frames=8)).answer(
-        Task(question="Where are the lockers?", evidence=ROWS, pictures=shown)
+    draft = draft_of(
+        client(url, images=True, frames=8), Task(question="Where are the lockers?", evidence=ROWS, pictures=shown)
     )
     assert draft.citations == ("E1",)
     parts = asked(url)[-1]["messages"][-1]["content"]
@@ -103,8 +103,8 @@ def test_pictures_are_data_urls(url: str) -> None:
 def test_too_many_pictures_are_halved(dialect: str, url: str) -> None:
     """vLLM takes as many as it was started for."""
     shown = tuple((f"00:{i:02}", b"\xff\xd8\xff\xd9") for i in range(12))
-    draft = answerer(client(url, images=True, frames=12)).answer(
-        Task(question="Where are the lockers?", evidence=ROWS, pictures=shown)
+    draft = draft_of(
+        client(url, images=True, frames=12), Task(question="Where are the lockers?", evidence=ROWS, pictures=shown)
     )
     sent = sum(p["type"] == "image_url" for p in asked(url)[-1]["messages"][-1]["content"])
     limited = dialect == "vllm"
@@ -115,7 +115,7 @@ def test_too_many_pictures_are_halved(dialect: str, url: str) -> None:
 def test_a_prompt_that_is_too_long_loses_rows(dialect: str, url: str) -> None:
     """Where the server says so: Ollama cuts it without a word, and the old vLLM of the tests has no limit."""
     rows = (ROWS[0], Evidence("E2", "speech", "0" * 16, "talk.mp4", 5.0, 8.0, LONG, 0.4, 2))
-    draft = answerer(client(url)).answer(Task(question="Where are the lockers?", evidence=rows))
+    draft = draft_of(client(url), Task(question="Where are the lockers?", evidence=rows))
     says_so = dialect in ("openai_thinks", "vllm", "llama_cpp")
     assert any("with 1 row" in n for n in draft.notes) is says_so and draft.citations == ("E1",)
     if says_so:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from engine_tools import loaded, test_gguf
-from vidrag.query.answer.answering import answerer
+from vidrag.query.answer.answering import draft_of
 from vidrag.query.answer.models import TooMuch
 from vidrag.query.answer.models.local import LocalChat, LocalOptions, gguf
 from vidrag.query.types import Message, Task
@@ -148,7 +148,7 @@ def _is_socket(fd: str) -> bool:
 
 @slow
 def test_letters_have_probabilities(model: LocalChat) -> None:
-    draft = answerer(model).answer(CHOICE)
+    draft = draft_of(model, CHOICE)
     assert draft.choice == 1 and draft.citations == ("E2",)
     assert sum(draft.scores) == pytest.approx(1) and draft.confidence == max(draft.scores) > 0.5
 
@@ -173,7 +173,7 @@ def test_an_answer_is_told_while_it_is_written(model: LocalChat) -> None:
     told = list[tuple[float, str]]()
     began = time.monotonic()
     task = replace(OPEN, tell=lambda text: told.append((time.monotonic() - began, text)))
-    draft = answerer(model).answer(task)
+    draft = draft_of(model, task)
     assert draft.text.startswith(told[0][1]) and told[-1][1].strip() == draft.text
     assert told[-1][0] - told[0][0] > 0.2 and draft.citations[0] == "E2"
 
@@ -181,10 +181,10 @@ def test_an_answer_is_told_while_it_is_written(model: LocalChat) -> None:
 @slow
 def test_too_long_a_prompt_loses_rows_and_says_what_to_do(model: LocalChat) -> None:
     rows = tuple(Evidence(f"E{i}", "speech", "0" * 16, "x", i, i, "many words " * 150, 1, i) for i in range(8))
-    draft = answerer(model).answer(Task(question="What?", evidence=rows))
+    draft = draft_of(model, Task(question="What?", evidence=rows))
     assert any("too much" in n and "with 4 rows" in n for n in draft.notes)
     with pytest.raises(TooMuch, match="n_ctx"):
-        answerer(model).answer(Task(question="What?", evidence=(replace(rows[0], text="many words " * 2000),)))
+        draft_of(model, Task(question="What?", evidence=(replace(rows[0], text="many words " * 2000),)))
 
 
 @slow
@@ -206,8 +206,7 @@ def test_threads_wait_for_each_other(model: LocalChat) -> None:
     found: dict[int, Any] = {}
     tasks = [CHOICE, CHOICE, OPEN]
     threads = [
-        threading.Thread(target=lambda i=i, t=t: found.update({i: answerer(model).answer(t)}))
-        for i, t in enumerate(tasks)
+        threading.Thread(target=lambda i=i, t=t: found.update({i: draft_of(model, t)})) for i, t in enumerate(tasks)
     ]
     for t in threads:
         t.start()

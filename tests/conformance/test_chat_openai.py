@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from chat_server import SSE, ChatServer, completion, knowing, obliging, serving, streamed
 from engine_tools import loaded
-from vidrag.query.answer.answering import answerer
+from vidrag.query.answer.answering import draft_of
 from vidrag.query.types import Message, Reply, Task
 from vidrag.store import engines
 from vidrag.store.errors import EngineFailed, EngineMissing
@@ -57,14 +57,14 @@ def test_pictures_are_sent_inline(server: ChatServer) -> None:
     """Key frames go as data URLs where the engine is told that the model looks."""
     looking = client(server, images=True)
     assert looking.looks is True
-    answerer(looking).answer(Task(question="What is it?", evidence=(ROW,), pictures=(("E1", b"\xff\xd8\xff\xd9"),)))
+    draft_of(looking, Task(question="What is it?", evidence=(ROW,), pictures=(("E1", b"\xff\xd8\xff\xd9"),)))
     content = server.requests[0]["messages"][-1]["content"]
     assert content[0]["image_url"]["url"] == "data:image/jpeg;base64,/9j/2Q=="
     assert "What is it?" in content[-1]["text"]
 
 
 def test_an_answer_comes_back_as_a_draft(server: ChatServer) -> None:
-    draft = answerer(client(server)).answer(Task(question="Where are the lockers?", evidence=(ROW,)))
+    draft = draft_of(client(server), Task(question="Where are the lockers?", evidence=(ROW,)))
     assert (draft.text, draft.citations, draft.abstained) == ("Lockers are downstairs.", ("E1",), False)
 
 
@@ -211,7 +211,7 @@ def test_a_reply_at_its_limit_is_cut(server: ChatServer) -> None:
 def test_pieces_are_told_as_they_come(server: ChatServer) -> None:
     """And the reply is the same as without."""
     server.respond, told = lambda _: streamed("Lockers are downstairs: 飞机."), list[str]()
-    reply = client(server).stream([Message(role="user", text="Hi")], told.append)
+    reply = client(server).complete([Message(role="user", text="Hi")], tell=told.append)
     assert server.requests[0]["stream"] is True
     assert len(told) > 2 and "".join(told) == reply.text == "Lockers are downstairs: 飞机."
     assert not reply.cut
@@ -219,7 +219,7 @@ def test_pieces_are_told_as_they_come(server: ChatServer) -> None:
 
 def test_a_server_that_does_not_stream_is_read_all_the_same(server: ChatServer) -> None:
     server.respond, told = lambda _: completion("Downstairs."), list[str]()
-    assert client(server).stream([Message(role="user", text="Hi")], told.append).text == "Downstairs."
+    assert client(server).complete([Message(role="user", text="Hi")], tell=told.append).text == "Downstairs."
     assert told == ["Downstairs."]
 
 
@@ -232,7 +232,7 @@ def test_half_a_stream_is_cut(server: ChatServer, end: bytes) -> None:
 
     server.respond = half
     try:
-        reply = client(server).stream([Message(role="user", text="Hi")], lambda _: None)
+        reply = client(server).complete([Message(role="user", text="Hi")], tell=lambda _: None)
     except EngineFailed as e:
         assert end == b"data: [1]\n", e
     else:
@@ -245,7 +245,7 @@ def test_half_a_stream_is_cut(server: ChatServer, end: bytes) -> None:
 def test_a_piece_that_is_none_fails(server: ChatServer, piece: str) -> None:
     server.respond = lambda _: (200, SSE, [f"data: {piece}\n\n".encode()])
     with pytest.raises(EngineFailed):
-        client(server).stream([Message(role="user", text="Hi")], lambda _: None)
+        client(server).complete([Message(role="user", text="Hi")], tell=lambda _: None)
 
 
 OPTIONS = ("upstairs", "downstairs", "outside", "The video does not say")
@@ -255,7 +255,7 @@ CHOICE = Task(question="Where are the lockers?", options=OPTIONS, evidence=(ROW,
 def test_an_option_is_chosen_by_the_probability_of_its_letter(server: ChatServer) -> None:
     """In two orders, whose average is given; the rows are cited by their words, without another request."""
     server.respond = knowing("downstairs", 0.7)
-    draft = answerer(client(server, by_rows=False)).answer(CHOICE)
+    draft = draft_of(client(server, by_rows=False), CHOICE)
     assert (draft.choice, draft.citations, draft.abstained) == (1, ("E1",), False)
     assert (
         draft.confidence == pytest.approx(draft.scores[1], abs=1e-3) == pytest.approx(0.7 / (0.7 + 3 * 0.075), abs=1e-3)
@@ -268,7 +268,7 @@ def test_an_option_is_chosen_by_the_probability_of_its_letter(server: ChatServer
 def test_the_evidence_comes_first_in_every_order(server: ChatServer) -> None:
     """So that a server that keeps its prefix reads it once."""
     server.respond = knowing("downstairs")
-    answerer(client(server, rotations=4)).answer(CHOICE)
+    draft_of(client(server, rotations=4), CHOICE)
     prompts = [r["messages"][-1]["content"] for r in server.requests]
     assert [p[p.index("A. ") :].split("\n")[0] for p in prompts] == [f"A. {o}" for o in OPTIONS]
     assert len({p[: p.index("A. ")] for p in prompts}) == 1
@@ -278,18 +278,18 @@ def test_the_evidence_comes_first_in_every_order(server: ChatServer) -> None:
 def test_orders_undo_a_liking_for_a_place(server: ChatServer, rotations: int, right: bool) -> None:
     """A model that likes the letter A is right in the average of all orders, and wrong in one."""
     server.respond = knowing("outside", 0.4, bias=0.5)
-    assert (answerer(client(server, rotations=rotations, by_rows=False)).answer(CHOICE).choice == 2) is right
+    assert (draft_of(client(server, rotations=rotations, by_rows=False), CHOICE).choice == 2) is right
 
 
 def test_the_option_that_nothing_is_said_is_an_abstention(server: ChatServer) -> None:
     server.respond = knowing(OPTIONS[3])
-    draft = answerer(client(server, by_rows=False)).answer(CHOICE)
+    draft = draft_of(client(server, by_rows=False), CHOICE)
     assert (draft.choice, draft.abstained, draft.citations) == (3, True, ())
 
 
 def test_rows_are_asked_for_where_none_holds_a_word_of_the_option(server: ChatServer) -> None:
     server.respond = knowing("outside")
-    draft = answerer(client(server, by_rows=False)).answer(CHOICE)
+    draft = draft_of(client(server, by_rows=False), CHOICE)
     assert draft.citations == ("E1",)
     assert len(server.requests) == 3
     assert list(server.requests[2]["response_format"]["json_schema"]["schema"]["properties"]) == ["citations"]
@@ -298,7 +298,7 @@ def test_rows_are_asked_for_where_none_holds_a_word_of_the_option(server: ChatSe
 def test_what_the_rows_say_counts_beside_the_model(server: ChatServer) -> None:
     """A model that is hardly for another option does not outweigh the row that says it."""
     server.respond = knowing("outside", 0.4)
-    assert [answerer(client(server, by_rows=b)).answer(CHOICE).choice for b in (True, False)] == [1, 2]
+    assert [draft_of(client(server, by_rows=b), CHOICE).choice for b in (True, False)] == [1, 2]
 
 
 def _refusing(request: dict[str, Any]) -> Any:
@@ -324,15 +324,15 @@ def test_without_probabilities_a_json_reply_decides(
     """With a note; a server that has none is asked for them once."""
     server.respond = respond
     engine = client(server)
-    draft = answerer(engine).answer(CHOICE)
+    draft = draft_of(engine, CHOICE)
     assert (draft.choice, draft.citations, draft.confidence) == (1, ("E1",), None)
     assert why in draft.notes[0]
-    assert answerer(engine).answer(CHOICE) == draft
+    assert draft_of(engine, CHOICE) == draft
     assert sum("logprobs" in r for r in server.requests) == (2 if respond is _at_a_loss else 1)
 
 
 def test_probabilities_can_be_turned_off(server: ChatServer) -> None:
-    answerer(client(server, logprobs=False)).answer(CHOICE)
+    draft_of(client(server, logprobs=False), CHOICE)
     assert not any("logprobs" in r for r in server.requests)
 
 
@@ -348,7 +348,7 @@ def test_odd_probabilities_are_none(server: ChatServer, logprobs: Any) -> None:
         return 200, "application/json", json.dumps({"choices": [choice]})
 
     server.respond = respond
-    assert answerer(client(server)).answer(CHOICE).choice == 1
+    assert draft_of(client(server), CHOICE).choice == 1
 
 
 def test_few_rows_are_read(server: ChatServer) -> None:
@@ -356,6 +356,6 @@ def test_few_rows_are_read(server: ChatServer) -> None:
     rows = tuple(
         Evidence(f"E{i}", "speech", "0" * 16, "talk.mp4", i, i + 1, f"Row {i}.", 1, 9 - i) for i in range(1, 9)
     )
-    answerer(client(server, rows=2)).answer(Task(question="Where?", evidence=rows))
+    draft_of(client(server, rows=2), Task(question="Where?", evidence=rows))
     prompt = server.requests[0]["messages"][-1]["content"]
     assert "[E6]" not in prompt and prompt.index("[E7]") < prompt.index("[E8]")

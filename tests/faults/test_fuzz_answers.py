@@ -103,13 +103,14 @@ class Scripted(LanguageModel):
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
 
-    def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
+    def complete(self, messages: Any, *, schema: Any = None, max_tokens: int = 300, tell: Any = None) -> Reply:
         assert all(m.text.encode() is not None for m in messages)  # could be sent
         if self.rng.random() < 0.02:
             raise EngineFailed(odd(self.rng))
-        return Reply(text=reply(self.rng), cut=self.rng.random() < 0.1)
+        text = reply(self.rng)
+        if tell:
+            tell(text)
+        return Reply(text=text, cut=self.rng.random() < 0.1)
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
         if self.rng.random() < 0.5:

@@ -16,7 +16,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -336,17 +336,28 @@ class FakeChat(_Fake, LanguageModel):
         self.calls: list[tuple[tuple[Message, ...], Mapping[str, Any] | None, int]] = []
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
         self.calls.append((tuple(messages), schema, max_tokens))
         if self.options.fails:
             raise EngineFailed("the fake model fails, as it was told to")
+        text = self._text(messages, schema)
+        if tell:
+            tell(text)
+        return Reply(text=text)
+
+    def _text(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> str:
         replies = self.options.replies
         if replies:
-            return Reply(text=replies[min(len(self.calls), len(replies)) - 1])
+            return replies[min(len(self.calls), len(replies)) - 1]
         ids = re.findall(r"^\[(E\d+)\]", "\n".join(m.text for m in messages), re.M)
         fields: Mapping[str, Any] = (schema or {}).get("properties", {"answer": {"type": "string"}})
-        return Reply(text=json.dumps({name: _value(name, form, ids) for name, form in fields.items()}))
+        return json.dumps({name: _value(name, form, ids) for name, form in fields.items()})
 
 
 def _value(name: str, form: Mapping[str, Any], ids: Sequence[str]) -> Any:

@@ -1,7 +1,7 @@
 """Chat engines: whatever turns a question and its evidence into an answer.
 
 An engine is a :class:`Chat`, which answers by itself, or a :class:`LanguageModel`, which completes texts;
-:class:`.answering.ModelAnswerer` asks it.
+:func:`.answering.draft_of` asks it.
 """
 
 from __future__ import annotations
@@ -69,26 +69,19 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
-        """The model's reply; with ``schema`` a JSON text that should fit it.
+        """The model's reply; with ``schema`` a JSON text that should fit it.  ``tell`` is given each new piece of the
+        text as it comes, or all of it where it comes as a whole.
 
         Raises :class:`~vidrag.store.errors.EngineFailed` where the model cannot be reached in time, :class:`TooMuch`
         where a shorter prompt may do.
         """
-
-    def stream(
-        self,
-        messages: Sequence[Message],
-        tell: Callable[[str], object],
-        *,
-        schema: Mapping[str, Any] | None = None,
-        max_tokens: int = 300,
-    ) -> Reply:
-        """Like :meth:`complete`; ``tell`` gets each piece as it comes."""
-        reply = self.complete(messages, schema=schema, max_tokens=max_tokens)
-        tell(reply.text)
-        return reply
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
         """A reply of one token with the probabilities of its rivals in ``top``; None where the engine has none."""

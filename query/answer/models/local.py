@@ -24,7 +24,7 @@ from ....store.weights import models
 from ...types import Message, Reply
 from . import LanguageModel, ModelOptions, TooMuch
 from .dialects import is_too_much
-from .wire import Pieces, top_of
+from .wire import Pieces
 
 TOP = 64
 _LONGEST_SOCKET = 90
@@ -71,17 +71,12 @@ class LocalChat(LanguageModel):
         self._server: Any = None
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
-        return self.stream(messages, lambda _: None, schema=schema, max_tokens=max_tokens)
-
-    def stream(
         self,
         messages: Sequence[Message],
-        tell: Callable[[str], object],
         *,
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
         more: dict[str, Any] = {}
         if schema is not None:
@@ -93,13 +88,10 @@ class LocalChat(LanguageModel):
         return pieces.reply()
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
-        pieces, top = Pieces(lambda _: None), dict[str, float]()
+        pieces = Pieces()
         for chunk in self._chunks(messages, 1, {"logprobs": True, "top_logprobs": TOP}):
             self._take(pieces, chunk)
-            for choice in chunk.get("choices") or ():
-                top = top or dict(top_of(choice))
-        reply = pieces.reply()
-        return Reply(text=reply.text, read=reply.read, written=reply.written, top=top)
+        return pieces.reply()
 
     def _take(self, pieces: Pieces, chunk: Any) -> None:
         try:

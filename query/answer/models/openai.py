@@ -23,7 +23,7 @@ from ....store.transport import is_private
 from ...types import Message, Reply
 from . import LanguageModel, ModelOptions, TooMuch
 from .dialects import Dialect, is_too_much
-from .wire import Pieces, top_of, whole
+from .wire import Pieces, whole
 
 MOST_BYTES = 4 << 20
 TOP = 20
@@ -99,17 +99,12 @@ class OpenAIChat(LanguageModel):
         self._circuit = CircuitBreaker(min(5.0, options.timeout_s / 2))
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
-        return self._ask(messages, schema, max_tokens)
-
-    def stream(
         self,
         messages: Sequence[Message],
-        tell: Callable[[str], object],
         *,
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
         return self._ask(messages, schema, max_tokens, tell)
 
@@ -172,7 +167,7 @@ class OpenAIChat(LanguageModel):
                 if tell is not None and "event-stream" in response.headers.get("content-type", ""):
                     pieces = Pieces(tell)
                     return pieces.read(chunks)
-                reply = whole(b"".join(chunks), top_of if "logprobs" in body else None)
+                reply = whole(b"".join(chunks))
         except self._refusals as e:
             raise _Refused(f"{who} refused: {one_line(e, 200)}", f"{e} {e.body}") from e
         except self._errors as e:

@@ -29,28 +29,21 @@ _DAY_S = 86_400
 
 
 class ReplyCache:
-    """Replies by key, at most ``most``; the longest unused go first.  Safe for several threads and processes.
-
-    ``hits`` and ``misses`` count look-ups of this process.
-    """
+    """Replies by key, at most ``most``; the longest unused go first.  Safe for several threads and processes."""
 
     def __init__(self, location: Path | None, most: int = 100_000) -> None:
-        self.hits = self.misses = 0
         self._most, self._added = most, 0
         self._kept = CacheFile(location, _TABLE, "replies")
 
     def find(self, key: str) -> Reply | None:
         row = self._kept.find("SELECT reply, used FROM replies WHERE key=?", (key,))
         if row is None:
-            self.misses += 1
             return None
         try:
             text, top = self._form.validate_json(row[0])
         except ValidationError as e:
             log.warning("a damaged reply is asked for again: %s", e.errors()[0]["msg"])
-            self.misses += 1
             return None
-        self.hits += 1
         now = int(time.time())
         if not isinstance(row[1], int) or abs(now - row[1]) > _DAY_S:
             self._kept.put("UPDATE replies SET used=? WHERE key=?", (now, key))
@@ -92,26 +85,23 @@ class RememberingModel(LanguageModel):
         return self.model.notes
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
-        key = self._key("text", messages, schema, max_tokens)
-        return self.replies.find(key) or self._keep(
-            key, self.model.complete(messages, schema=schema, max_tokens=max_tokens), schema
-        )
-
-    def stream(
         self,
         messages: Sequence[Message],
-        tell: Callable[[str], object],
         *,
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
         key = self._key("text", messages, schema, max_tokens)
         if kept := self.replies.find(key):
-            tell(kept.text)
+            if tell:
+                tell(kept.text)
             return kept
-        return self._keep(key, self.model.stream(messages, tell, schema=schema, max_tokens=max_tokens), schema)
+        reply = self.model.complete(messages, schema=schema, max_tokens=max_tokens, tell=tell)
+        sound = json_object(reply.text) is not None if schema is not None else bool(reply.text.strip())
+        if sound and not reply.cut and len(reply.text) <= LONGEST:
+            self.replies.put(key, reply)
+        return reply
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:
         key = self._key("first token", messages, None, 1)
@@ -119,12 +109,6 @@ class RememberingModel(LanguageModel):
             return kept
         reply = self.model.first_token(messages)
         if reply is not None and reply.top:
-            self.replies.put(key, reply)
-        return reply
-
-    def _keep(self, key: str, reply: Reply, schema: Mapping[str, Any] | None) -> Reply:
-        sound = json_object(reply.text) is not None if schema is not None else bool(reply.text.strip())
-        if sound and not reply.cut and len(reply.text) <= LONGEST:
             self.replies.put(key, reply)
         return reply
 

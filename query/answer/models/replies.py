@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ....store.encoders import well_formed
 from ...types import Draft
 from ...understand.options import LETTERS
 
@@ -44,7 +45,7 @@ def read_reply(text: str, options: Sequence[str], ids: Sequence[str], cut: bool 
     told = json_object(text)
     if told is None:
         return None, "is HTML" if re.match(r"\s*<(?:!doctype|html|\?xml)", text, re.I) else "is no JSON object"
-    answer = whole_text(told["answer"]).strip() if isinstance(told.get("answer"), str) else ""
+    answer = well_formed(told["answer"]).strip() if isinstance(told.get("answer"), str) else ""
     abstained = told.get("answerable") is False
     choice = _choice(told.get("choice"), options) if options else None
     if options and choice is None:
@@ -52,7 +53,7 @@ def read_reply(text: str, options: Sequence[str], ids: Sequence[str], cut: bool 
     if not options and not answer and not abstained:
         return None, "holds no answer"
     raw = told.get("citations")
-    named = [whole_text(str(c)).strip("[]() ") for c in raw[:100]] if isinstance(raw, list) else []
+    named = [well_formed(str(c)).strip("[]() ") for c in raw[:100]] if isinstance(raw, list) else []
     cited = tuple(dict.fromkeys(c for c in named if c in ids))
     problem = ""
     if unknown := [c[:20] for c in dict.fromkeys(named) if c not in ids]:
@@ -60,11 +61,6 @@ def read_reply(text: str, options: Sequence[str], ids: Sequence[str], cut: bool 
     elif not cited and ids and not abstained:
         problem = "cites no row"
     return Draft(text=answer, choice=choice, citations=cited, abstained=abstained), problem
-
-
-def whole_text(text: str) -> str:
-    """``text`` with half characters, which JSON can bring, as question marks: it can be sent and written."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _unreadable(text: str, cut: bool) -> str:

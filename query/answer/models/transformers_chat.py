@@ -87,19 +87,14 @@ class TransformersChat(LanguageModel):
         self._loaded: tuple[Any, Any] | None = None
 
     def complete(
-        self, messages: Sequence[Message], *, schema: Mapping[str, Any] | None = None, max_tokens: int = 300
-    ) -> Reply:
-        """As :meth:`.LanguageModel.complete`; the schema is not enforced, the prompt describes it."""
-        return self._write(messages, max_tokens, None)[0]
-
-    def stream(
         self,
         messages: Sequence[Message],
-        tell: Callable[[str], object],
         *,
         schema: Mapping[str, Any] | None = None,
         max_tokens: int = 300,
+        tell: Callable[[str], object] | None = None,
     ) -> Reply:
+        """As :meth:`.LanguageModel.complete`; the schema is not enforced, the prompt describes it."""
         return self._write(messages, max_tokens, tell)[0]
 
     def first_token(self, messages: Sequence[Message]) -> Reply | None:

@@ -10,26 +10,17 @@ from typing import Any
 from ...types import Reply
 
 
-def whole(body: bytes, top: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None) -> Reply:
-    """The reply in the JSON of a chat completion; ``top`` reads the candidates for its first token."""
-    return reply_of(json.loads(body), top)
-
-
-def reply_of(told: Any, top: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None) -> Reply:
-    """The same of a parsed one."""
+def whole(body: bytes) -> Reply:
+    """The reply in the JSON of a chat completion."""
+    told = json.loads(body)
     _raise_error(told)
     choice = told["choices"][0]
     text = choice["message"]["content"]
     if not isinstance(text, str | None):
         raise TypeError("its content is no text")
     read, written = _counts(told.get("usage"))
-    return Reply(
-        text=text or "",
-        read=read,
-        written=written,
-        cut=choice.get("finish_reason") == "length",
-        top=top(choice) if top else {},
-    )
+    cut = choice.get("finish_reason") == "length"
+    return Reply(text=text or "", read=read, written=written, cut=cut, top=_top(choice))
 
 
 def _counts(usage: Any) -> tuple[int | None, int | None]:
@@ -47,7 +38,7 @@ def _raise_error(told: Any) -> None:
         raise ValueError(f"an error: {error.get('message') if isinstance(error, dict) else error}")
 
 
-def top_of(choice: Mapping[str, Any]) -> Mapping[str, float]:
+def _top(choice: Mapping[str, Any]) -> Mapping[str, float]:
     """Probabilities of the candidates for the first token; empty where the server gave none."""
     try:
         listed = choice["logprobs"]["content"][0]["top_logprobs"]
@@ -67,11 +58,12 @@ class Pieces:
     One without an end is ``cut``, as is one that reached its limit.
     """
 
-    def __init__(self, tell: Callable[[str], object]) -> None:
+    def __init__(self, tell: Callable[[str], object] | None = None) -> None:
         self._tell = tell
         self._text = list[str]()
         self._counts: tuple[int | None, int | None] = None, None
         self._why: str | None = None
+        self._top: Mapping[str, float] = {}
         self._ended = False
 
     def read(self, chunks: Iterable[bytes]) -> Reply:
@@ -106,14 +98,16 @@ class Pieces:
             self._counts = _counts(told["usage"])
         for choice in told.get("choices") or ():
             self._why = choice.get("finish_reason") or self._why
+            self._top = self._top or _top(choice)
             text = (choice.get("delta") or {}).get("content")
             if not isinstance(text, str | None):
                 raise TypeError("a piece of it is no text")
             if text:
                 self._text.append(text)
-                self._tell(text)
+                if self._tell:
+                    self._tell(text)
 
     def reply(self) -> Reply:
         cut = self._why == "length" or (self._why is None and not self._ended)
         read, written = self._counts
-        return Reply(text="".join(self._text), read=read, written=written, cut=cut)
+        return Reply(text="".join(self._text), read=read, written=written, cut=cut, top=self._top)

@@ -1,7 +1,7 @@
 """Video-RAG's query algorithm as published (Luo et al., 2025, arXiv 2411.13093), in plain Python over our records.
 
-Written from the paper's description and formulas.  Nothing here is fast: it is what the methods of this package are
-compared with, by tests and by ``vidrag bench query``.  Vectors are sequences of floats.
+Written from the paper's description and formulas.  Nothing here is fast: the methods of this package are held against
+it.  Vectors are sequences of floats.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...store.records import Evidence
+from vidrag.store.records import Evidence
 
 THRESHOLD = 0.3
 """What a text's inner product with the query must exceed, and a frame's share of the similarities."""
