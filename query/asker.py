@@ -194,12 +194,14 @@ class Asker:
             opened = self.opener.opened(ids, sought, seen[: len(request.captions)], steps.notes)
             if kind in ("beginning", "ending") and spoken_of(opened.rows, own_terms(asked, None, "whole", kind)):
                 request = decoupled  # "when did the war end?"
+            whole = opened
             if not choices:
                 request, opened = self._of_titles(asked, request, opened, steps)
             others = self.opener.sample(opened)
         with steps.step("find"):
             request, beyond, plain = _placed(request, opened)
             found = self._finder.find(opened.rows, sought, request, others, self._again(asked, steps))
+            head = self._how_many(ids is None and opened is whole, opened) if found.kind == "details" else ""
             told = beyond if plain or found.sure < LIKELY else ""
             told = f"No video in this archive is called “{missing}”." if missing else told
         found.keep(self.options.context.kinds)
@@ -235,6 +237,7 @@ class Asker:
             sure=found.sure,
             grounds=found.grounds,
             parts=_numbered(found.parts, merged),
+            head=head,
             told=told,
             tell=tell,
         )
@@ -250,6 +253,13 @@ class Asker:
         """Vectors of what pictures are looked for by, the captions before the options, ``(n, dim)``."""
         texts = [*request.captions, *(f"a photo of {c}" for c in choices)]
         return self.image_text_encoder.queries(texts) if texts else np.zeros((0, 1), np.float32)
+
+    def _how_many(self, every: bool, opened: Opened[VisualIndex]) -> str:
+        """The number of videos and their length in all; nothing of one.  ``every``: all of the archive are meant."""
+        videos = len(self.opener.archive.ids()) if every else len(opened.shards)
+        length = sum(s.manifest.duration for s in opened.shards)
+        told = f", {clock(length)} in all:" if videos == len(opened.shards) else ", of these:"
+        return f"{videos} videos{told}" if videos > 1 else ""
 
     def _of_titles(
         self, asked: str, request: Request, opened: Opened[VisualIndex], steps: _Steps

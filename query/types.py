@@ -160,9 +160,9 @@ class Task:
     ``option_near``: how near rows lie to the question with each option, see :class:`.Scored`; ``pictured``: pictures
     that fit, best first.  ``pictures`` are JPEGs of frames in time order, for engines that look at pictures, each with
     the id of its row or, where no row stands for it, with its time.  ``kind``: how the answer is made; ``sure`` and
-    ``grounds``: see :class:`Found`; ``parts``: what is told in order, each with the id of its row; ``told``: what must
-    be said first, of a time beyond the end, say.  ``tell`` is given the answer as far as it
-    is written, again and again, by engines that write word by word; what it was given is not checked.
+    ``grounds``: see :class:`Found`; ``parts``: what is told in order, each with the id of its row, after ``head``;
+    ``told``: what must be said instead, of a time beyond the end, say.  ``tell`` is given the answer as far as it is
+    written, again and again, by engines that write word by word; what it was given is not checked.
     """
 
     question: str
@@ -177,6 +177,7 @@ class Task:
     sure: float = 1.0
     grounds: Grounds = field(default_factory=Grounds)
     parts: tuple[tuple[str, Part], ...] = ()
+    head: str = ""
     told: str = ""
     tell: Callable[[str], object] | None = field(default=None, compare=False)
 

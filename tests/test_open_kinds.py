@@ -83,6 +83,7 @@ def test_what_is_known_of_a_video_is_told(question: str, asker: Asker) -> None:
 def test_every_video_is_told_of(asker: Asker) -> None:
     answer = asker.ask("Which videos are there?")
     assert {e.name for e in answer.cited()} == {"meeting-2025-03-04.mp4", "bread.mp4"}
+    assert answer.text.startswith(f"{len(asker.archive.ids())} videos, ")
     assert "bread.mp4: 00:17 long, speakers not known\n" in answer.text
 
 

@@ -119,7 +119,7 @@ class Extractive:
 
 def _in_order(task: Task) -> Draft:
     """Everything that is asked for, video by video in time order, with a line for each part."""
-    lines, video = list[str](), None
+    lines, video = [task.head] if task.head else [], None
     for id, part in task.parts:
         if part.row.video != video:
             own = [p for _, p in task.parts if p.row.video == part.row.video]
