@@ -103,6 +103,12 @@ def test_addresses_are_found_by_how_they_look(question: str, slides: Asker) -> N
     assert cited(slides.ask(question)) == ["club.example/herons"]
 
 
+def test_without_a_number_nobody_can_be_called(asker: Asker) -> None:
+    assert "0551 4420 118" in cited(asker.ask("What is the phone number of the lake authority?"))[0]
+    answer = asker.ask("What is the phone number of the baker?", ["bread.mp4"])
+    assert answer.abstained and answer.nearest
+
+
 @pytest.mark.parametrize("question", ["What does Ben say?", "What does Ben ask?"])
 def test_what_someone_says_is_all_told(question: str, asker: Asker) -> None:
     assert cited(asker.ask(question)) == [text for who, text in MEETING if who.startswith("Ben")]
@@ -206,6 +212,7 @@ def test_things_are_found_by_how_they_are_written(question: str, rows: list[int]
         ("prices", "It is $5", True), ("Preise", "450 Euro", True), ("价格", "八十 88块", True),
         ("prices", "5 people", False),
         ("all links", "see https://a.b", True), ("links", "go to shed.example.org/day", True), ("links", "a.b", False),
+        ("e-mail", "write to info at the shed dot org", True), ("phone", "call five five one, two oh nine", True),
         ("links", "mail me@shed.example.org", False), ("phone", "+49 (0)30 23125-14", True),
         ("phone", "in 1987", False),
         ("dates", "14 June", True), ("dates", "bis zum 30. September", True), ("dates", "6月18号", True),

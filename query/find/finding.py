@@ -26,7 +26,7 @@ from .retrieve import (
     spread,
 )
 from .rows import RowKind, RowSet
-from .telling import Ranked, told
+from .telling import Ranked, no_contact, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Finder:
         if not sought.options:
             ranked = Ranked(rows=rows, request=request, question=question, found=found, best=best, within=within)
             out.kind, out.parts = told(ranked, self.encoder, self.options.chapters)
-            out.sure = 1.0 if out.parts else out.sure
+            out.sure = 1.0 if out.parts else 0.0 if no_contact(ranked) else out.sure
         return out
 
     def _within(self, rows: RowSet, request: Request) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ..text.words import exact_phrases, stop_words, terms
-from ..text.written import ADDRESSES, KINDS, asked_for
+from ..text.written import ADDRESSES, CONTACTS, asked_for
 from ..types import LIKELY, OF_ROWS, AnswerKind, Part, Request, When
 from ..understand.decouple import SAID, WRITTEN
 from ..understand.kinds import own_terms
@@ -120,13 +120,19 @@ def _mentioned(ranked: Ranked) -> list[int]:
 
 def _addresses(ranked: Ranked) -> list[int]:
     """Places of the rows with addresses or telephone numbers, where the question wants some: of what it names."""
-    rows, kind = ranked.rows, asked_for(ranked.question, KINDS[:ADDRESSES])
+    rows, kind = ranked.rows, asked_for(ranked.question, ADDRESSES)
     if kind is None:
         return []
     wanted = _things(WRITTEN.sub(" ", kind.asked.sub(" ", ranked.question)), rows)
     written = [at for at in np.flatnonzero(ranked.within).tolist() if kind.looks.search(rows.rows[at].text)]
     own = {at: wanted - rows.titles[rows.rows[at].shard] for at in written}
     return [at for at in written if not own[at] or rows.covered([*own[at]], at, around=True) >= _OF_WHAT]
+
+
+def no_contact(ranked: Ranked) -> bool:
+    """Whether a question wants a telephone number or an e-mail address, and no row holds any."""
+    kind = asked_for(ranked.question, CONTACTS)
+    return kind is not None and not any(kind.looks.search(r.text) for r in ranked.rows.rows)
 
 
 def _things(question: str, rows: RowSet) -> set[str]:

@@ -29,19 +29,23 @@ _MONTHS = (
 _MONTH = rf"(?:{'|'.join(_MONTHS)})\b"
 _DOMAIN = r"(?:com|org|net|io|eu|edu|gov|info|example|de|uk|fr|es|it|nl|ch|at|ru|cn|jp)"
 _MONEY = r"(?:[€$£¥₽元块円]|(?:euros?|cents?|dollars?|pounds?|francs?|pesos?)\b|евро|доллар|рубл)"
+_DIGIT = r"\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b"
+_NUMBER = rf"(?<![\d.])\+?\d(?:[ ()/.–-]{{0,2}}\d){{6,}}|(?:{_DIGIT}[ ,.-]*){{6,}}"
 KINDS = (
     _kind(
-        r"e-?mails?(?: address(?:es)?)?|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール", r"[\w.+-]+@[\w-]+\.\w"
+        r"e-?mails?(?: address(?:es)?)?|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール",
+        r"[\w.+-]+@[\w-]+\.\w|\b\w+ at [\w -]{2,30} dot \w",
+    ),
+    _kind(
+        r"phone ?numbers?|telefonnummern?|número de teléfono|numéro de téléphone|номер телефона|电话号码|電話番号",
+        _NUMBER,
     ),
     _kind(
         r"\blinks?\b|\burls?\b|web ?(?:sites?|pages?|addresse?s?|adressen?)|sites? web|sitios? web|enlaces?|ссыл|сайт|"
         "网址|网站|链接",
         rf"(?:https?://|www\.)\S|(?<![@\w.-])[a-z][\w-]*(?:\.[\w-]+)*\.{_DOMAIN}\b",
     ),
-    _kind(
-        r"(?:tele)?phone(?: ?numbers?)?|telefon(?:nummern?)?|(?:número de )?teléfonos?|téléphone|телефон|电话|電話",
-        r"(?<![\d.])\+?\d(?:[ ()/.–-]{0,2}\d){6,}",
-    ),
+    _kind(r"phone|telefon|teléfono|téléphone|телефон|电话|電話", _NUMBER),
     _kind(
         r"\b(?:prices?|costs?|preise?|kost\w*|precios?|cuestan?|prix|coûts?|prezz[io]|preços?|цен[аы]|сто[ия]т)\b"
         r"|价格|价钱|多少钱|値段",
@@ -55,8 +59,10 @@ KINDS = (
 )
 
 
-ADDRESSES = 3
-"""So many of :data:`KINDS`, the first, are addresses of a kind: they look like nothing else."""
+ADDRESSES = KINDS[:3]
+"""What looks like nothing else, and is asked for by no other word."""
+CONTACTS = KINDS[:2]
+"""What a question is not answered without."""
 
 
 def asked_for(question: str, kinds: Sequence[Written] = KINDS) -> Written | None:
