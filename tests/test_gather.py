@@ -134,6 +134,12 @@ def test_a_short_stretch_is_told_whole_and_in_order(archive: Archive) -> None:
     assert stretch(rows, ~every(rows), 12) == []
 
 
+def test_a_slide_that_comes_again_is_told_once(archive: Archive) -> None:
+    written = [TextTrack(5.0 * i, 5.0 * i + 5, text, 1, BOX) for i, text in enumerate(["Rye", "Spelt", "Rye"])]
+    rows = opened(publish(archive, [], written))
+    assert lines(stretch(rows, every(rows), 12)) == ["Rye", "Spelt"]
+
+
 def test_of_a_long_stretch_some_rows_are_told_evenly(archive: Archive) -> None:
     rows = opened(publish(archive, talk(ALL, each=24)))
     told = stretch(rows, every(rows), 12)

@@ -97,7 +97,7 @@ def test_all_slides_are_told_where_none_is_named(slides: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["What web addresses are shown?", "Which links are on the slides?", "What is the website about herons?"]
+    "question", ["What web addresses are shown?", "Which URLs are on the slides?", "What is the website about herons?"]
 )
 def test_addresses_are_found_by_how_they_look(question: str, slides: Asker) -> None:
     assert cited(slides.ask(question)) == ["club.example/herons"]
@@ -145,7 +145,7 @@ def test_what_stands_around_a_row_tells_whether_it_is_agreed(asker: Asker) -> No
 
 def test_a_word_tells_what_is_agreed(asker: Asker) -> None:
     """In the row itself, or in the one after."""
-    told = ["The swings come from Hartley.", "It was unanimous, six votes.", "The gate was four euros."]
+    told = ["The swings come from Hartley.", "It was unanimous, six votes.", "The gate was painted green."]
     said = [Segment(STEP * i, STEP * i + 19, t, language="en") for i, t in enumerate([*CHAT, *told, *CHAT[1:]])]
     encoder = asker.text_encoder
     rows = RowSet([asker.archive.shard(put(asker.archive, "swings.mp4", segments=said, encoder=encoder))], encoder.spec)
@@ -212,7 +212,8 @@ def test_things_are_found_by_how_they_are_written(question: str, rows: list[int]
         ("prices", "It is $5", True), ("Preise", "450 Euro", True), ("价格", "八十 88块", True),
         ("prices", "5 people", False),
         ("all links", "see https://a.b", True), ("links", "go to shed.example.org/day", True), ("links", "a.b", False),
-        ("e-mail", "write to info at the shed dot org", True), ("phone", "call five five one, two oh nine", True),
+        ("e-mail", "write to info at the shed dot org", True), ("prices", "about eighty thousand pounds", True),
+        ("phone", "five five one two zero nine four", True),
         ("links", "mail me@shed.example.org", False), ("phone", "+49 (0)30 23125-14", True),
         ("phone", "in 1987", False),
         ("dates", "14 June", True), ("dates", "bis zum 30. September", True), ("dates", "6月18号", True),
@@ -221,7 +222,7 @@ def test_things_are_found_by_how_they_are_written(question: str, rows: list[int]
 )  # fmt: skip
 def test_how_things_are_written(question: str, text: str, there: bool) -> None:
     sort = asked_for(question)
-    assert sort is not None and bool(sort.looks.search(text)) == there
+    assert sort is not None and sort.held(text) == there
 
 
 def test_other_things_have_no_looks_of_their_own() -> None:

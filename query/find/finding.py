@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.words import language_of, terms, words
+from ..text.written import CONTACTS, asked_for
 from ..types import Found, Request
 from ..understand.times import in_stretch
 from . import gather
@@ -26,7 +27,7 @@ from .retrieve import (
     spread,
 )
 from .rows import RowKind, RowSet
-from .telling import Ranked, no_contact, told
+from .telling import Ranked, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ class Finder:
         if not sought.options:
             ranked = Ranked(rows=rows, request=request, question=question, found=found, best=best, within=within)
             out.kind, out.parts = told(ranked, self.encoder, self.options.chapters)
-            out.sure = 1.0 if out.parts else 0.0 if no_contact(ranked) else out.sure
+            out.sure = 1.0 if out.parts else 0.0 if asked_for(question, CONTACTS) else out.sure
         return out
 
     def _within(self, rows: RowSet, request: Request) -> NDArray[np.bool_]:

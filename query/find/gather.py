@@ -113,7 +113,11 @@ def _spread(rows: RowSet, places: NDArray[np.int64], most: int) -> list[int]:
     """Some rows in order of time: all, or where they are more than ``most`` the most telling one of each of so many
     equal groups.
     """
-    order = np.array(sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start)), np.int64)
+    ordered = sorted(places.tolist(), key=lambda at: (rows.rows[at].shard, rows.rows[at].start))
+    told: dict[tuple[int, str], int] = {}
+    for at in ordered:
+        told.setdefault((rows.rows[at].shard, rows.rows[at].text), at)  # slides come again
+    order = np.array([*told.values()], np.int64)
     groups = [np.array([at]) for at in order] if len(order) <= most else np.array_split(order, most)
     return [telling(rows, group) for group in groups]
 

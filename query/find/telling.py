@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ..text.words import exact_phrases, stop_words, terms
-from ..text.written import ADDRESSES, CONTACTS, asked_for
+from ..text.written import ADDRESSES, asked_for
 from ..types import LIKELY, OF_ROWS, AnswerKind, Part, Request, When
 from ..understand.decouple import SAID, WRITTEN
 from ..understand.kinds import own_terms
@@ -107,7 +107,7 @@ def _mentioned(ranked: Ranked) -> list[int]:
     if exact_phrases(ranked.question):
         return [at for at in usable if found.exact[at]]
     sort = asked_for(ranked.question)
-    if sort and (written := [at for at in usable if sort.looks.search(rows.rows[at].text)]):
+    if sort and (written := [at for at in usable if sort.held(rows.rows[at].text)]):
         return written
     wanted = own_terms(ranked.question, rows.language, "every")
     if held := np.flatnonzero(ranked.within & (rows.coverage(wanted) >= MENTIONED)).tolist():
@@ -124,15 +124,9 @@ def _addresses(ranked: Ranked) -> list[int]:
     if kind is None:
         return []
     wanted = _things(WRITTEN.sub(" ", kind.asked.sub(" ", ranked.question)), rows)
-    written = [at for at in np.flatnonzero(ranked.within).tolist() if kind.looks.search(rows.rows[at].text)]
+    written = [at for at in np.flatnonzero(ranked.within).tolist() if kind.held(rows.rows[at].text)]
     own = {at: wanted - rows.titles[rows.rows[at].shard] for at in written}
     return [at for at in written if not own[at] or rows.covered([*own[at]], at, around=True) >= _OF_WHAT]
-
-
-def no_contact(ranked: Ranked) -> bool:
-    """Whether a question wants a telephone number or an e-mail address, and no row holds any."""
-    kind = asked_for(ranked.question, CONTACTS)
-    return kind is not None and not any(kind.looks.search(r.text) for r in ranked.rows.rows)
 
 
 def _things(question: str, rows: RowSet) -> set[str]:

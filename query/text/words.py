@@ -140,6 +140,17 @@ def _folded(text: str) -> str:
     return _DIGIT.sub(lambda m: str(unicodedata.digit(m[0])), text)
 
 
+def in_digits(text: str, language: str | None = None) -> str:
+    """The text case folded, with numbers that are written as words in digits."""
+    text, language = _folded(text), language or language_of(text) or "en"
+    if language not in _COUNTING:
+        return text
+    from text_to_num import alpha2digit
+
+    told: str = alpha2digit(text, language, 0 if language == "en" else 2)  # "un" and "ein" are articles
+    return told
+
+
 def words(text: str, language: str | None = None) -> list[str]:
     """Words in order, case folded, numbers as digits; pairs of characters for scripts without spaces."""
     return list(_words(text, language or language_of(text)))
@@ -147,12 +158,7 @@ def words(text: str, language: str | None = None) -> list[str]:
 
 @lru_cache(maxsize=_KEPT)
 def _words(text: str, language: str | None) -> tuple[str, ...]:
-    text = _folded(text)
-    if (language or "en") in _COUNTING:
-        from text_to_num import alpha2digit
-
-        least = 0 if (language or "en") == "en" else 2  # "un" and "ein" are articles
-        text = alpha2digit(text, language or "en", least)
+    text = in_digits(text, language)
     found = list[str]()
     for run in _RUN.findall(text):
         characters = _CHARACTER.findall(run) if _WITHOUT_SPACES.match(run) else ()

@@ -6,12 +6,18 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .words import in_digits
+
 
 class Written(NamedTuple):
     """``asked``: the words of a question that wants such things; ``looks``: how they look."""
 
     asked: re.Pattern[str]
     looks: re.Pattern[str]
+
+    def held(self, text: str) -> bool:
+        """Whether a text has such a thing, with numbers in digits or in words."""
+        return bool(self.looks.search(text) or self.looks.search(in_digits(text)))
 
 
 def _kind(asked: str, looks: str) -> Written:
@@ -29,23 +35,27 @@ _MONTHS = (
 _MONTH = rf"(?:{'|'.join(_MONTHS)})\b"
 _DOMAIN = r"(?:com|org|net|io|eu|edu|gov|info|example|de|uk|fr|es|it|nl|ch|at|ru|cn|jp)"
 _MONEY = r"(?:[€$£¥₽元块円]|(?:euros?|cents?|dollars?|pounds?|francs?|pesos?)\b|евро|доллар|рубл)"
-_DIGIT = r"\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine)\b"
-_NUMBER = rf"(?<![\d.])\+?\d(?:[ ()/.–-]{{0,2}}\d){{6,}}|(?:{_DIGIT}[ ,.-]*){{6,}}"
-KINDS = (
-    _kind(
-        r"e-?mails?(?: address(?:es)?)?|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール",
-        r"[\w.+-]+@[\w-]+\.\w|\b\w+ at [\w -]{2,30} dot \w",
-    ),
+_NUMBER = r"(?<![\d.])\+?\d(?:[ ()/.–-]{0,2}\d){6,}"
+_MAIL = r"[\w.+-]+@[\w-]+\.\w|\b\w+ at [\w -]{2,30} dot \w"
+_LINK = rf"(?:https?://|www\.)\S|(?<![@\w.-])[a-z][\w-]*(?:\.[\w-]+)*\.{_DOMAIN}\b"
+CONTACTS = (
+    _kind(r"e-?mail[- ]?ad(?:dress|resse)\w*|dirección de correo|adresses? (?:e-)?mail|邮箱地址|メールアドレス", _MAIL),
     _kind(
         r"phone ?numbers?|telefonnummern?|número de teléfono|numéro de téléphone|номер телефона|电话号码|電話番号",
         _NUMBER,
     ),
-    _kind(
-        r"\blinks?\b|\burls?\b|web ?(?:sites?|pages?|addresse?s?|adressen?)|sites? web|sitios? web|enlaces?|ссыл|сайт|"
-        "网址|网站|链接",
-        rf"(?:https?://|www\.)\S|(?<![@\w.-])[a-z][\w-]*(?:\.[\w-]+)*\.{_DOMAIN}\b",
-    ),
+)
+"""Addresses that a question is not answered without."""
+ADDRESSES = (
+    *CONTACTS,
+    _kind(r"\burls?\b|web ?(?:sites?|pages?|addresse?s?|adressen?)|sites? web|sitios? web|сайт|网址|网站", _LINK),
+)
+"""What looks like nothing else, and is asked for by no other word."""
+KINDS = (
+    *ADDRESSES,
+    _kind(r"e-?mails?|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール", _MAIL),
     _kind(r"phone|telefon|teléfono|téléphone|телефон|电话|電話", _NUMBER),
+    _kind(r"\blinks?\b|enlaces?|ссыл|链接", _LINK),
     _kind(
         r"\b(?:prices?|costs?|preise?|kost\w*|precios?|cuestan?|prix|coûts?|prezz[io]|preços?|цен[аы]|сто[ия]т)\b"
         r"|价格|价钱|多少钱|値段",
@@ -57,12 +67,6 @@ KINDS = (
         r"|\b\d{4}-\d\d-\d\d\b|\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b",
     ),
 )
-
-
-ADDRESSES = KINDS[:3]
-"""What looks like nothing else, and is asked for by no other word."""
-CONTACTS = KINDS[:2]
-"""What a question is not answered without."""
 
 
 def asked_for(question: str, kinds: Sequence[Written] = KINDS) -> Written | None:
