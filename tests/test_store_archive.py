@@ -149,7 +149,8 @@ def test_videos_have_many_names(archive: Archive) -> None:
 def test_a_name_that_fits_nothing_says_so(archive: Archive, name: str) -> None:
     """Three digits are no prefix."""
     publish_speech(archive, source_with_id("abcd12", "My talk.v2.mp4"))
-    with pytest.raises(NoSuchVideo, match="vidrag ls"):
+    like = "is it My talk.v2.mp4" if "talk" in name else "vidrag ls"
+    with pytest.raises(NoSuchVideo, match=like):
         archive.find(name)
 
 

@@ -64,9 +64,11 @@ class Watched:
 
 def test_what_comes_and_what_changes(tmp_path: Path) -> None:
     """Each once, also in new folders, long before the folders would be looked through; what stays the same never."""
-    put(tmp_path / "in/a.mp4")
+    (tmp_path / "in").mkdir()
     with Watched(tmp_path / "in", poll_s=1000, settle_s=0.2) as seen:
-        seen.see([], ["a.mp4"])  # it is too young for the first round
+        seen.see([])
+        put(tmp_path / "in/a.mp4")
+        seen.see([], ["a.mp4"])
         put(tmp_path / "in/new/b.mp4")
         seen.see([], ["a.mp4"], ["b.mp4"])
         put(tmp_path / "in/notes.txt", b"no video")
@@ -109,8 +111,10 @@ def test_without_file_events_the_folders_are_looked_through(tmp_path: Path, monk
 
 def test_a_folder_that_is_away_for_a_while(tmp_path: Path) -> None:
     """It is told once, and what has come meanwhile is found; one that never was there is a mistake."""
-    put(tmp_path / "in/a.mp4")
+    (tmp_path / "in").mkdir()
     with Watched(tmp_path / "in", poll_s=0.3, settle_s=0.1) as seen:
+        seen.see([])
+        put(tmp_path / "in/a.mp4")
         seen.see([], ["a.mp4"])
         (tmp_path / "in").rename(tmp_path / "away")
         until(lambda: seen.warnings)
