@@ -57,7 +57,7 @@ class Watch:
                         self._warn(f"{trouble}; looking again every {self._poll_s:.0f} s")
                     self._event.wait(self._poll_s)
                     continue
-                new = [i for i in planned.items if not i.stamp or self._done.get(i.location) != i.stamp]
+                new = [i for i in planned.items if self._news(i)]
                 ready = [i for i in new if not self._young(i)]
                 if ready or first:
                     self._done |= {i.location: i.stamp for i in ready}
@@ -67,6 +67,10 @@ class Watch:
                     self._event.wait(self._settle_s if new else self._poll_s)
                     if self._event.is_set():  # others come with it
                         time.sleep(min(1.0, self._settle_s))
+
+    def _news(self, item: Item) -> bool:
+        """True for a file that is new or changed; not for a known one that has no stamp, as it is gone by now."""
+        return self._done.get(item.location) != item.stamp and bool(item.stamp or item.location not in self._done)
 
     def _young(self, item: Item) -> bool:
         """True for a file that is still being written, as far as its times tell."""
