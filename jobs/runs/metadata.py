@@ -89,15 +89,15 @@ def describe(archive: Archive, rows: list[tuple[str, dict[str, str]]]) -> Descri
     out = Described()
     for name, told in rows:
         try:
-            video = archive.find(name)
-            manifest = archive.newest(video)
-        except (UsageError, ArchiveDamaged):
+            meant = archive.meant_by(name)
+            manifest = archive.newest(meant[0]) if len(meant) == 1 else None
+        except ArchiveDamaged:
             manifest = None
         if manifest is None or manifest.deleted:
             out.unknown.append(name)
             continue
         new = {c: t for c, t in {**manifest.metadata, **told}.items() if t}
         if new != dict(manifest.metadata):
-            archive.describe(video, new)
+            archive.describe(manifest.video, new)
             out.changed += 1
     return out

@@ -15,7 +15,7 @@ import numpy as np
 from ...store.archive.archive import Archive
 from ...store.archive.shard import Shard
 from ...store.encoders import EncoderSpec
-from ...store.errors import ArchiveDamaged, NoSuchVideo, NotIndexed, SpaceMismatch, UsageError, one_line
+from ...store.errors import ArchiveDamaged, NoSuchVideo, NotIndexed, SpaceMismatch, one_line
 from ...store.index.index import Kind, versions
 from ...store.shell import path_word
 from ...store.vectors import Vectors
@@ -76,14 +76,11 @@ class Opener(Generic[P]):
         ids = None if videos is None else list(dict.fromkeys(v if v in known else self.archive.find(v) for v in videos))
         named, missing = dict[str, str](), ""
         for name in _FILE.findall(question):
-            try:
-                found = self.archive.find(name)
-            except UsageError:
-                if (guess_type(name)[0] or "").startswith(("video/", "audio/")):
-                    missing = name
-                continue
-            if ids is None or found in ids:
-                named[name] = found
+            meant = self.archive.meant_by(name)
+            if len(meant) == 1 and (ids is None or meant[0] in ids):
+                named[name] = meant[0]
+            elif len(meant) != 1 and (guess_type(name)[0] or "").startswith(("video/", "audio/")):
+                missing = name
         for name in named:
             question = re.sub(
                 rf"\b(?:in|of|from|at)\s+{re.escape(name)}\b[,:]?\s*|{re.escape(name)}", "", question, flags=re.I

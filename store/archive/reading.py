@@ -310,9 +310,7 @@ class ArchiveReader:
         """
         if not name.strip():
             raise NoSuchVideo("the name of the video is empty; 'vidrag ls ARCHIVE' lists them")
-        if _VIDEO_ID.fullmatch(name) and self.versions(name):
-            return name
-        hits = sorted(set(self._by_name(name) or self._by_prefix(name.lower())))
+        hits = self.meant_by(name)
         if not hits:
             like = self._like(name)
             meant = f"; is it {' or '.join(like)}?" if like else f"; 'vidrag ls {path_word(self.location)}' lists them"
@@ -320,6 +318,14 @@ class ArchiveReader:
         if len(hits) > 1:
             raise AmbiguousVideo(f"'{name}' fits {len(hits)} videos ({', '.join(hits[:5])}); give an id")
         return hits[0]
+
+    def meant_by(self, name: str) -> list[str]:
+        """The ids of the videos that ``name`` may mean, sorted; cheaper than :meth:`find` where there is none."""
+        if not name.strip():
+            return []
+        if _VIDEO_ID.fullmatch(name) and self.versions(name):
+            return [name]
+        return sorted(set(self._by_name(name) or self._by_prefix(name.lower())))
 
     def _like(self, name: str) -> list[str]:
         """Up to three file names that hold ``name`` or are like it."""
