@@ -15,7 +15,9 @@ STOP = frozenset(
     "other".split()
 )
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:['’][\p{L}\p{M}\p{N}]+)?")
-_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts that put no space between words, as parts of a set of characters."""
+_UNSPACED = regex.compile(f"[{UNSPACED}]")
 
 
 def plain(text: str) -> str:

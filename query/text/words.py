@@ -14,9 +14,11 @@ from typing import Any
 
 import regex
 
+from ...store.words import UNSPACED
+
 _KEPT = 20_000
 """Texts whose words are kept: rows come back for question after question."""
-_PAIRED = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_PAIRED = rf"{UNSPACED}\u30fc\p{{Hangul}}"
 """Scripts without spaces, and that of Korean, which writes particles as part of the word before."""
 _RUN = regex.compile(rf"[{_PAIRED}]+|[\p{{L}}\p{{M}}--[{_PAIRED}]]+|\d+", regex.V1)
 _WITHOUT_SPACES = regex.compile(rf"[{_PAIRED}]")
@@ -140,9 +142,9 @@ def _folded(text: str) -> str:
     return _DIGIT.sub(lambda m: str(unicodedata.digit(m[0])), text)
 
 
-def in_digits(text: str, language: str | None = None) -> str:
-    """The text case folded, with numbers that are written as words in digits."""
-    text, language = _folded(text), language or language_of(text) or "en"
+def in_digits(text: str, language: str | None) -> str:
+    """The text case folded, numbers that are written as words in digits; ``language``: English where it is None."""
+    text, language = _folded(text), language or "en"
     if language not in _COUNTING:
         return text
     from text_to_num import alpha2digit

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .words import in_digits
+from .words import in_digits, language_of
 
 
 class Written(NamedTuple):
@@ -17,7 +17,7 @@ class Written(NamedTuple):
 
     def held(self, text: str) -> bool:
         """Whether a text has such a thing, with numbers in digits or in words."""
-        return bool(self.looks.search(text) or self.looks.search(in_digits(text)))
+        return bool(self.looks.search(text) or self.looks.search(in_digits(text, language_of(text))))
 
 
 def _kind(asked: str, looks: str) -> Written:
