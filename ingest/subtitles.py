@@ -295,8 +295,10 @@ def _joined(rows: Sequence[Segment], longest: float) -> list[Segment]:
 
 def _cut(row: Segment) -> list[Segment]:
     """A row in two where a sentence ends within it and another begins: the time between by the share of characters."""
+    if row.flags or ends_sentence(row.text):
+        return [row]
     at = len(row.text) - len(sentences(row.text)[-1])
-    if row.flags or ends_sentence(row.text) or min(at, len(row.text) - at) < _LEAST_CUT:
+    if min(at, len(row.text) - at) < _LEAST_CUT:
         return [row]
     until = row.start + (row.end - row.start) * at / len(row.text)
     first = dataclasses.replace(row, end=until, text=row.text[:at].strip())

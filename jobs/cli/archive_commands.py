@@ -39,12 +39,12 @@ def ls(
     opened = Archive.open(archive)
     chosen = chosen_videos(opened, None, since, until, folder, where)
     entries = list(opened.catalogue().entries(chosen))
-    rows = [_row(e) for e in entries]
     if as_json:
-        print(json.dumps(rows))
+        print(json.dumps([_row(e) for e in entries]))
         return
-    for one, r in zip(entries, rows, strict=True):
-        speech, text, frames = (r[k] if k in one.cells else "-" for k in ("speech", "text", "frames"))
+    for e in entries:
+        r = _row(e)
+        speech, text, frames = (r[k] if k in e.cells else "-" for k in ("speech", "text", "frames"))
         counts = f"{speech:>5} spoken {text:>5} on screen {frames:>5} frames"
         trouble = f"  failed: {', '.join(r['failed'])}" if r["failed"] else ""
         trouble += f"  damaged: {r['problem']}" if r["problem"] else ""
@@ -53,7 +53,7 @@ def ls(
         day = f"  {r['recorded']}" if r["recorded"] else ""
         names = printable(", ".join(r["names"]) or r["id"])
         print(f"{r['id']}  {clock(r['seconds']):>8}  {counts}  {names}{day}{printable(told + trouble)}")
-    print(f"{counted(len(rows), 'video')}, {sum(r['seconds'] for r in rows) / 3600:.2f} hours")
+    print(f"{counted(len(entries), 'video')}, {sum(e.seconds for e in entries) / 3600:.2f} hours")
 
 
 def _row(one: Entry) -> dict[str, Any]:
