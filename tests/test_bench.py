@@ -31,7 +31,7 @@ def make() -> Any:
 
 def test_the_index_beside_a_flat_search() -> None:
     told = search.run(6000, 64, 50, 5, SearchOptions(index_rows=0), None)
-    assert 0.9 <= told["recall_at_10"] <= 1
+    assert 0.9 <= told["recall_of_10"] <= 1
     assert told["append"] == "appended" and told["videos"] == 5
     assert told["flat_over_index"]["min"] > 0
 

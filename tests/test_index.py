@@ -72,17 +72,19 @@ def test_bm25_is_that_of_bm25s(archive: Archive) -> None:
             (ids[r.shard], r.kind, r.row): s for r, s in zip(rows.rows, rows.lexical(words)[0], strict=True) if s > 0
         }
         by = searcher(archive)
-        found = {tuple(p): s for s, p in by.lexical(by.view(), words, 1000, ["speech", "text"])}
+        found = {tuple(p): s for s, p in by.lexical(by.view(), words, 1000)}
         assert found.keys() == truth.keys()
         for place, score in found.items():
             assert score == pytest.approx(truth[place], rel=1e-4)
 
 
 def test_a_large_archive(archive: Archive) -> None:
-    """Of 6,000 rows the ten best of nearly every question are found, with exact scores."""
-    for n in range(12):
+    """Of 6,000 rows the ten best of nearly every question are found, with nearly their scores."""
+    for n in range(13):
         put(archive, f"{n}.mp4", sentences(500, n), seed=n + 1)
-    build(archive)
+        if n in (8, 12):
+            assert build(archive).how == ("built" if n == 8 else "appended")
+    archive.discard(source_of("3.mp4").sha256[:16])
     by, exact, hits = searcher(archive), searcher(archive, indexed=False), 0
     view, all_of_it = by.view(), exact.view()
     assert view.index is not None and all_of_it.index is None
@@ -90,7 +92,7 @@ def test_a_large_archive(archive: Archive) -> None:
         truth = {p: s for s, p in exact.nearest(all_of_it, "speech", query, 10)}
         found = by.nearest(view, "speech", query, 10)
         hits += sum(p in truth for _, p in found)
-        assert all(s == pytest.approx(truth[p], abs=1e-5) for s, p in found if p in truth)
+        assert all(s == pytest.approx(truth[p], abs=0.02) for s, p in found if p in truth)
     assert hits >= 0.95 * 500
 
 
@@ -155,7 +157,7 @@ def test_candidates_open_no_video(archive: Archive) -> None:
     ids = three(archive)
     build(archive)
     by, query = searcher(archive, videos=2), dict.fromkeys(index.KINDS, rows_of_norm_1(1, seed=5)[0])
-    _, truth = searcher(archive, indexed=False).rank(query, ["locker"], 0)
+    _, truth = searcher(archive, indexed=False).rank(query, ["locker"])
     for path in Path(archive.location).glob("videos/*/*.*"):
         if not path.name.startswith("manifest"):
             path.write_bytes(b"")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from index_tools import ask, build, plain, put, same, searcher, sentences, source_of
+from index_tools import alike, ask, build, put, same, searcher, sentences, source_of
 from test_store_damage import DAMAGE
 from vidrag.store.archive import upkeep
 from vidrag.store.archive.archive import Archive
@@ -47,7 +47,7 @@ def harmed(archive: Archive, kind: str, damage: Callable[[bytes], bytes | None])
 
 def still_right(archive: Archive, noted: bool = True) -> None:
     view, found = ask(searcher(archive), ["locker", "blue"])
-    assert plain(found) == plain(ask(searcher(archive, indexed=False), ["locker", "blue"])[1])
+    alike(found, ask(searcher(archive, indexed=False), ["locker", "blue"])[1])
     assert bool(view.notes) == noted
     for note in view.notes:
         assert "index" in note and "damaged" in note and "'vidrag index' makes it again" in note and "\n" not in note
@@ -176,12 +176,10 @@ def test_an_older_version_is_used_where_the_newest_is_damaged(indexed: Archive) 
 
 
 def test_a_damaged_video_is_left_out_and_named(indexed: Archive) -> None:
-    """One in the index whose rows cannot be read does not stop the others; an index is made without it."""
+    """An index is made without one whose rows cannot be read."""
     video = source_of("b.mp4").sha256[:16]
     for path in Path(indexed.location, "videos", video).glob("speech-*"):
         path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    view, hits = ask(searcher(indexed), ["locker"])
-    assert hits and all("b.mp4" in n or video in n for n in view.notes) and view.notes
     made = build(indexed, rebuild=True)
     assert len(made.damaged) == 1 and video in made.damaged[0] and made.videos == 3
     assert coverage.coverage(indexed, index.newest(indexed, [])).fresh.keys() == {video}

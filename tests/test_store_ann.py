@@ -103,7 +103,7 @@ def test_odd_numbers_do_not_stop_it(tmp_path: Path) -> None:
 
 def test_the_layout_grows_with_the_rows() -> None:
     assert [lists_for(n) for n in (0, 1, 1000, 300_000)] == [2, 2, 64, 1024]
-    assert [probes_for(n) for n in (1, 64, 1024, 8192)] == [1, 64, 72, 576]
+    assert [probes_for(n) for n in (1, 64, 1024, 8192)] == [1, 64, 288, 576]
 
 
 def _shorter(data: bytes) -> bytes:

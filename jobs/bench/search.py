@@ -19,14 +19,15 @@ from ...store.vectors import Vectors
 from . import cpu_each, machine, made_up, spread
 
 K = 10
+DEPTH = SearchOptions().depth
 _ROUNDS = 10
 
 
 def run(rows: int, dim: int, queries: int, videos: int, options: SearchOptions, real: Vectors | None) -> dict[str, Any]:
     """``real``: rows' vectors of an archive, which ``rows`` vectors are made from; None: FAISS's synthetic ones.
 
-    Both sides run on one thread, and CPU seconds of the process are counted.  The index side is everything behind
-    encoding: scanning, and exact scores from the files of the videos.
+    The ten nearest by flat search are looked for among as many as a question takes from the index.  Both sides run on
+    one thread, and CPU seconds of the process are counted.
     """
     if real is None:
         vectors, asked, before = (made_up.hard(n, dim, s) for n, s in ((rows, 7), (queries, 8), (300, 9)))
@@ -78,7 +79,7 @@ def _built(archive: Archive) -> tuple[index_build.Built, float]:
 
 
 def _dense(searcher: Searcher, vectors: Vectors, asked: Vectors, before: Vectors) -> dict[str, Any]:
-    """``before``: other queries, by which every video is opened and its files are checked, which happens once."""
+    """``before``: other queries, by which the index is loaded, which happens once."""
     import faiss
 
     faiss.omp_set_num_threads(1)
@@ -87,11 +88,11 @@ def _dense(searcher: Searcher, vectors: Vectors, asked: Vectors, before: Vectors
     view = searcher.view()
     place = _original(len(view.cover.live), len(vectors))
     for q in before:
-        searcher.nearest(view, "speech", q, K)
+        searcher.nearest(view, "speech", q, DEPTH)
     hits, ratios, flat_ms, index_ms = 0, list[float](), list[float](), list[float]()
     for part in np.array_split(asked, _ROUNDS):
         one, truth = cpu_each(lambda q: flat.search(q[None], K)[1][0], part)
-        other, found = cpu_each(lambda q: searcher.nearest(view, "speech", q, K), part)
+        other, found = cpu_each(lambda q: searcher.nearest(view, "speech", q, DEPTH), part)
         for want, have in zip(truth, found, strict=True):
             hits += len(set(want.tolist()) & {place[p.video] + p.row for _, p in have})
         flat_ms.append(one * 1e3)
@@ -100,7 +101,7 @@ def _dense(searcher: Searcher, vectors: Vectors, asked: Vectors, before: Vectors
     looked, _ = cpu_each(lambda q: searcher.view(), asked[:20])
     return {
         "queries": len(asked),
-        "recall_at_10": round(hits / K / len(asked), 4),
+        "recall_of_10": round(hits / K / len(asked), 4),
         "flat_cpu_ms": spread(flat_ms),
         "index_cpu_ms": spread(index_ms),
         "flat_over_index": spread(ratios),
@@ -117,7 +118,7 @@ def _original(videos: int, rows: int) -> dict[str, int]:
 def _lexical(searcher: Searcher, texts: Sequence[str]) -> dict[str, Any]:
     """BM25 with the words of some rows."""
     view, words = searcher.view(), [terms(t)[:8] for t in texts[:: max(1, len(texts) // 100)]]
-    took, _ = cpu_each(lambda w: searcher.lexical(view, w, 100, ["speech"]), words)
+    took, _ = cpu_each(lambda w: searcher.lexical(view, w, 100), words)
     return {"bm25_cpu_ms": round(took * 1e3, 3)}
 
 

@@ -118,7 +118,7 @@ def search(
     profile: ProfileName = "embedded",
     settings: Settings = None,
 ) -> None:
-    """CPU of a flat search over that of the archive's index, exact re-rank included, and the index's recall."""
+    """CPU of a flat search over that of the archive's index, and the index's recall."""
     from ...store.archive.archive import Archive
     from ..bench import search as bench
 

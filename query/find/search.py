@@ -1,7 +1,7 @@
 """Searches a whole archive: dense and BM25 rankings over every row, fused by rank, without opening every video.
 
-What the index (:mod:`vidrag.store.index.index`) finds is scored again from the stored vectors; videos that it does not
-hold yet, small archives and those without an index are searched exactly.
+Videos that the index (:mod:`vidrag.store.index.index`) does not hold yet, small archives and those without one are
+searched exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...store.encoders import EncoderSpec, check_space
 from ...store.errors import ArchiveDamaged, one_line
 from ...store.fingerprints import digest
 from ...store.index.index import KINDS, MEND, Kind
-from ...store.index.postings import DOUBTFUL, SCREEN, bm25
+from ...store.index.postings import DOUBTFUL, bm25
 from ...store.options import Options
 from ...store.vectors import Vectors
 from ..text.words import terms
@@ -109,13 +109,12 @@ class Searcher:
         view = view or self.view()
         if view.index is None:
             return None
-        view, hits = self.rank(vectors, words, exact=0, view=view)
+        view, hits = self.rank(vectors, words, view=view)
         if view.index is None:
             return None
-        spoken = [k for k in KINDS if k != "frames"]
         own = list(dict.fromkeys(h.place.video for h in hits))
         try:
-            found = [[p.video for _, p in self.lexical(view, t, _ALSO, spoken)] for t in also]
+            found = [[p.video for _, p in self.lexical(view, t, _ALSO)] for t in also]
         except IndexLost:  # another part of it than the question's words are in
             found = []
         others = [v for turn in zip_longest(*found) for v in turn if v is not None]  # each one's best rows first
@@ -128,34 +127,28 @@ class Searcher:
         self,
         vectors: Mapping[Kind, Vectors],
         words: Sequence[str],
-        exact: int,
-        kinds: Sequence[Kind] = KINDS,
         view: View | None = None,
     ) -> tuple[View, list[Hit]]:
         """All rows in one of the rankings, best first, and what they were found in (``view``, where it is given).
 
-        ``exact``: how many of each kind are scored from the shards.  Speech and text are one dense and one BM25
-        ranking, frames another dense one; they are fused by rank alone (reciprocal rank fusion; Cormack et al., 2009).
+        Speech and text are one dense and one BM25 ranking, frames another dense one; they are fused by rank alone
+        (reciprocal rank fusion; Cormack et al., 2009).
         """
         view = view or self.view()
         try:
-            return view, self._rank(view, vectors, words, exact, kinds)
+            return view, self._rank(view, vectors, words)
         except IndexLost as e:
             lost = view.without_index(str(e))
             with self._lock:
                 if self._view is view:
                     self._view = lost
-            return lost, self._rank(lost, vectors, words, exact, kinds)
+            return lost, self._rank(lost, vectors, words)
 
-    def _rank(
-        self, view: View, vectors: Mapping[Kind, Vectors], words: Sequence[str], exact: int, kinds: Sequence[Kind]
-    ) -> list[Hit]:
-        dense: dict[Kind, Scored] = {
-            k: self.nearest(view, k, vectors[k], self.options.depth, exact) for k in kinds if k in vectors
-        }
+    def _rank(self, view: View, vectors: Mapping[Kind, Vectors], words: Sequence[str]) -> list[Hit]:
+        dense = {k: self.nearest(view, k, vectors[k], self.options.depth) for k in KINDS if k in vectors}
         spoken = _best([x for k in dense if k != "frames" for x in dense[k]], self.options.depth)
         frames = dense.get("frames", [])
-        lexical = self.lexical(view, words, self.options.depth, [k for k in kinds if k != "frames"])
+        lexical = self.lexical(view, words, self.options.depth)
         rankings = [[place for _, place in ranking] for ranking in (spoken, lexical, frames)]
         scores = fused(rankings, k=self.options.rrf_k)
         near = {p: s for s, p in (*spoken, *frames)}
@@ -163,14 +156,12 @@ class Searcher:
         order = sorted(scores, key=lambda p: (-scores[p], -near.get(p, -1.0), p))
         return [Hit(p, scores[p], near.get(p), held.get(p)) for p in order]
 
-    def nearest(self, view: View, kind: Kind, vector: Vectors, k: int, exact: int | None = None) -> Scored:
+    def nearest(self, view: View, kind: Kind, vector: Vectors, k: int) -> Scored:
         """The ``k`` rows of ``kind`` whose vectors are nearest to ``vector`` ``(dim,)``: inner products and places.
 
-        ``exact``: how many of what the index finds are scored again from the stored vectors (None: ``k`` and half as
-        many again).
+        Those of the index are of vectors of a byte a dimension.
         Raises :class:`~vidrag.store.errors.SpaceMismatch` where rows were embedded with another encoder.
         """
-        exact = k + (k + 1) // 2 if exact is None else exact
         found = []
         if view.index is not None and view.holds(kind):
             if (spec := view.index.manifest.encoders[kind]) != self.specs[kind]:
@@ -178,25 +169,21 @@ class Searcher:
             try:
                 keep = view.keep(kind, self.options.doubtful)
                 ann = view.index.vectors(kind)
-                scores, rows = ann.search(vector, max(k, exact), probes=self.options.probes, keep=keep)
-                found = view.rescored(kind, rows[:exact], vector, self.specs[kind])
-                found += view.places(kind, scores[exact:], rows[exact:])
+                found = view.places(kind, *ann.search(vector, k, probes=self.options.probes, keep=keep))
             except ArchiveDamaged as e:
                 view.give_up(kind, f"the index of the archive is damaged: {one_line(e, 200)}; {MEND}")
         found += view.exact(kind, vector, k, self.specs[kind], self.options.doubtful)
         return _best(found, k)
 
-    def lexical(self, view: View, words: Sequence[str], k: int, kinds: Sequence[Kind]) -> Scored:
+    def lexical(self, view: View, words: Sequence[str], k: int) -> Scored:
         """The ``k`` rows of speech and text that hold ``words`` best: BM25 over the counts of all rows, and places."""
         rows, scores = [], []
-        for word in dict.fromkeys(words) if kinds else ():
+        for word in dict.fromkeys(words):
             found = view.postings(word)
             score = bm25(found, view.rows, view.words)
             usable = np.ones(len(found), bool)
             if not self.options.doubtful:
                 usable &= (found["flags"] & DOUBTFUL) == 0
-            if len(kinds) == 1:
-                usable &= ((found["flags"] & SCREEN) != 0) == (kinds[0] == "text")
             rows.append(found["row"][usable])
             scores.append(score[usable])
         if not rows:

@@ -19,7 +19,7 @@ from ...store.index.coverage import Coverage, coverage, shard
 from ...store.index.index import KINDS, MEND, ArchiveIndex, Block, Kind, newest, versions, wanted
 from ...store.index.postings import DOUBTFUL, SCREEN, Postings, Rows, length
 from ...store.shell import path_word
-from ...store.vectors import VectorFile, Vectors
+from ...store.vectors import Vectors
 from ..text.words import terms
 
 _OPEN = 512
@@ -58,7 +58,6 @@ class View:
         self._lock, self._given_up = RLock(), set[Kind]()
         self.damaged: dict[str, str] = dict(cover.damaged)
         self._shards: dict[str, Shard | None] = {}
-        self._files: dict[tuple[str, Kind], VectorFile | None] = {}
         self._terms: dict[tuple[str, Kind, str], Terms] = dict(known._terms) if known else {}
         live = {_key(b) for b in self.cover.live}
         self._vector: dict[Kind, _Ranges] = {}
@@ -150,35 +149,6 @@ class View:
         """Where the vectors with these positions in the index stand, with their scores."""
         own = self._vector[kind]
         return [(float(s), Place(b.video, kind, r)) for s, (b, r) in zip(scores, own.find(vectors), strict=True)]
-
-    def rescored(self, kind: Kind, vectors: NDArray[np.int64], query: Vectors, spec: EncoderSpec) -> Scored:
-        """The same with inner products with the vectors that the shards hold.
-
-        Rows of videos that were replaced, removed or damaged since are left out.
-        """
-        stored, places = list[Vectors](), list[Place]()
-        for block, row in self._vector[kind].find(vectors):
-            key = block.video, kind
-            if key not in self._files:
-                self._files[key] = self._file(block, spec)
-            if (file := self._files[key]) is not None:
-                stored.append(file.vector(row))
-                places.append(Place(block.video, kind, row))
-        return list(zip((np.array(stored) @ query).tolist(), places, strict=True)) if places else []
-
-    def _file(self, block: Block, spec: EncoderSpec) -> VectorFile | None:
-        """The stored vectors behind a block; None where its video was replaced, removed or damaged since."""
-        if len(self._files) >= _OPEN:
-            self._files = {}
-        opened = self.shard(block.video)
-        try:
-            have = wanted(opened.manifest).get(block.kind) if opened else None
-            if opened is None or have is None or have.names != block.names:
-                return None
-            return opened.vectors(block.kind, spec)
-        except ArchiveDamaged as e:
-            self.damaged[block.video] = one_line(e)
-            return None
 
     def exact(self, kind: Kind, query: Vectors, k: int, spec: EncoderSpec, doubtful: bool) -> Scored:
         """The ``k`` nearest rows of every video whose vectors of ``kind`` the index does not hold."""
