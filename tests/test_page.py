@@ -246,7 +246,7 @@ def test_the_keyboard_is_enough(browser: Any, sample_server: Server, video: str)
 
 def test_words_light_up_while_it_plays(browser: Any, sample_server: Server, video: str) -> None:
     with visiting(browser, sample_server.url) as visit:
-        visit.goto(f"/v/{video}?t=12.2")
+        visit.goto(f"/v/{video}?t=13")
         visit.page.wait_for_selector(".line.active .word.now")
         visit.page.keyboard.press(" ")
         visit.wait("() => document.querySelector('.word.now')?.innerText.includes('blue')")
@@ -450,7 +450,7 @@ def test_the_printed_link_opens_the_door(browser: Any, guarded_server: Server) -
 VIEWS = {
     "/": ".card-video",
     "/?q=Where+are+the+lockers%3F": "a.chip",
-    "/v/{video}?t=12.2&q=Where+are+the+lockers%3F": ".line.active",
+    "/v/{video}?t=13&q=Where+are+the+lockers%3F": ".line.active",
     "/runs": ".list li",
     "/?q=Who+won+the+world+cup%3F&kind=speech&from=10": ".answer .text",
     "/v/{video}?tab=chapters": ".chapters li",
