@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from store_tools import SPEC, rows_of_norm_1
-from vidrag.query.find.search import TERMS_ID, Hit, Searcher, SearchOptions
-from vidrag.query.find.view import View
+from vidrag.query.find.search import TERMS_ID, Searcher, SearchOptions
+from vidrag.query.find.view import Place, View
 from vidrag.query.text.words import terms
 from vidrag.store import vectors
 from vidrag.store.archive.archive import Archive
@@ -103,8 +104,21 @@ def searcher(archive: Archive, indexed: bool = True, spec: EncoderSpec = SPEC, *
     return Searcher(Archive.open(archive.location), dict.fromkeys(index.KINDS, spec), options)
 
 
+@dataclass(frozen=True)
+class Hit:
+    """A row found, and its scores by vectors and by words (None: not found by them)."""
+
+    place: Place
+    dense: float | None
+    lexical: float | None
+
+
 def ask(by: Searcher, words: Sequence[str] = (), seed: int = 77, dim: int = SPEC.dim) -> tuple[View, list[Hit]]:
-    return by.rank(dict.fromkeys(index.KINDS, rows_of_norm_1(1, dim, seed)[0]), list(words))
+    query, depth = rows_of_norm_1(1, dim, seed)[0], by.options.depth
+    view, places = by.rank(dict.fromkeys(index.KINDS, query), list(words))
+    near = {p: s for kind in index.KINDS for s, p in by.nearest(view, kind, query, depth)}
+    held = {p: s for s, p in by.lexical(view, words, depth)}
+    return view, [Hit(p, near.get(p), held.get(p)) for p in places]
 
 
 def alike(one: Sequence[Hit], other: Sequence[Hit]) -> None:

@@ -163,7 +163,7 @@ def test_candidates_open_no_video(archive: Archive) -> None:
             path.write_bytes(b"")
     found = by.candidates(query, ["locker"])
     assert found is not None and found.notes == () and found.of == len(ids)
-    assert list(found.videos) == list(dict.fromkeys(h.place.video for h in truth))[:2]
+    assert list(found.videos) == list(dict.fromkeys(p.video for p in truth))[:2]
     assert searcher(archive, indexed=False).candidates(query, ["locker"]) is None
 
 

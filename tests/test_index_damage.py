@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from index_tools import alike, ask, build, put, same, searcher, sentences, source_of
+from store_tools import SPEC, rows_of_norm_1
 from test_store_damage import DAMAGE
+from vidrag.query.find.finding import Sought
+from vidrag.query.find.opening import Opener
 from vidrag.store.archive import upkeep
 from vidrag.store.archive.archive import Archive
 from vidrag.store.archive.maintenance import Collected, collect
@@ -176,10 +179,15 @@ def test_an_older_version_is_used_where_the_newest_is_damaged(indexed: Archive) 
 
 
 def test_a_damaged_video_is_left_out_and_named(indexed: Archive) -> None:
-    """An index is made without one whose rows cannot be read."""
+    """One in the index whose rows cannot be read does not stop the others; an index is made without it."""
     video = source_of("b.mp4").sha256[:16]
     for path in Path(indexed.location, "videos", video).glob("speech-*"):
         path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    notes = list[str]()
+    asked = Sought(question="locker", options=(), vectors=rows_of_norm_1(1, SPEC.dim, 77))
+    opened = Opener(indexed, SPEC, lambda _: None, searcher(indexed)).opened(None, asked, asked.vectors[:0], notes)
+    assert opened.shards and video not in {s.video for s in opened.shards}
+    assert notes and all("b.mp4" in n or video in n for n in notes)
     made = build(indexed, rebuild=True)
     assert len(made.damaged) == 1 and video in made.damaged[0] and made.videos == 3
     assert coverage.coverage(indexed, index.newest(indexed, [])).fresh.keys() == {video}

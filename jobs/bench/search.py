@@ -19,7 +19,6 @@ from ...store.vectors import Vectors
 from . import cpu_each, machine, made_up, spread
 
 K = 10
-DEPTH = SearchOptions().depth
 _ROUNDS = 10
 
 
@@ -85,14 +84,14 @@ def _dense(searcher: Searcher, vectors: Vectors, asked: Vectors, before: Vectors
     faiss.omp_set_num_threads(1)
     flat = faiss.IndexFlatIP(int(vectors.shape[1]))
     flat.add(vectors)
-    view = searcher.view()
+    view, depth = searcher.view(), searcher.options.depth
     place = _original(len(view.cover.live), len(vectors))
     for q in before:
-        searcher.nearest(view, "speech", q, DEPTH)
+        searcher.nearest(view, "speech", q, depth)
     hits, ratios, flat_ms, index_ms = 0, list[float](), list[float](), list[float]()
     for part in np.array_split(asked, _ROUNDS):
         one, truth = cpu_each(lambda q: flat.search(q[None], K)[1][0], part)
-        other, found = cpu_each(lambda q: searcher.nearest(view, "speech", q, DEPTH), part)
+        other, found = cpu_each(lambda q: searcher.nearest(view, "speech", q, depth), part)
         for want, have in zip(truth, found, strict=True):
             hits += len(set(want.tolist()) & {place[p.video] + p.row for _, p in have})
         flat_ms.append(one * 1e3)

@@ -56,16 +56,6 @@ _ALSO = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A row found, its fused score, and the scores that led to it (None: not in that ranking)."""
-
-    place: Place
-    score: float
-    dense: float | None
-    lexical: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Candidates:
     """Where to look for an answer: ``videos`` (ids) in the order of their best rows, of ``of`` in all, and notes."""
 
@@ -109,10 +99,10 @@ class Searcher:
         view = view or self.view()
         if view.index is None:
             return None
-        view, hits = self.rank(vectors, words, view=view)
+        view, places = self.rank(vectors, words, view)
         if view.index is None:
             return None
-        own = list(dict.fromkeys(h.place.video for h in hits))
+        own = list(dict.fromkeys(p.video for p in places))
         try:
             found = [[p.video for _, p in self.lexical(view, t, _ALSO)] for t in also]
         except IndexLost:  # another part of it than the question's words are in
@@ -124,11 +114,8 @@ class Searcher:
         return Candidates(videos, len(view.cover.numbers), tuple(view.notes))
 
     def rank(
-        self,
-        vectors: Mapping[Kind, Vectors],
-        words: Sequence[str],
-        view: View | None = None,
-    ) -> tuple[View, list[Hit]]:
+        self, vectors: Mapping[Kind, Vectors], words: Sequence[str], view: View | None = None
+    ) -> tuple[View, list[Place]]:
         """All rows in one of the rankings, best first, and what they were found in (``view``, where it is given).
 
         Speech and text are one dense and one BM25 ranking, frames another dense one; they are fused by rank alone
@@ -144,7 +131,7 @@ class Searcher:
                     self._view = lost
             return lost, self._rank(lost, vectors, words)
 
-    def _rank(self, view: View, vectors: Mapping[Kind, Vectors], words: Sequence[str]) -> list[Hit]:
+    def _rank(self, view: View, vectors: Mapping[Kind, Vectors], words: Sequence[str]) -> list[Place]:
         dense = {k: self.nearest(view, k, vectors[k], self.options.depth) for k in KINDS if k in vectors}
         spoken = _best([x for k in dense if k != "frames" for x in dense[k]], self.options.depth)
         frames = dense.get("frames", [])
@@ -152,9 +139,7 @@ class Searcher:
         rankings = [[place for _, place in ranking] for ranking in (spoken, lexical, frames)]
         scores = fused(rankings, k=self.options.rrf_k)
         near = {p: s for s, p in (*spoken, *frames)}
-        held = {p: s for s, p in lexical}
-        order = sorted(scores, key=lambda p: (-scores[p], -near.get(p, -1.0), p))
-        return [Hit(p, scores[p], near.get(p), held.get(p)) for p in order]
+        return sorted(scores, key=lambda p: (-scores[p], -near.get(p, -1.0), p))
 
     def nearest(self, view: View, kind: Kind, vector: Vectors, k: int) -> Scored:
         """The ``k`` rows of ``kind`` whose vectors are nearest to ``vector`` ``(dim,)``: inner products and places.

@@ -17,7 +17,7 @@ from ...store.encoders import EncoderSpec
 from ...store.errors import ArchiveDamaged, one_line
 from ...store.index.coverage import Coverage, coverage, shard
 from ...store.index.index import KINDS, MEND, ArchiveIndex, Block, Kind, newest, versions, wanted
-from ...store.index.postings import DOUBTFUL, SCREEN, Postings, Rows, length
+from ...store.index.postings import DOUBTFUL, Postings, Rows, length
 from ...store.shell import path_word
 from ...store.vectors import Vectors
 from ..text.words import terms
@@ -199,7 +199,7 @@ class View:
                     continue
                 for i, (words, doubt) in enumerate(rows):
                     number = offset + len(self._fresh_rows)
-                    made.add(number, words, DOUBTFUL * doubt + SCREEN * (kind == "text"))
+                    made.add(number, words, DOUBTFUL * doubt)
                     self._fresh_rows.append((Place(video, kind, i), doubt))
                     self.words += length(words)
                 self.rows += len(rows)

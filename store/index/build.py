@@ -39,7 +39,7 @@ from .index import (
     versions,
     wanted,
 )
-from .postings import DOUBTFUL, MOST_ROWS, SCREEN, Writer, length
+from .postings import DOUBTFUL, MOST_ROWS, Writer, length
 
 MOST_DEAD, MOST_GROWTH = 0.25, 2.0
 """Share of rows that have gone, and growth since the lists were laid out, from which on all is built anew."""
@@ -247,7 +247,7 @@ class _Work:
             for i, (text, doubt) in enumerate(texts):
                 terms = self._terms(text)
                 words += length(terms)
-                writer.add(first + i, terms, DOUBTFUL * doubt + SCREEN * (kind == "text"))
+                writer.add(first + i, terms, DOUBTFUL * doubt)
         if vectors is not None:
             position = self.builders[kind].rows
             self.builders[kind].add(vectors)

@@ -29,7 +29,7 @@ POSTING = np.dtype([("row", "<i4"), ("length", "<u2"), ("count", "u1"), ("flags"
 """``row``: its number in the index; ``length``: its terms; ``count``: how often the term stands in it."""
 T = TypeVar("T")
 Rows = NDArray[np.void]
-DOUBTFUL, SCREEN = 1, 2
+DOUBTFUL = 1
 """Flags of a posting: speech that ingest doubts, text on screen (otherwise speech)."""
 MOST_ROWS = 2**31 - 1
 EMPTY: Rows = np.zeros(0, POSTING)

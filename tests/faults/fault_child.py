@@ -176,9 +176,11 @@ def searched(archive: Path) -> list[list[Any]]:
     opened = Archive.open(archive)
     searcher = Searcher(opened, dict.fromkeys(index.KINDS, SPEC), SearchOptions(index_rows=0))
     asked = dict.fromkeys(index.KINDS, rows_of_norm_1(1, seed=5)[0])
-    view, hits = searcher.rank(asked, ["cue", "locker", "hello"])
+    words = ["cue", "locker", "hello"]
+    view, places = searcher.rank(asked, words)
+    held = {p: s for s, p in searcher.lexical(view, words, searcher.options.depth)}
     assert view.notes == []
-    return sorted([*h.place, round(h.lexical or 0, 5)] for h in hits)
+    return sorted([*p, round(held.get(p, 0), 5)] for p in places)
 
 
 def nothing(archive: Path) -> None:
