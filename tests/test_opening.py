@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from index_tools import build, put
+from store_tools import SPEC
 from vidrag.jobs import build as made
 from vidrag.jobs import profile
 from vidrag.query.asker import Asker
+from vidrag.query.find.opening import Opener
 from vidrag.store.archive.archive import Archive
 from vidrag.store.encoders import EncoderSpec
 from vidrag.store.encoders.e5 import E5, E5Options
@@ -85,6 +87,25 @@ def test_videos_that_are_named_are_opened_and_no_others(archive: Archive, monkey
     again = ask.ask("What colour is the locker in v4.mp4?")
     assert {e.video for e in again.evidence} == {archive.find("v4.mp4")} == set(seen)
     assert "white" in again.text
+
+
+@pytest.mark.parametrize(
+    ("question", "rest", "names", "missing"),
+    [
+        ("What was decided in club committee 14 oct.mp4?", "What was decided ?", ["club committee 14 oct.mp4"], ""),
+        ("in “talk (final).mp4”, who speaks", "in “”, who speaks", ["talk (final).mp4"], ""),
+        ("oct.mp4 or club committee 14 oct.mp4", "or", ["oct.mp4", "club committee 14 oct.mp4"], ""),
+        ("What is said in 14 sept.mp4?", "What is said in 14 sept.mp4?", None, "sept.mp4"),
+        ("Is version 2.10 out in v3.mp4?", "Is version 2.10 out ?", ["v3.mp4"], ""),
+    ],
+)
+def test_names_with_spaces(question: str, rest: str, names: list[str] | None, missing: str, tmp_path: Path) -> None:
+    """The longest name that ends there is the one that is meant."""
+    where = Archive.create(tmp_path / "archive")
+    for name in ("club committee 14 oct.mp4", "oct.mp4", "talk (final).mp4", "v3.mp4"):
+        put(where, name, ["the harbour master"])
+    opener = Opener[None](where, SPEC, lambda _: None)
+    assert opener.about(question, None) == (rest, names and [where.find(n) for n in names], missing)
 
 
 def test_of_many_that_are_meant_the_likely_ones_are_opened(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:

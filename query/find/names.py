@@ -65,7 +65,8 @@ def about(rows: RowSet, asked: Collection[str]) -> NDArray[np.bool_]:
     inside[[at for t in asked for at in rows.speakers.get(t, ())]] = True
     if inside.any() or not asked:
         return inside if inside.any() else ~inside
-    weight = {t: rows.rarity(t) for t in asked}
-    held = np.array([sum(w for t, w in weight.items() if t in known) for known in rows.vocabularies])
+    held = np.zeros(len(rows.shards))
+    for term in asked:
+        held[rows.naming(term)] += rows.rarity(term)
     videos: NDArray[np.bool_] = held >= ABOUT * held.max(initial=0.0)
     return videos[rows.shard]

@@ -19,7 +19,7 @@ from ...store.errors import ArchiveDamaged, NoSuchVideo, NotIndexed, SpaceMismat
 from ...store.index.index import Kind, versions
 from ...store.shell import path_word
 from ...store.vectors import Vectors
-from ..text.words import terms
+from ..text.words import forms, terms
 from .finding import Sought
 from .rows import RowSet
 from .search import Searcher
@@ -30,7 +30,10 @@ _MOST_ROWS = 40_000
 _MOST_OPEN = 16
 _SAMPLED = 8
 """Videos whose rows tell what any text of the archive is like."""
-_FILE = re.compile(r"[^\s\"“”'(),;?]+\.[A-Za-z0-9]{2,5}\b")
+_FILE = re.compile(r"\S\.[A-Za-z0-9]{2,5}\b")
+_WORD = re.compile(r"(?<![^\s\"“”'(),;?])[^\s\"“”'(),;?]")
+_WORDS = 12
+"""Words of which the name of a file may be made."""
 
 P = TypeVar("P")
 
@@ -75,16 +78,19 @@ class Opener(Generic[P]):
         known = self.archive.newest_numbers() if videos is not None and self._many(videos) else {}
         ids = None if videos is None else list(dict.fromkeys(v if v in known else self.archive.find(v) for v in videos))
         named, missing = dict[str, str](), ""
-        for name in _FILE.findall(question):
-            meant = self.archive.meant_by(name)
-            if len(meant) == 1 and (ids is None or meant[0] in ids):
-                named[name] = meant[0]
-            elif len(meant) != 1 and (guess_type(name)[0] or "").startswith(("video/", "audio/")):
-                missing = name
-        for name in named:
-            question = re.sub(
-                rf"\b(?:in|of|from|at)\s+{re.escape(name)}\b[,:]?\s*|{re.escape(name)}", "", question, flags=re.I
-            )
+        for end in (m.end() for m in _FILE.finditer(question)):
+            media = (guess_type(question[:end])[0] or "").startswith(("video/", "audio/"))
+            before = [m.start() for m in _WORD.finditer(question, 0, end)][-_WORDS if media else -1 :]
+            meant = {name: found for at in before if len(found := self.archive.meant_by(name := question[at:end])) == 1}
+            own = {name: found for name, (found,) in meant.items() if ids is None or found in ids}
+            if own:
+                name = max(own, key=len)
+                named[name] = own[name]
+            elif media and not meant:
+                missing = question[before[-1] : end]
+        if named:
+            any_of = "|".join(re.escape(n) for n in sorted(named, key=len, reverse=True))
+            question = re.sub(rf"\b(?:in|of|from|at)\s+(?:{any_of})\b[,:]?\s*|{any_of}", "", question, flags=re.I)
         missing = "" if named else missing
         return question.strip(" ,:") or "?", list(dict.fromkeys(named.values())) if named else ids, missing
 
@@ -114,9 +120,10 @@ class Opener(Generic[P]):
         vectors: dict[Kind, Vectors] = dict.fromkeys(("speech", "text"), sought.vectors[0]) if sought else {}
         if len(captions):
             vectors["frames"] = captions[0]
+        words = [f for t in terms(sought.question) for f in forms(t)] if sought else []  # rows of any language
         options = [t for c in sought.options if (t := terms(c))] if sought else []
         try:
-            found = self.searcher.candidates(vectors, terms(sought.question) if sought else (), options, view)
+            found = self.searcher.candidates(vectors, words, options, view)
         except SpaceMismatch as e:
             notes.append(f"every video was opened: {one_line(e, 200)}")
             found = None

@@ -22,7 +22,7 @@ from ...store.encoders import EncoderSpec
 from ...store.index.postings import bm25_scores, idf
 from ...store.records import spoken_text
 from ...store.vectors import Vectors, normalised
-from ..text.words import compact, in_file_names, language_of, terms, words_of_name
+from ..text.words import compact, forms, in_file_names, language_of, terms, words_of_name
 from .spelling import Spelling
 from .windows import Scores, Windows, windows
 
@@ -60,6 +60,7 @@ class RowSet:
     def __init__(self, shards: Sequence[Shard], spec: EncoderSpec) -> None:
         self.shards, self.spec = tuple(shards), spec
         self.rows: list[Row] = []
+        self._known: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]] | None] = {}
         for i, shard in enumerate(self.shards):
             self.rows += [
                 Row(
@@ -142,13 +143,11 @@ class RowSet:
         """The words of the file name of each video that carry meaning."""
         return [words_of_name(s.name, code) for s, code in zip(self.shards, self.languages, strict=True)]
 
-    @cached_property
-    def vocabularies(self) -> list[set[str]]:
-        """The terms of each video: of its rows and of its file name."""
-        found = [set(title) for title in self.titles]
-        for row, held in zip(self.rows, self.held, strict=True):
-            found[row.shard] |= held
-        return found
+    def naming(self, term: str) -> list[int]:
+        """The places of the videos that hold a term: in a row or in the file name."""
+        found = self.postings(term)
+        named = (i for i, title in enumerate(self.titles) if term in title)
+        return sorted({*named, *(self.shard[found[0]].tolist() if found else ())})
 
     @cached_property
     def compacted(self) -> list[str]:
@@ -237,15 +236,30 @@ class RowSet:
                 counts.append(count)
         return {t: (np.array(p, np.int64), np.array(c, float)) for t, (p, c) in found.items()}
 
+    def postings(self, term: str) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+        """The rows that hold a term, ascending, and how often; None where none does.
+
+        Rows have the stems of their own language, so it counts in the form that it has there as well.
+        """
+        if term not in self._known:
+            spoken = frozenset(c for c in self.languages if c).union(*self.spoken)
+            alone = term in self._postings and len(spoken) < 2
+            held = [self._postings[f] for f in ([term] if alone else forms(term, spoken)) if f in self._postings]
+            counts = np.zeros(len(self.rows))
+            for places, count in held:
+                counts[places] += count
+            self._known[term] = (np.flatnonzero(counts), counts[counts > 0]) if held else None
+        return self._known[term]
+
     def lexical(self, query: Sequence[str]) -> tuple[Scores, Scores]:
         """BM25 (Robertson & Zaragoza, 2009) of each row and of the best window of each row for the terms ``query``."""
         w, lengths = self.windows, self.lengths
         window_lengths = self._words[w.last] - self._words[w.first]
         rows, windows = np.zeros(len(self.rows)), np.zeros(len(w.first))
         for term in dict.fromkeys(query):
-            if term not in self._postings:
+            if (found := self.postings(term)) is None:
                 continue
-            places, counts = self._postings[term]
+            places, counts = found
             rows[places] += bm25_scores(counts, lengths[places], len(places), len(self.rows), lengths.sum())
             summed = np.concatenate([[0.0], np.cumsum(np.bincount(places, counts, len(self.rows)))])
             held = summed[w.last] - summed[w.first]
@@ -258,29 +272,35 @@ class RowSet:
     @cached_property
     def spelling(self) -> Spelling:
         """How the rows spell terms."""
-        return Spelling({t: places for t, (places, _) in self._postings.items()}, self.language)
+        return Spelling(self._postings, self.postings, self.language)
 
     def rarity(self, term: str) -> float:
         """How much a term tells: its inverse document frequency among the rows."""
-        found = self._postings.get(term)
+        found = self.postings(term)
         return idf(0 if found is None else len(found[0]), len(self.rows))
 
     def covered(self, wanted: Sequence[str], at: int, around: bool = False) -> float:
         """The share of the terms ``wanted`` that a row holds, ``around``: one of its windows does; by rarity, 0..1."""
         weight = {t: self.rarity(t) for t in wanted}
-        held = [self.held[at]]
+        w, stretches = self.windows, [(at, at + 1)]
         if around:
-            first, last = self.windows.first, self.windows.last
-            held = [frozenset().union(*self.held[first[w] : last[w]]) for w in set(self.windows.of[:, at].tolist())]
+            stretches = [(int(w.first[i]), int(w.last[i])) for i in set(w.of[:, at].tolist())]
         total = sum(weight.values())
-        return max(sum(w for t, w in weight.items() if t in h) for h in held) / total if total else 0.0
+        held = (sum(tells for t, tells in weight.items() if self._holds(t, *s)) for s in stretches)
+        return max(held) / total if total else 0.0
+
+    def _holds(self, term: str, first: int, last: int) -> bool:
+        """Whether one of the rows in ``[first, last)`` holds a term."""
+        found = self.postings(term)
+        return found is not None and int(np.searchsorted(found[0], first)) < int(np.searchsorted(found[0], last))
 
     def coverage(self, wanted: Sequence[str]) -> Scores:
         """:meth:`covered` of every row."""
         weight = {t: self.rarity(t) for t in wanted}
         held = np.zeros(len(self.rows))
-        for term in weight.keys() & self._postings.keys():
-            held[self._postings[term][0]] += weight[term]
+        for term, tells in weight.items():
+            if found := self.postings(term):
+                held[found[0]] += tells
         return held / (sum(weight.values()) or 1.0)
 
     @cached_property

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..text.words import stop_words
 
+Postings = tuple[NDArray[np.int64], NDArray[np.float64]]
 _SHORT, _LONG = 4, 10
 """Letters from which on a term may be a slip whatever else is asked, and from which on it may hold two slips."""
 
 
 class Spelling:
-    """Spells terms as rows do.  ``places``: the rows that hold each term, ascending; ``language``: that of the rows."""
+    """Spells terms as rows do.  ``terms``: those of the rows; ``postings``: the rows that hold one, ascending, and how
+    often, None where none does; ``language``: that of the rows.
+    """
 
-    def __init__(self, places: Mapping[str, NDArray[np.int64]], language: str | None) -> None:
-        self._places = places
+    def __init__(self, terms: Iterable[str], postings: Callable[[str], Postings | None], language: str | None) -> None:
+        self._postings = postings
         self._stop = [w for w in stop_words(language) if len(w) >= _SHORT]
         self._by_letter: dict[str, list[str]] = {}
-        for term in places:
+        for term in terms:
             if len(term) >= _SHORT and term.isalpha():
                 self._by_letter.setdefault(term[0], []).append(term)
 
@@ -29,8 +32,9 @@ class Spelling:
         beside others of them; or goes, where it is a slip of a stop word.  Optimal string alignment distance.
         ``right``: terms that are spelled right; they become another form of the word at the most.
         """
-        known = [self._places[t] for t in wanted if t in self._places]
-        kept = {t for t in wanted if t in self._places or len(t) < _SHORT - 1}
+        held = {t: own[0] for t in wanted if (own := self._postings(t))}
+        known = [*held.values()]
+        kept = {t for t in wanted if t in held or len(t) < _SHORT - 1}
         found = [t if t in kept else self._form(t, known) if t in right else self._meant(t, known) for t in wanted]
         return [t for t in found if t] or list(wanted)
 
@@ -39,7 +43,7 @@ class Spelling:
 
         most = 1 if len(term) < _LONG else 2
         near = {k: OSA.distance(term, k, score_cutoff=most) for k in self._by_letter.get(term[0], ())}
-        worth = {k: (-d, self._beside(k, others), len(self._places[k])) for k, d in near.items() if d <= most}
+        worth = {k: (-d, self._beside(k, others), len(self._places(k))) for k, d in near.items() if d <= most}
         best = max(worth, key=worth.__getitem__, default="")
         if best and (worth[best][1] or len(term) >= _SHORT):
             return best
@@ -52,6 +56,10 @@ class Spelling:
         best = max(forms, key=forms.__getitem__, default=term)
         return best if forms.get(best) else term
 
+    def _places(self, term: str) -> NDArray[np.int64]:
+        found = self._postings(term)
+        return found[0] if found else np.zeros(0, np.int64)
+
     def _beside(self, term: str, others: Sequence[NDArray[np.int64]]) -> int:
         """How many of the others stand in a row with a term."""
-        return sum(bool(np.isin(self._places[term], own).any()) for own in others)
+        return sum(bool(np.isin(self._places(term), own).any()) for own in others)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
@@ -190,6 +191,12 @@ def _terms(text: str, language: str | None) -> tuple[str, ...]:
     if stemmer := _stemmer(language or "en"):
         kept = stemmer.stemWords(kept)
     return tuple(_unmarked(w) for w in kept)
+
+
+def forms(term: str, languages: Iterable[str] = tuple(_STEMMERS)) -> frozenset[str]:
+    """A term, and what it becomes where it is a word of some languages: "guitarra" in Spanish is "guitarr"."""
+    stemmers = (s for code in languages if (s := _stemmer(code)))
+    return frozenset((term, *(_unmarked(s.stemWord(term)) for s in stemmers)))
 
 
 def stop_words(language: str | None) -> frozenset[str]:
