@@ -214,6 +214,10 @@ def test_things_are_found_by_how_they_are_written(question: str, rows: list[int]
         ("all links", "see https://a.b", True), ("links", "go to shed.example.org/day", True), ("links", "a.b", False),
         ("e-mail", "write to info at the shed dot org", True), ("prices", "about eighty thousand pounds", True),
         ("phone", "five five one two zero nine four", True),
+        ("how do I email her", "mail hello at the leaky tap dot example", True),
+        ("phone", "It's oh one six six nine, five five five, three one eight.", True),
+        ("phone", "zero one nine one, double five five, oh one four two", True),
+        ("phone", "one or two, three or four, in the nineties", False),
         ("links", "mail me@shed.example.org", False), ("phone", "+49 (0)30 23125-14", True),
         ("phone", "in 1987", False),
         ("dates", "14 June", True), ("dates", "bis zum 30. September", True), ("dates", "6月18号", True),
@@ -223,6 +227,27 @@ def test_things_are_found_by_how_they_are_written(question: str, rows: list[int]
 def test_how_things_are_written(question: str, text: str, there: bool) -> None:
     sort = asked_for(question)
     assert sort is not None and sort.held(text) == there
+
+
+@pytest.mark.parametrize(
+    "question, text, language",
+    [
+        ("número de telefono", "llamar al nueve cinco ocho, cinco cinco cinco, cero siete cuatro", "es"),
+        ("Telefon", "die null eins sieben sechs, fünf fünf fünf, drei eins acht", "de"),
+        ("téléphone", "zéro un, quarante-deux, cinquante-cinq, douze, trente", "fr"),
+    ],
+)
+def test_numbers_are_read_in_the_language_of_the_video(question: str, text: str, language: str) -> None:
+    sort = asked_for(question)
+    assert sort is not None and sort.held(text, language) and not sort.held("eins, zwei, un, deux, uno", language)
+
+
+@pytest.mark.parametrize(
+    "question", ["how do i email the authority pls", "phone number of the lake authority", "Telefonnummer der authority?"]
+)
+def test_an_address_is_told_of_what_is_asked(question: str, asker: Asker) -> None:
+    assert cited(asker.ask(question)) == [MEETING[7][1]]
+    assert asker.ask("What is the phone number of the treasurer?").abstained
 
 
 def test_other_things_have_no_looks_of_their_own() -> None:

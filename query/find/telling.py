@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
 from ..text.words import exact_phrases, stop_words, terms
-from ..text.written import ADDRESSES, asked_for
+from ..text.written import ADDRESSES, Written, asked_for
 from ..types import LIKELY, OF_ROWS, AnswerKind, Part, Request, When
 from ..understand.decouple import SAID, WRITTEN
 from ..understand.kinds import own_terms
@@ -23,7 +23,7 @@ from .rows import RowSet
 IN_ORDER = 12
 """Rows that a stretch of time is told with."""
 _OF_WHAT = 0.5
-"""Share of the words asked for, by rarity, that stand around an address of what is asked for."""
+"""Share of the words asked for that stand around an address, or in the name of its video."""
 _BARE = 2
 """Words of a question about a stretch of time, besides those that name it, up to which all of it is told."""
 
@@ -107,7 +107,7 @@ def _mentioned(ranked: Ranked) -> list[int]:
     if exact_phrases(ranked.question):
         return [at for at in usable if found.exact[at]]
     sort = asked_for(ranked.question)
-    if sort and (written := [at for at in usable if sort.held(rows.rows[at].text)]):
+    if sort and (written := _written(rows, sort, usable)):
         return written
     wanted = own_terms(ranked.question, rows.language, "every")
     if held := np.flatnonzero(ranked.within & (rows.coverage(wanted) >= MENTIONED)).tolist():
@@ -124,9 +124,17 @@ def _addresses(ranked: Ranked) -> list[int]:
     if kind is None:
         return []
     wanted = _things(WRITTEN.sub(" ", kind.asked.sub(" ", ranked.question)), rows)
-    written = [at for at in np.flatnonzero(ranked.within).tolist() if kind.held(rows.rows[at].text)]
-    own = {at: wanted - rows.titles[rows.rows[at].shard] for at in written}
-    return [at for at in written if not own[at] or rows.covered([*own[at]], at, around=True) >= _OF_WHAT]
+
+    def fits(at: int) -> bool:
+        title = rows.titles[rows.rows[at].shard]
+        return sum(t in title or rows.covered([t], at, around=True) > 0 for t in wanted) >= _OF_WHAT * len(wanted)
+
+    return [at for at in _written(rows, kind, np.flatnonzero(ranked.within).tolist()) if fits(at)]
+
+
+def _written(rows: RowSet, kind: Written, places: Sequence[int]) -> list[int]:
+    """Those of some rows that hold a thing that is told by how it is written."""
+    return [at for at in places if kind.held(rows.rows[at].text, rows.languages[rows.rows[at].shard])]
 
 
 def _things(question: str, rows: RowSet) -> set[str]:

@@ -15,9 +15,10 @@ class Written(NamedTuple):
     asked: re.Pattern[str]
     looks: re.Pattern[str]
 
-    def held(self, text: str) -> bool:
-        """Whether a text has such a thing, with numbers in digits or in words."""
-        return bool(self.looks.search(text) or self.looks.search(in_digits(text, language_of(text))))
+    def held(self, text: str, language: str | None = None) -> bool:
+        """Whether a text, in ``language`` if it does not tell, has such a thing, with numbers in digits or in words."""
+        languages = dict.fromkeys((language, language_of(text)))
+        return any(self.looks.search(t) for t in (text, *(in_digits(text, code) for code in languages)))
 
 
 def _kind(asked: str, looks: str) -> Written:
@@ -35,13 +36,15 @@ _MONTHS = (
 _MONTH = rf"(?:{'|'.join(_MONTHS)})\b"
 _DOMAIN = r"(?:com|org|net|io|eu|edu|gov|info|example|de|uk|fr|es|it|nl|ch|at|ru|cn|jp)"
 _MONEY = r"(?:[€$£¥₽元块円]|(?:euros?|cents?|dollars?|pounds?|francs?|pesos?)\b|евро|доллар|рубл)"
-_NUMBER = r"(?<![\d.])\+?\d(?:[ ()/.–-]{0,2}\d){6,}"
+_SPOKEN = r"\b(?:(?:\d{1,3}|oh|double|triple)[ ,-]{1,2}){5,}\d|\b(?:\d\d[ ,-]{1,2}){4}\d\d\b"
+_NUMBER = rf"(?<![\d.])\+?\d(?:[ ()/.–-]{{0,2}}\d){{6,}}|{_SPOKEN}"
 _MAIL = r"[\w.+-]+@[\w-]+\.\w|\b\w+ at [\w -]{2,30} dot \w"
 _LINK = rf"(?:https?://|www\.)\S|(?<![@\w.-])[a-z][\w-]*(?:\.[\w-]+)*\.{_DOMAIN}\b"
 CONTACTS = (
-    _kind(r"e-?mail[- ]?ad(?:dress|resse)\w*|dirección de correo|adresses? (?:e-)?mail|邮箱地址|メールアドレス", _MAIL),
+    _kind(r"e-?mail[- ]?ad(?:dress|resse)\w*|direcci[oó]n de correo|adresses? (?:e-)?mail|邮箱地址|メールアドレス", _MAIL),
     _kind(
-        r"phone ?numbers?|telefonnummern?|número de teléfono|numéro de téléphone|номер телефона|电话号码|電話番号",
+        r"phone ?numbers?|telefonnummern?|n[uú]mero de tel[eé]fono|num[eé]ro de t[eé]l[eé]phone|номер телефона"
+        r"|电话号码|電話番号",
         _NUMBER,
     ),
 )
@@ -49,12 +52,12 @@ CONTACTS = (
 ADDRESSES = (
     *CONTACTS,
     _kind(r"\burls?\b|web ?(?:sites?|pages?|addresse?s?|adressen?)|sites? web|sitios? web|сайт|网址|网站", _LINK),
+    _kind(r"e-?mails?|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール", _MAIL),
+    _kind(r"phone|telefon|tel[eé]fono|t[eé]l[eé]phone|телефон|电话|電話", _NUMBER),
 )
-"""What looks like nothing else, and is asked for by no other word."""
+"""What looks like nothing else; a question with one of these words may be about something else, too."""
 KINDS = (
     *ADDRESSES,
-    _kind(r"e-?mails?|\bmails?\b|correos?\b|courriel|почт|邮箱|邮件|メール", _MAIL),
-    _kind(r"phone|telefon|teléfono|téléphone|телефон|电话|電話", _NUMBER),
     _kind(r"\blinks?\b|enlaces?|ссыл|链接", _LINK),
     _kind(
         r"\b(?:prices?|costs?|preise?|kost\w*|precios?|cuestan?|prix|coûts?|prezz[io]|preços?|цен[аы]|сто[ия]т)\b"
