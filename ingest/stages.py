@@ -68,7 +68,7 @@ ENGINE_OF: Mapping[str, engines.Kind] = {
 """The engine that computes a stage; speech that comes from subtitles has none."""
 SHARED = frozenset(GROUPS["visual"]) & frozenset(GROUPS["sound"])
 
-_SUBTITLES = 4
+_SUBTITLES = 5
 """The code that makes rows of subtitle files; a higher number reads them again and recognises nothing again."""
 _CODE: Mapping[str, int] = {**dict.fromkeys(STAGES, 1), "media": 3, "speech": 3, "chapters": 2}
 """Raised when the code of a stage changes its results."""

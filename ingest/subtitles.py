@@ -44,7 +44,7 @@ _WHO = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")  # a voice tag after cleaning: no 
 _NOT_SPEECH = re.compile(r"(?:\[[^\]]*\]|\([^)]*\)|（[^）]*）|【[^】]*】|[♪♫♬#*\s\-–.…:])+")
 _DRAWING = re.compile(r"m (?:-?[\d.]+ ){2}[mnlbspc\d .-]+")
 _LEAST_CUT = 6
-"""Characters of each side of a cut."""
+"""Characters of each side of a cut; a word with a capital ("She") may be shorter."""
 _OPENS = ("-", "–", "—", "[", "(", "♪", ">>")
 
 
@@ -298,7 +298,7 @@ def _cut(row: Segment) -> list[Segment]:
     if row.flags or ends_sentence(row.text):
         return [row]
     at = len(row.text) - len(sentences(row.text)[-1])
-    if min(at, len(row.text) - at) < _LEAST_CUT:
+    if at < _LEAST_CUT or (len(row.text) - at < _LEAST_CUT and not row.text[at:].istitle()):
         return [row]
     until = row.start + (row.end - row.start) * at / len(row.text)
     first = dataclasses.replace(row, end=until, text=row.text[:at].strip())

@@ -268,6 +268,21 @@ def test_cues_of_one_sentence_become_one_row() -> None:
     assert rows(text, SubtitleOptions())[0][:2] == (1, 5)
 
 
+def test_a_sentence_that_begins_with_a_short_word_at_the_end_of_a_cue() -> None:
+    text = srt(
+        (1, 9, "Mrs Haldane was quite nice about it. She"), (9, 17, "said we could keep the old price."),
+        (20, 27, "Una chica danesa lleva cuatro años. Se"), (27, 34, "va a quedar con el taller."),
+        (40, 44, "It has approx. 5"), (44, 48, "doors."),
+    )  # fmt: skip
+    assert [r[2] for r in rows(text, SubtitleOptions())] == [
+        "Mrs Haldane was quite nice about it.",
+        "She said we could keep the old price.",
+        "Una chica danesa lleva cuatro años.",
+        "Se va a quedar con el taller.",
+        "It has approx. 5 doors.",
+    ]
+
+
 def test_rows_grow_no_longer_than_allowed_and_wide_scripts_need_no_space() -> None:
     text = srt(*((i, i + 1, f"word{i}") for i in range(60)))
     found = read(text, SubtitleOptions(sentence_s=10)).rows

@@ -41,7 +41,7 @@ _NUMBER = rf"(?<![\d.])\+?\d(?:[ ()/.–-]{{0,2}}\d){{6,}}|{_SPOKEN}"
 _MAIL = r"[\w.+-]+@[\w-]+\.\w|\b\w+ at [\w -]{2,30} dot \w"
 _LINK = rf"(?:https?://|www\.)\S|(?<![@\w.-])[a-z][\w-]*(?:\.[\w-]+)*\.{_DOMAIN}\b"
 CONTACTS = (
-    _kind(r"e-?mail[- ]?ad(?:dress|resse)\w*|direcci[oó]n de correo|adresses? (?:e-)?mail|邮箱地址|メールアドレス", _MAIL),
+    _kind(r"e-?mail[- ]?ad(?:dr|r)ess\w*|direcci[oó]n de correo|adresses? (?:e-)?mail|邮箱地址|メールアドレス", _MAIL),
     _kind(
         r"phone ?numbers?|telefonnummern?|n[uú]mero de tel[eé]fono|num[eé]ro de t[eé]l[eé]phone|номер телефона"
         r"|电话号码|電話番号",
