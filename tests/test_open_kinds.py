@@ -187,6 +187,22 @@ def test_what_someone_says_is_told_of_them_alone(asker: Asker) -> None:
     assert cited(answer) and {e.speaker for e in answer.cited()} == {"Ben Okafor"}
 
 
+@pytest.mark.parametrize(
+    "question, speakers",
+    [
+        ("What does Ines say about the oars?", {"Ines Moll"}),
+        ("Was sagt Ben zu den oars?", {"Ben Okafor"}),
+        ("How often does Ben mention the oars?", {"Ben Okafor"}),
+        ("How often are the oars mentioned?", {"Ben Okafor", "Ines Moll"}),
+        ("What is said about Ben and the lake authority?", {"Ben Okafor", "Ines Moll"}),
+        ("Who said something about oars to Ben?", {"Ben Okafor", "Ines Moll"}),
+    ],
+)
+def test_what_someone_says_of_something_is_theirs(question: str, speakers: set[str], asker: Asker) -> None:
+    answer = asker.ask(question, ["meeting-2025-03-04.mp4"])
+    assert {e.speaker for e in answer.cited()} == speakers
+
+
 def test_a_video_of_the_name_is_told_where_nothing_answers(asker: Asker) -> None:
     answer = asker.ask("Who is doing yoga?")
     assert answer.abstained and answer.notes == ("with this in the name: yoga_class.mp4",)

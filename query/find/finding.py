@@ -12,10 +12,11 @@ from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
 from ..text.words import language_of, terms, words
 from ..text.written import CONTACTS, asked_for
-from ..types import Found, Request
+from ..types import LIKELY, Found, Request
 from ..understand.times import in_stretch
 from . import gather
 from .background import background
+from .names import said_by
 from .retrieve import (
     RetrieveOptions,
     Scored,
@@ -97,7 +98,12 @@ class Finder:
             self.score(rows, f"{question} {o}", v, others)
             for o, v in zip(sought.options, sought.vectors[1:], strict=False)
         ]
-        best = retrieve(rows, question, found, with_options, self.options, within, again)
+        theirs = within & said_by(rows, question)
+        best = retrieve(rows, question, found, with_options, self.options, theirs, again)
+        if best.sure >= LIKELY or request.kind == "every":
+            within = theirs
+        elif (theirs != within).any():  # they say it in words that others give to it
+            best = retrieve(rows, question, found, with_options, self.options, within, again)
         out = gather.found_rows(rows, best.hits, best.sure, self.options.neighbours, usable)
         out.grounds = best.grounds
         out.option_near = tuple(float((s.near + s.around)[within].max(initial=0.0)) / 2 for s in with_options)

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text.words import in_file_names, terms, words
+from ..text.words import each_term, in_file_names, terms, words
 from ..types import QuestionKind
 from ..understand.kinds import own_terms
 from .rows import RowSet
@@ -22,6 +22,17 @@ MENTIONED = 0.65
 """Share of the words asked for, by rarity, that a row must hold to mention it."""
 ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
+
+
+_SAYS = re.compile(
+    r"\b(?:say|says|said|mention\w*|think\w*|thought|suggest\w*|propos\w*|explain\w*|promis\w*|sagt|sagte|gesagt|"
+    r"mein\w*|dice|dijo|opina|pens[eé]\w*|dit|сказал\w*|говорит|считает)\b|说",
+    re.I,
+)
+"""Asks what somebody says."""
+_OF_OTHERS = re.compile(r"\b(?:to|about|with|zu|über|an|sobre|a|à|о|об|про)\s+\w+", re.I)
+"""To or of whom something is said."""
+_WHO = re.compile(r"\b(?:who|whom|wer|wem|wen|qui[eé]n\w*|qui|кто|кому)\b|谁", re.I)
 
 
 def titled(question: str, rows: RowSet) -> tuple[list[int], str]:
@@ -55,6 +66,15 @@ def spoken_of(rows: RowSet, asked: Collection[str], within: NDArray[np.bool_] | 
     topic = list(set(asked).difference(*rows.titles))
     held = rows.coverage(topic) >= MENTIONED
     return bool(topic) and bool((held if within is None else held & within).any())
+
+
+def said_by(rows: RowSet, question: str) -> NDArray[np.bool_]:
+    """The rows of the speakers of whom a question asks what they say; all where it asks of none, bool ``(n_rows,)``."""
+    inside = np.zeros(len(rows.rows), bool)
+    if _SAYS.search(question) and not _WHO.search(question):
+        named = each_term(_OF_OTHERS.sub(" ", question))
+        inside[[at for t in named for at in rows.speakers.get(t, ())]] = True
+    return inside if inside.any() else ~inside
 
 
 def about(rows: RowSet, asked: Collection[str]) -> NDArray[np.bool_]:

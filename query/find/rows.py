@@ -22,7 +22,7 @@ from ...store.encoders import EncoderSpec
 from ...store.index.postings import bm25_scores, idf
 from ...store.records import spoken_text
 from ...store.vectors import Vectors, normalised
-from ..text.words import compact, forms, in_file_names, language_of, terms, words_of_name
+from ..text.words import compact, each_term, forms, in_file_names, language_of, terms, words_of_name
 from .spelling import Spelling
 from .windows import Scores, Windows, windows
 
@@ -124,14 +124,14 @@ class RowSet:
         """The places of what is said by speakers whose names hold a term, by term."""
         found: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
-            for term in terms(row.speaker) if row.speaker else ():
+            for term in each_term(row.speaker) if row.speaker else ():
                 found.setdefault(term, []).append(at)
         return found
 
     @cached_property
     def titles(self) -> list[frozenset[str]]:
         """The terms of the file name of each video."""
-        return [frozenset(chain.from_iterable(map(terms, parts))) for parts in self._name_parts]
+        return [frozenset(chain.from_iterable(map(each_term, parts))) for parts in self._name_parts]
 
     @cached_property
     def name_words(self) -> list[frozenset[str]]:

@@ -183,6 +183,11 @@ def terms(text: str, language: str | None = None, among: frozenset[str] = frozen
     return list(_terms(text, language_of(text, among) or language))
 
 
+def each_term(text: str) -> list[str]:
+    """The stems of all words of a name, whatever they mean: "Ben" is a stop word in Turkish."""
+    return [t for w in words(text) for t in terms(w)]
+
+
 @lru_cache(maxsize=_KEPT)
 def _terms(text: str, language: str | None) -> tuple[str, ...]:
     found = _words(text, language)
