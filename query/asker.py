@@ -47,7 +47,7 @@ from .understand.options import LETTERS, unlettered
 from .understand.times import edge
 
 LONGEST_QUESTION = 10_000
-_OF_VIDEOS = ("whole", "details", "agreed", "beginning", "ending")
+_OF_VIDEOS = ("whole", "details", "decided", "tasks", "beginning", "ending")
 """Kinds of questions that the name of a video narrows down, as it is not what they look for."""
 
 

@@ -12,14 +12,18 @@ Relation = Literal["location", "number", "relation"]
 When = Literal["beginning", "end", "at", "after", "before", "next", "previous", "during"]
 Scope = Literal["moment", "whole", "several"]
 QuestionKind = Literal[
-    "fact", "topic", "whole", "every", "compare", "followup", "seen", "details", "agreed", "beginning", "ending"
+    "fact", "topic", "whole", "every", "compare", "followup", "seen", "details", "decided", "tasks", "beginning",
+    "ending",
 ]
-AnswerKind = Literal["fact", "topic", "whole", "every", "compare", "followup", "seen", "details", "agreed", "stretch"]
+AnswerKind = Literal[
+    "fact", "topic", "whole", "every", "compare", "followup", "seen", "details", "decided", "tasks", "stretch"
+]
 """What an answer is made like: what the question wants, or everything in the stretch of time that it names.
 
 ``topic``: what is said about something; ``details``: what is known of the videos themselves, their length say;
-``agreed``: decisions and tasks.
+``decided`` and ``tasks``: what people agreed on, and who is to do what.
 """
+AGREED: tuple[Literal["decided", "tasks"], ...] = ("decided", "tasks")
 OF_ROWS: tuple[AnswerKind, ...] = ("fact", "topic")
 """Kinds that are answered with the best rows alone."""
 LIKELY = 0.5

@@ -45,11 +45,11 @@ UNSEEN: dict[str, list[str]] = {
         "Summarize the discussion about parking fees.", "What did they say about the museum?",
         "Résume le débat sur les vaccins.", "Was wurde über den Bahnhof gesagt?",
     ],
-    "agreed": [
-        "What were the decisions?", "Give me the action items.", "What did the group decide?",
-        "Who needs to do what until next time?", "Was wurde entschieden?", "¿Qué decisiones se tomaron?",
-        "Quelles décisions ont été prises ?", "Какие решения приняли?",
+    "decided": [
+        "What were the decisions?", "What did the group decide?", "Was wurde entschieden?",
+        "¿Qué decisiones se tomaron?", "Quelles décisions ont été prises ?", "Какие решения приняли?",
     ],
+    "tasks": ["Give me the action items.", "Who needs to do what until next time?", "Wer muss was erledigen?"],
     "beginning": ["How does the lecture start?", "Was passiert zu Beginn?", "¿Cómo comienza la reunión?"],
     "ending": ["How does the lecture end?", "Was passiert zum Schluss?", "¿Cómo acaba la reunión?"],
     "seen": [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ..text.words import exact_phrases, stop_words, terms
 from ..text.written import ADDRESSES, Written, asked_for
-from ..types import LIKELY, OF_ROWS, AnswerKind, Part, Request, When
+from ..types import AGREED, LIKELY, OF_ROWS, AnswerKind, Part, Request, When
 from ..understand.decouple import SAID, WRITTEN
 from ..understand.kinds import own_terms
 from . import gather
@@ -51,9 +51,9 @@ class Ranked:
 def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKind | None, list[Part]]:
     """What the answer is made like and the parts that it is made of; None and no parts for a fact."""
     rows, request, within = ranked.rows, ranked.request, ranked.within
-    own = set(own_terms(ranked.question, rows.language, "whole", "agreed", "every", "beginning", "ending"))
+    own = set(own_terms(ranked.question, rows.language, "whole", *AGREED, "every", "beginning", "ending"))
     kind = _kind(ranked, own)
-    meant = within & about(rows, own) if kind in ("whole", "agreed") else within
+    meant = within & about(rows, own) if kind in ("whole", *AGREED) else within
     if request.stretch is not None:
         bare = len(own_terms(ranked.question, None, "whole")) <= _BARE
         every = bare or request.kind == "whole" or not ranked.likely
@@ -71,8 +71,8 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
         return kind, gather.stretch(rows, meant, IN_ORDER) if speaks else gather.chapters(rows, meant, chapters)
     if kind == "details":
         return kind, gather.details(rows, within)
-    if kind == "agreed":
-        return kind, gather.mentions(rows, agreed(rows, meant, encoder))
+    if kind in AGREED:
+        return kind, gather.mentions(rows, agreed(rows, meant, encoder, kind))
     if kind == "every":
         return kind, gather.mentions(rows, _mentioned(ranked))
     if kind == "compare" and len(rows.shards) > 1:
@@ -89,10 +89,10 @@ def _kind(ranked: Ranked, own: Set[str]) -> AnswerKind:
         rest = own_terms(SAID.sub(" ", ranked.question), rows.language, "whole", "topic")
         if named.issuperset(rest):
             return "whole"  # "what does Anna say?"
-    if kind == "agreed" or kind == "details":
-        topic = set(own_terms(ranked.question, None, "whole", kind)).difference(*rows.titles)
+    if kind in (*AGREED, "details"):
+        topic = set(own_terms(ranked.question, None, "whole", ranked.request.kind)).difference(*rows.titles)
         held = spoken_of(rows, topic, ranked.within)
-        if kind == "agreed" and (held or (topic and ranked.likely)):
+        if kind in AGREED and (held or (topic and ranked.likely)):
             return "fact"  # "what was decided about the roof?"
         if kind == "details" and held and ranked.likely:
             return "fact"  # "how long did the war last?"

@@ -1,24 +1,18 @@
-"""What kind of answer a question wants: by kernel ridge regression on the vectors of examples, in any language."""
+"""What kind of answer a question wants: by the examples that it is most like, in any language."""
 
 from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
+from ..text.examples import Examples
 from ..text.known_vectors import bundled, by_section
 from ..text.words import terms
 from ..types import QuestionKind
 
 _EXAMPLES = "examples.toml"
-_WIDTH = 0.28
-"""How far an example reaches: a share of what its cosines with the others lack to 1 on the average."""
-_RIDGE = 0.5
-"""How strongly weights are drawn to zero."""
 _LEAST, _LEAD = 0.15, 0.06
 """The least score (1: an example's own kind, 0: like no example), and by how much it has to be above that of a fact."""
 
@@ -27,26 +21,14 @@ class Kinds:
     """Tells kinds of questions apart with one encoder."""
 
     def __init__(self, encoder: TextEncoder) -> None:
-        examples = by_section(encoder.spec.space, __package__, _EXAMPLES, encoder.queries)
-        self._vectors = np.concatenate(list(examples.values()))
-        self._kinds: list[QuestionKind] = list(examples)  # type: ignore[arg-type]
-        own = np.repeat(np.arange(len(examples)), [len(e) for e in examples.values()])
-        share = (1 / np.bincount(own))[own]  # every kind weighs the same
-        self._width = _WIDTH * (1 - float((self._vectors @ self._vectors.T).mean()))
-        held = self._kernel(self._vectors) + _RIDGE * np.diag(share.mean() / share)
-        self._weights = np.linalg.solve(held, 1.0 * (own[:, None] == np.arange(len(examples))))
+        self._examples = Examples(by_section(encoder.spec.space, __package__, _EXAMPLES, encoder.queries))
 
     def of(self, question: Vectors) -> QuestionKind:
         """The kind of the question with the vector ``(dim,)``; a fact where it is like no example."""
-        scores = self._kernel(question) @ self._weights
+        scores, kinds = self._examples.scores(question), self._examples.kinds
         best = int(scores.argmax())
-        least = max(_LEAST, scores[self._kinds.index("fact")] + _LEAD)
-        return self._kinds[best] if scores[best] >= least else "fact"
-
-    def _kernel(self, questions: Vectors) -> NDArray[np.float64]:
-        """How like each example they are, ``(..., n_examples)``."""
-        like: NDArray[np.float64] = np.exp((questions @ self._vectors.T - 1.0) / self._width)
-        return like
+        least = max(_LEAST, scores[kinds.index("fact")] + _LEAD)
+        return kinds[best] if scores[best] >= least else "fact"  # type: ignore[return-value]
 
 
 def own_terms(question: str, language: str | None, *kinds: QuestionKind) -> list[str]:
