@@ -10,7 +10,7 @@ from ...store.vectors import Vectors
 from ..text.examples import Examples
 from ..text.known_vectors import bundled, by_section
 from ..text.words import terms
-from ..types import QuestionKind
+from ..types import AnswerKind, QuestionKind
 
 _EXAMPLES = "examples.toml"
 _LEAST, _LEAD = 0.15, 0.06
@@ -31,14 +31,14 @@ class Kinds:
         return kinds[best] if scores[best] >= least else "fact"  # type: ignore[return-value]
 
 
-def own_terms(question: str, language: str | None, *kinds: QuestionKind) -> list[str]:
+def own_terms(question: str, language: str | None, *kinds: QuestionKind | AnswerKind) -> list[str]:
     """The terms of a question besides the common ones of some kinds: of what something is wanted."""
     common = common_terms(*kinds)
     return [t for t in terms(question, language) if t not in common]
 
 
 @lru_cache(maxsize=16)
-def common_terms(*kinds: QuestionKind) -> frozenset[str]:
+def common_terms(*kinds: QuestionKind | AnswerKind) -> frozenset[str]:
     """Terms that stand in several examples of one of some kinds: they say what is wanted, not of what."""
     counts = (Counter(t for q in bundled(__package__, _EXAMPLES)[1][kind] for t in set(terms(q))) for kind in kinds)
     return frozenset(t for count in counts for t, n in count.items() if n > 1)
