@@ -185,7 +185,7 @@ class Asker:
         with steps.step("encode"):
             sought = self._finder.encode(searched, decoupled, choices)
             kind = self._kinds.of(sought.vectors[0]) if not choices else "fact"
-            if kind == "fact" and decoupled.time and cues.SHOWN.search(asked):
+            if kind in ("fact", "whole") and decoupled.time and cues.SHOWN.search(asked):
                 kind = "seen"  # what is on screen with, after or before something
             request = _wanting(decoupled, kind, asked)
             looks = self._looks(request, choices)
@@ -205,8 +205,9 @@ class Asker:
             told = beyond if plain or found.sure < LIKELY else ""
             told = f"No video in this archive is called “{missing}”." if missing else told
         found.keep(self.options.context.kinds)
-        if not looks and request.visual and found.sure < LIKELY:  # no row says it, so pictures may
-            known = tuple(thing for thing in request.det if self.detections.detector.knows(thing))
+        known = tuple(thing for thing in request.det if self.detections.detector.knows(thing))
+        named = set(terms(" ".join(known))).issuperset(own_terms(asked, None, "seen", "every"))  # "is there a fridge?"
+        if not looks and (request.visual or (known and named)) and found.sure < LIKELY:  # no row says it, pictures may
             request = replace(request, kind="seen", det=known)
             looks, seen = True, self._pictured(request, choices)
         if looks and not found.parts:

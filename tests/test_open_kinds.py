@@ -202,6 +202,16 @@ def test_what_someone_says_of_something_is_theirs(question: str, speakers: set[s
     assert {e.speaker for e in answer.cited()} == speakers
 
 
+@pytest.mark.parametrize(
+    "question, name",
+    [("Which video is about baking?", "bread.mp4"), ("Which video is about sport?", "meeting-2025-03-04.mp4")],
+)
+def test_a_video_about_something_is_the_nearest(question: str, name: str, asker: Asker) -> None:
+    """Where none holds the word."""
+    answer = asker.ask(question)
+    assert answer.request.kind == "whole" and {e.name for e in answer.cited()} == {name}
+
+
 def test_a_video_of_the_name_is_told_where_nothing_answers(asker: Asker) -> None:
     answer = asker.ask("Who is doing yoga?")
     assert answer.abstained and answer.notes == ("with this in the name: yoga_class.mp4",)

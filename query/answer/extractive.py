@@ -144,6 +144,8 @@ def _titled(part: Part) -> str:
     own = _one_line(part.row.text)
     title = _one_line(part.title)
     speaker = f"{part.row.speaker}: " if part.row.speaker else ""
+    if part.row.kind == "frame":
+        return f"{PERCEIVED['frame']}: "
     return f"{title}: {speaker}" if title and title.casefold() not in own.casefold() else speaker
 
 

@@ -28,7 +28,7 @@ from .retrieve import (
     spread,
 )
 from .rows import RowKind, RowSet
-from .telling import Ranked, told
+from .telling import Ranked, pictured, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +82,9 @@ class Finder:
     ) -> Found:
         """Rows for a question.  ``others``: see :meth:`.Background.level`; ``again``: see :func:`.retrieve`."""
         usable = may_be_used(rows, self.options)
-        if not rows.rows or not usable.any():
-            return Found()
+        if not usable.any():
+            seen = pictured(rows, request, sought.question, usable, self.options.chapters)
+            return Found(kind="whole", parts=seen, sure=1.0) if seen else Found()
         if self.options.method == "all":
             order = spread(np.flatnonzero(usable).tolist())
             return gather.found_rows(rows, gather.plain_hits(order), 1.0, 0, usable)

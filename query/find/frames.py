@@ -53,12 +53,11 @@ class Frames:
         """Frames that fit a text, ``query`` ``(1, dim)``, or whose label holds its words."""
         wanted = set(terms(text))
 
-        def named(shard: Shard, row: int) -> bool:
-            label = shard.labels[row].caption if row < len(shard.labels) else ""
-            return len(wanted & set(terms(label))) >= _NAMED * len(wanted)
-
         def listed(near: float, shard: Shard, row: int) -> bool:
-            return near >= FITS or named(shard, row)
+            label = shard.labels[row].caption if row < len(shard.labels) else ""
+            if not label and getattr(self._encoder, "names", False):
+                return False  # nothing that can be named fits anything
+            return near >= FITS or len(wanted & set(terms(label))) >= _NAMED * len(wanted)
 
         return self._best(lambda vectors: fit(self._encoder, query, vectors)[0], listed)
 

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...store.archive.entries import recorded
+from ...store.archive.pictures import on_screen
+from ...store.archive.shard import Shard
 from ...store.records import Chapter, clock
 from ...store.shell import counted
+from ..text.things import FITS
 from ..text.words import stop_words, terms
 from ..types import LINES, Candidate, Found, Part
 from .retrieve import Hit, beside
@@ -91,17 +94,34 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
     for i, shard in enumerate(rows.shards):
         own = np.flatnonzero(usable & (rows.shard == i))
         titles = _titles(shard.chapters, rows.languages[i])
-        cuts = [(c.start, c.end, t) for c, t in zip(shard.chapters, titles, strict=True)] or [
-            (0.0, shard.manifest.duration, "")
-        ]
+        cuts = [(c.start, c.end, t) for c, t in zip(shard.chapters, titles, strict=True)]
+        cuts = cuts or [(0.0, shard.manifest.duration, "")]
+        pictures = {c.start: _pictured(shard, c) for c in shard.chapters if c.title_from == "picture"}
         if len(rows.shards) * 3 > most or len(cuts) * len(rows.shards) > most:
             cuts = [(0.0, shard.manifest.duration, "")]
         starts = np.array([rows.rows[at].start for at in own])
         for start, end, title in cuts:
+            if start in pictures:
+                found.append(Part(row=pictures[start]))
+                continue
             inside = own[(starts >= start - 0.01) & (starts < end)] if len(own) else own
             for n, at in enumerate(_spread(rows, inside, max(1, min(each, len(inside) // 3)))):
                 found.append(Part(row=candidate(rows, at), title="" if n else title))
     return found[:most]
+
+
+def _pictured(shard: Shard, chapter: Chapter) -> Candidate:
+    """What is seen in a chapter in which nothing is said and nothing heads it."""
+    return Candidate(
+        kind="frame",
+        video=shard.video,
+        name=shard.name,
+        start=chapter.start,
+        end=chapter.end,
+        text=chapter.title,
+        score=FITS,
+        frame=on_screen(shard.frames, chapter.start),
+    )
 
 
 def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:

@@ -13,6 +13,7 @@ from ..text.words import each_term, in_file_names, terms, words
 from ..types import QuestionKind
 from ..understand.kinds import own_terms
 from .rows import RowSet
+from .windows import Scores
 
 NAMED = 3
 """Videos that are named as they are called what is asked."""
@@ -33,6 +34,10 @@ _SAYS = re.compile(
 _OF_OTHERS = re.compile(r"\b(?:to|about|with|zu|über|an|sobre|a|à|о|об|про)\s+\w+", re.I)
 """To or of whom something is said."""
 _WHO = re.compile(r"\b(?:who|whom|wer|wem|wen|qui[eé]n\w*|qui|кто|кому)\b|谁", re.I)
+
+
+_CLOSE = 0.3
+"""Spreads of nearness by which the best row of a video may lie farther than that of the nearest video."""
 
 
 def titled(question: str, rows: RowSet) -> tuple[list[int], str]:
@@ -77,9 +82,10 @@ def said_by(rows: RowSet, question: str) -> NDArray[np.bool_]:
     return inside if inside.any() else ~inside
 
 
-def about(rows: RowSet, asked: Collection[str]) -> NDArray[np.bool_]:
-    """The rows of the speakers whom the terms ``asked`` name, else of the videos that hold most of these terms; all
-    where none does, bool ``(len(rows),)``.
+def about(rows: RowSet, asked: Collection[str], near: Scores) -> NDArray[np.bool_]:
+    """The rows of the speakers whom the terms ``asked`` name, else of the videos that hold most of these terms; where
+    none does, of those whose best rows lie nearest, ``near`` ``(n_rows,)``; all of them where nothing is asked of, bool
+    ``(n_rows,)``.
     """
     inside = np.zeros(len(rows.rows), bool)
     inside[[at for t in asked for at in rows.speakers.get(t, ())]] = True
@@ -88,5 +94,6 @@ def about(rows: RowSet, asked: Collection[str]) -> NDArray[np.bool_]:
     held = np.zeros(len(rows.shards))
     for term in asked:
         held[rows.naming(term)] += rows.rarity(term)
-    videos: NDArray[np.bool_] = held >= ABOUT * held.max(initial=0.0)
+    best = np.array([near[rows.shard == i].max(initial=-np.inf) for i in range(len(rows.shards))])
+    videos: NDArray[np.bool_] = held >= ABOUT * held.max() if held.any() else best >= best.max() - _CLOSE
     return videos[rows.shard]

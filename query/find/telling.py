@@ -12,6 +12,7 @@ from ...store.encoders import TextEncoder
 from ..text.words import exact_phrases, stop_words, terms
 from ..text.written import ADDRESSES, Written, asked_for
 from ..types import AGREED, LIKELY, OF_ROWS, AnswerKind, Part, Request, When
+from ..understand.cues import SHOWN
 from ..understand.decouple import SAID, WRITTEN
 from ..understand.kinds import own_terms
 from . import gather
@@ -53,7 +54,7 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
     rows, request, within = ranked.rows, ranked.request, ranked.within
     own = set(own_terms(ranked.question, rows.language, "whole", *AGREED, "every", "beginning", "ending"))
     kind = _kind(ranked, own)
-    meant = within & about(rows, own) if kind in ("whole", *AGREED) else within
+    meant = within & about(rows, own, ranked.found.near) if kind in ("whole", *AGREED) else within
     if request.stretch is not None:
         bare = len(own_terms(ranked.question, None, "whole")) <= _BARE
         every = bare or request.kind == "whole" or not ranked.likely
@@ -66,6 +67,9 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
     side = _landmark(request, own, rows.language) if kind in OF_ROWS and ranked.likely else None
     if side is not None:
         return "stretch", gather.beyond(rows, ranked.best.hits[0].at, side in ("after", "next"), within)
+    if kind == "seen":
+        seen = pictured(rows, request, ranked.question, meant, chapters)
+        return ("whole", seen) if seen else (None, [])
     if kind == "whole":
         speaks = own & rows.speakers.keys()
         return kind, gather.stretch(rows, meant, IN_ORDER) if speaks else gather.chapters(rows, meant, chapters)
@@ -139,8 +143,18 @@ def _written(rows: RowSet, kind: Written, places: Sequence[int]) -> list[int]:
 
 def _things(question: str, rows: RowSet) -> set[str]:
     """The terms of a question besides those that every question about what is said or shown has."""
+    question = SHOWN.sub(" ", question)
     common = stop_words("en") | stop_words(rows.language)
     return set(own_terms(question, rows.language, "every", "topic", "seen", "whole")) - common
+
+
+def pictured(
+    rows: RowSet, request: Request, question: str, within: NDArray[np.bool_], chapters: int
+) -> list[Part]:
+    """What is seen of videos in which nothing is said, where a question asks for the whole and of nothing in it."""
+    bare = request.kind == "seen" and not request.time and not _things(question, rows)
+    told = gather.chapters(rows, within, chapters) if bare or request.kind == "whole" else []
+    return [p for p in told if p.row.kind == "frame"]
 
 
 def _slides(ranked: Ranked) -> list[Part]:

@@ -53,7 +53,7 @@ _QUESTION_WORDS = {
     "cs": "jaký jaká jaké komu koho čí",
     "de": "wer wann warum wessen wem wen wieso weshalb wohin woher wieviel wieviele womit wozu",
     "el": "πότε πού πώς γιατί πόσο πόση πόσοι πόσες πόσα",
-    "en": "whose much many please pls plz",
+    "en": "whose much many pls plz anywhere somewhere",
     "es": "quién quiénes cuándo dónde cómo cuál cuáles cuánto cuánta cuántos cuántas",
     "fr": "quoi quand où pourquoi comment combien quel quelle quels quelles lequel laquelle",
     "he": "כמה איזו",

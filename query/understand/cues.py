@@ -37,7 +37,7 @@ ENDS = STOP | frozenset(
     "across against along alongside among around away back because behind below beneath beside besides beyond despite "
     "ever every except inside instead like near next now off onto outside per since still than though through "
     "throughout till together toward towards unlike until upon versus via whether whilst within without yet "
-    "become becomes became come comes came doing anywhere everywhere "
+    "become becomes became come comes came doing anywhere everywhere somewhere "
     "get gets getting give gives gave go goes going got keep keeps kept "
     "look looks make makes made need needs put puts take takes took taken use uses used want wants went".split()
 )
