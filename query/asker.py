@@ -207,7 +207,7 @@ class Asker:
         found.keep(self.options.context.kinds)
         known = tuple(thing for thing in request.det if self.detections.detector.knows(thing))
         named = set(terms(" ".join(known))).issuperset(own_terms(asked, None, "seen", "every"))  # "is there a fridge?"
-        if not looks and (request.visual or (known and named)) and found.sure < LIKELY:  # no row says it, pictures may
+        if not looks and known and named and found.sure < LIKELY:  # no row says it, so pictures may
             request = replace(request, kind="seen", det=known)
             looks, seen = True, self._pictured(request, choices)
         if looks and not found.parts:
