@@ -216,6 +216,8 @@ MISTAKES: dict[str, tuple[list[str], int, str]] = {
     "page none": (["search", "archive", "x", "--page", "0"], 2, "--page 0"),
     "times reversed": (["search", "talks", "x", "--from", "90", "--to", "1:00"], 2, "the end is not after the start"),
     "no time": (["search", "talks", "x", "--from", "soon"], 2, "--from soon: give seconds or a clock time"),
+    "no clock time": (["search", "talks", "x", "--from", "9:99"], 2, "--from 9:99: give seconds or a clock time"),
+    "no hour": (["search", "talks", "x", "--to", "1:70:00"], 2, "--to 1:70:00: give seconds or a clock time"),
     "a time below zero": (["search", "talks", "x", "--to=-5"], 2, "--to -5: give seconds or a clock time"),
     "beyond the end": (["search", "talks", "x", "--from", "3:00:00"], 2, "lies beyond the end"),
     "an unknown speaker": (["search", "talks", "x", "--speaker", "Eve"], 2, "'Eve'; known are Anna Smith, Bob Lee"),

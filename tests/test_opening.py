@@ -93,9 +93,10 @@ def test_videos_that_are_named_are_opened_and_no_others(archive: Archive, monkey
     ("question", "rest", "names", "missing"),
     [
         ("What was decided in club committee 14 oct.mp4?", "What was decided ?", ["club committee 14 oct.mp4"], ""),
-        ("in “talk (final).mp4”, who speaks", "in “”, who speaks", ["talk (final).mp4"], ""),
-        ("oct.mp4 or club committee 14 oct.mp4", "or", ["oct.mp4", "club committee 14 oct.mp4"], ""),
+        ("in “talk (final).mp4”, who speaks", "in “video”, who speaks", ["talk (final).mp4"], ""),
+        ("oct.mp4 or club committee 14 oct.mp4", "video or video", ["oct.mp4", "club committee 14 oct.mp4"], ""),
         ("What is said in 14 sept.mp4?", "What is said in 14 sept.mp4?", None, "sept.mp4"),
+        ("How long is v3.mp4?", "How long is video?", ["v3.mp4"], ""),
         ("Is version 2.10 out in v3.mp4?", "Is version 2.10 out ?", ["v3.mp4"], ""),
     ],
 )

@@ -70,8 +70,8 @@ class Opener(Generic[P]):
         self._lock = Lock()
 
     def about(self, question: str, videos: Sequence[str] | None) -> tuple[str, list[str] | None, str]:
-        """The question without the file names in it, the ids of the videos that it is about (None for all), and the
-        name of one that is not there, or nothing.
+        """The question without the file names in it, "video" where they stood, the ids of the videos that it is about
+        (None for all), and the name of one that is not there, or nothing.
 
         Raises :class:`~vidrag.store.errors.UsageError` for unknown ``videos``.
         """
@@ -90,7 +90,8 @@ class Opener(Generic[P]):
                 missing = question[before[-1] : end]
         if named:
             any_of = "|".join(re.escape(n) for n in sorted(named, key=len, reverse=True))
-            question = re.sub(rf"\b(?:in|of|from|at)\s+(?:{any_of})\b[,:]?\s*|{any_of}", "", question, flags=re.I)
+            question = re.sub(rf"\b(?:in|of|from|at)\s+(?:{any_of})\b[,:]?\s*", "", question, flags=re.I)
+            question = re.sub(any_of, "video", question, flags=re.I)
         missing = "" if named else missing
         return question.strip(" ,:") or "?", list(dict.fromkeys(named.values())) if named else ids, missing
 

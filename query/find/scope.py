@@ -153,7 +153,7 @@ def seconds_of(name: str, text: str | None) -> float | None:
     """Seconds of ``90``, ``1:30`` or ``1:02:30``; ``name``: what the user calls them, for the message."""
     if text is None:
         return None
-    if not re.fullmatch(r"(?:\d{1,4}:)?(?:\d{1,4}:)?\d{1,6}(?:\.\d+)?", text):
+    if not re.fullmatch(r"(?:(?:\d{1,4}:)?[0-5]?\d:[0-5]?\d|\d{1,4}:[0-5]?\d|\d{1,6})(?:\.\d+)?", text):
         raise UsageError(f"{name} {text[:50]}: give seconds or a clock time, for example 90, 1:30 or 1:02:30")
     return sum(float(part) * 60.0**i for i, part in enumerate(reversed(text.split(":"))))
 
