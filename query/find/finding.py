@@ -27,7 +27,8 @@ from .retrieve import (
     score,
     spread,
 )
-from .rows import RowKind, RowSet
+from .row_words import RowKind
+from .rows import RowSet
 from .telling import Ranked, pictured, told
 
 

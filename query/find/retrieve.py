@@ -22,7 +22,8 @@ from ..text.words import exact_phrases, language_of
 from ..types import Grounds
 from .background import Background
 from .fusion import fused
-from .rows import PAUSE, RowKind, RowSet
+from .row_words import PAUSE, RowKind
+from .rows import RowSet
 from .windows import Scores
 
 SURE = (3.0, 7.0, 0.3, -10.0)

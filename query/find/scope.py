@@ -18,7 +18,8 @@ from ...store.archive.shard import Shard
 from ...store.errors import UsageError
 from ...store.records import clock
 from ..text.words import language_of
-from .rows import Row, RowSet
+from .row_words import Row
+from .rows import RowSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
