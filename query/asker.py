@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +114,6 @@ class Asker:
         self.text_encoder, self.image_text_encoder, self.detections = text_encoder, image_text_encoder, detections
         self.chat, self.fallback, self.reranker = chat, fallback, reranker
         self.profile, self.fingerprints = profile, dict(fingerprints or {})
-        self._count_tokens = lru_cache(maxsize=20_000)(text_encoder.count_tokens)
         shots = partial(VisualIndex, encoder=image_text_encoder, longest_shot=options.keyframes.shot_s)
         self.opener = Opener(archive, text_encoder.spec, shots, searcher)
 
@@ -220,7 +219,6 @@ class Asker:
             merged = merge(
                 [*(p.row for p in found.parts), *_ranked(found, request)],
                 [s.video for s in opened.shards],
-                self._count_tokens,
                 self._room(found),
                 found.beside,
             )

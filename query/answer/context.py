@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
@@ -10,13 +10,13 @@ from ...store.options import Options
 from ...store.records import Evidence, EvidenceKind
 from ..types import Candidate
 
-_ROW = 24
-"""Tokens of the id, name, times and kind of a row."""
+_ROW, _BYTES = 24, 4
+"""Tokens of the id, name, times and kind of a row; bytes of a token, about, as models differ."""
 
 
 class ContextOptions(Options):
-    """``tokens``: budget of all rows together; ``rows``: the most rows, without their neighbours (see
-    ``retrieve.neighbours``); ``kinds``: which kinds of rows may be used.
+    """``tokens``: budget of all rows together, four bytes of text to one; ``rows``: the most rows, without their
+    neighbours (see ``retrieve.neighbours``); ``kinds``: which kinds of rows may be used.
     """
 
     tokens: int = Field(1900, ge=50)
@@ -35,7 +35,6 @@ def interleaved(first: Sequence[Candidate], second: Sequence[Candidate]) -> list
 def merge(
     ranked: Sequence[Candidate],
     order: Sequence[str],
-    count_tokens: Callable[[str], int],
     options: ContextOptions,
     beside: Mapping[Candidate, Sequence[Candidate]] | None = None,
 ) -> list[tuple[Evidence, Candidate]]:
@@ -48,18 +47,16 @@ def merge(
     left = options.tokens
     wanted = list(dict.fromkeys(c for c in ranked if c.kind in options.kinds))
     near = {of: [c for c in rows if c.kind in options.kinds] for of, rows in (beside or {}).items()}
-    most = [*wanted[: options.rows], *(c for rows in near.values() for c in rows)]
-    ample = sum(len(c.text.encode("utf-8", "replace")) + 1 + _ROW for c in most) <= options.tokens
 
     def fits(candidate: Candidate) -> bool:
         nonlocal left
-        cost = 0 if ample else count_tokens(candidate.text) + _ROW
+        cost = -(-len(candidate.text.encode("utf-8", "replace")) // _BYTES) + _ROW
         if cost > left:
             return False
         left -= cost
         return True
 
-    for candidate in wanted[: options.rows] if ample else wanted:
+    for candidate in wanted:
         if len(taken) < options.rows and fits(candidate):
             taken.append((len(taken) + 1, candidate))
     held = {c for _, c in taken}
