@@ -121,8 +121,9 @@ def language_of(text: str, among: frozenset[str] = frozenset()) -> str | None:
     """The code of the language that ``text`` is written in: by its script, else by its stop words; None where these do
     not tell.  ``among``: the languages that it may be in; any where none is named.
     """
-    for language, script in _SCRIPTS:
-        if len(script.findall(text)) * 3 > sum(c.isalpha() for c in text):
+    letters = 0 if text.isascii() else sum(c.isalpha() for c in text)
+    for language, script in _SCRIPTS if letters else ():
+        if len(script.findall(text)) * 3 > letters:
             return language
     languages = _languages_of_stop_words()
     votes = Counter(code for word in _RUN.findall(_folded(text)) for code in languages.get(word, ()))
