@@ -40,7 +40,7 @@ UNSEEN: dict[str, list[str]] = {
         "Кто говорит на записи?", "谁在讲话？",
     ],
     "topic": [
-        "Summarise what the mayor said on the flood.", "What does the mayor say about the flood?",
+        "Summarise what the mayor said on the flood.",
         "Summarize the discussion about parking fees.", "What did they say about the museum?",
         "Résume le débat sur les vaccins.", "Was wurde über den Bahnhof gesagt?",
     ],

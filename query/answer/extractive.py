@@ -89,7 +89,7 @@ class Extractive:
         passages, cited = list[list[Evidence]](), list[str]()
         for row in best:
             if len(passages) < most and row.id not in cited:
-                passages.append(_passage(row, task.evidence))
+                passages.append(_passage(row, [e for e in task.evidence if e.id not in cited]))
                 cited += [row.id, *(e.id for e in passages[-1])]
         if task.kind == "topic":
             videos = [passage[0].video for passage in passages]

@@ -25,6 +25,8 @@ ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 
 
+_PARTS = re.compile(r"[\W_]+")
+_EDGES = re.compile(r"(\W*)(.*?)(\W*)", re.S)
 _SAYS = re.compile(
     r"\b(?:say|says|said|mention\w*|think\w*|thought|suggest\w*|propos\w*|explain\w*|promis\w*|sagt|sagte|gesagt|"
     r"mein\w*|dice|dijo|opina|pens[eé]\w*|dit|сказал\w*|говорит|считает)\b|说",
@@ -46,16 +48,29 @@ def titled(question: str, rows: RowSet) -> tuple[list[int], str]:
     """
     asked = {t: w for w in (*words(question), *_MARK.findall(question)) for t in terms(w)}
     found = [i for i, title in enumerate(rows.titles) if title and title <= asked.keys()]
-    used = {asked[t] for i in found for t in rows.titles[i]}
+    used = {t for i in found for t in rows.titles[i]}
     if not found:
         written = {in_file_names(w): w for w in asked.values() if not w.isdecimal()}
         named = [{written[w] for w in own & written.keys()} for own in rows.name_words]
         most = max(map(len, named), default=0)
         found = [i for i, own in enumerate(named) if most and len(own) == most]
-        used = {w for i in found for w in named[i]}
-    name = "|".join(re.escape(w) for w in used)
-    rest = re.sub(rf"\b(?:{name})\b(?:\W+(?:{name})\b)*", "video", question, flags=re.I) if used else question
-    return found, " ".join(rest.split())
+        used = {t for i in found for w in named[i] for t in terms(w)}.union(*(rows.titles[i] for i in found))
+    return found, _without(question, used)
+
+
+def _without(question: str, name: Collection[str]) -> str:
+    """The question with "video" where there are terms of a ``name``, with the numbers beside them."""
+    out = list[str]()
+    for token in question.split():
+        before, word, after = _EDGES.fullmatch(token).groups()  # type: ignore[union-attr]
+        own = [t for part in _PARTS.split(word) for t in each_term(part) if not t.isdecimal()]
+        if not word or not (all(t in name for t in own) if own else out[-1:] == ["video"]):
+            out.append(token)
+        elif out[-1:] == ["video"]:
+            out[-1] += after
+        else:
+            out.append(f"{before}video{after}")
+    return " ".join(out)
 
 
 def called(rows: RowSet, text: str) -> str:

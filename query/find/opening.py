@@ -30,7 +30,8 @@ _MOST_ROWS = 40_000
 _MOST_OPEN = 16
 _SAMPLED = 8
 """Videos whose rows tell what any text of the archive is like."""
-_FILE = re.compile(r"\S\.[A-Za-z0-9]{2,5}\b")
+_FILE = re.compile(r"\S\.[A-Za-z0-9]{2,5}\b|\b(?=\w*[A-Za-z])\w*(?:[a-z]\d|\d[a-z]|_)[\w-]*", re.I)
+"""Where the name of a file may end: with its ending, or as a word with digits or underscores, as "IMG_1234"."""
 _WORD = re.compile(r"(?<![^\s\"“”'(),;?])[^\s\"“”'(),;?]")
 _WORDS = 12
 """Words of which the name of a file may be made."""
@@ -78,11 +79,11 @@ class Opener(Generic[P]):
         known = self.archive.newest_numbers() if videos is not None and self._many(videos) else {}
         ids = None if videos is None else list(dict.fromkeys(v if v in known else self.archive.find(v) for v in videos))
         named, missing = dict[str, str](), ""
-        for end in (m.end() for m in _FILE.finditer(question)):
-            media = (guess_type(question[:end])[0] or "").startswith(("video/", "audio/"))
+        for found in _FILE.finditer(question):
+            end, media = found.end(), (guess_type(found[0])[0] or "").startswith(("video/", "audio/"))
             before = [m.start() for m in _WORD.finditer(question, 0, end)][-_WORDS if media else -1 :]
-            meant = {name: found for at in before if len(found := self.archive.meant_by(name := question[at:end])) == 1}
-            own = {name: found for name, (found,) in meant.items() if ids is None or found in ids}
+            meant = {name: ids_ for at in before if len(ids_ := self.archive.meant_by(name := question[at:end])) == 1}
+            own = {name: video for name, (video,) in meant.items() if ids is None or video in ids}
             if own:
                 name = max(own, key=len)
                 named[name] = own[name]

@@ -13,7 +13,7 @@ from ...store.archive.shard import Shard
 from ...store.errors import EngineFailed, one_line
 from ...store.vectors import Vectors
 from ..text.things import FITS
-from ..types import LIKELY, Candidate, Found, Request
+from ..types import Candidate, Found, Request
 from ..understand.times import in_stretch
 from . import counting
 from .colours import colours
@@ -66,8 +66,7 @@ class Looker:
         if "number" in request.type:
             found.pictures += self._safely(partial(self._over_time, request, known, shots)) or []
         beside = list[Candidate]()
-        spoken = request.asr and found.sure >= LIKELY
-        if spoken or request.anchor or request.time or not shots:
+        if (request.asr and len(wanted.options)) or request.anchor or request.time or not shots:
             beside = _with_rows(self.visual, request, found.rows[:LANDMARKS], wanted)
         found.pictures += beside
         if _COLOUR.search(question):
