@@ -354,7 +354,8 @@ def _placed(request: Request, opened: Opened[VisualIndex]) -> tuple[Request, str
     longest = max(ends, default=0.0)
     what = opened.shards[0].name if len(ends) == 1 else "the longest of the videos"
     told = f"“{stretch.words}” lies beyond the end: {what} is {clock(longest)} long."
-    return replace(request, stretch=None), told, request.kind == "whole" or not of_the_day
+    asked = set(own_terms(stretch.rest, None, "whole", "topic", "seen")).difference(*opened.rows.titles)
+    return replace(request, stretch=None), told, request.kind == "whole" or not of_the_day or not asked
 
 
 def _ranked(found: Found, request: Request) -> list[Candidate]:

@@ -186,6 +186,13 @@ def test_what_someone_says_is_told_of_them_alone(asker: Asker) -> None:
     assert cited(answer) and {e.speaker for e in answer.cited()} == {"Ben Okafor"}
 
 
+def test_a_moment_beyond_the_end_is_told(asker: Asker) -> None:
+    """It may be a time of the day where the question asks for anything else."""
+    answer = asker.ask("What is said at 9:30 in meeting-2025-03-04.mp4?")
+    assert answer.abstained and "lies beyond the end" in answer.text
+    assert cited(asker.ask("Was the address told at 9:30?", ["meeting-2025-03-04.mp4"]))
+
+
 @pytest.mark.parametrize(
     "question, speakers",
     [
@@ -287,6 +294,8 @@ def test_other_things_have_no_looks_of_their_own() -> None:
         ("Is the talk on bread good?", "Is the video on video good?"),
         ("What is the talk about?", "What is the video about?"),
         ("Worum geht es im Café-Rundgang durch die Kläranlage?", "Worum geht es im video durch die video?"),
+        ("summarise bees_in_winter", "summarise video"),
+        ("Summarise bread talk 2026-03-17, please.", "Summarise video, please."),
         ("What is said in the first minute?", None),
         ("How does TS3011 end?", None),
         ("Who talks?", None),

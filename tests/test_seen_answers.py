@@ -29,8 +29,13 @@ def cat(tmp_path_factory: pytest.TempPathFactory) -> vidrag.VideoArchive:
 
 
 @pytest.mark.parametrize(
-    "question", ["What can be seen in VID_0007.mp4?", "Summarise VID_0007.mp4", "Was ist in VID_0007.mp4 zu sehen?"]
-)
+    "question",
+    [
+        "What can be seen in VID_0007.mp4?", "Summarise VID_0007.mp4", "Was ist in VID_0007.mp4 zu sehen?",
+        "summarise VID_0007", "what is seen in VID_0007", "What is shown in VID_0007 at 0:03?",
+        "What happens in VID_0007.mp4 between 0:02 and 0:05?", "What is seen in the first 5 seconds of VID_0007?",
+    ],
+)  # fmt: skip
 def test_the_whole_of_it_is_what_is_seen(question: str, cat: vidrag.VideoArchive) -> None:
     answer = cat.ask(question)
     (shown,) = answer.cited()
@@ -38,7 +43,9 @@ def test_the_whole_of_it_is_what_is_seen(question: str, cat: vidrag.VideoArchive
     assert answer.text == f"VID_0007.mp4:\n00:00 seen: “{shown.text}” [{shown.id}]"
 
 
-@pytest.mark.parametrize("question", ["Is there a cat?", "is there a cat somewhere", "are there any cats in it"])
+@pytest.mark.parametrize(
+    "question", ["Is there a cat?", "is there a cat somewhere", "are there any cats in it", "is there a cat in VID_0007"]
+)
 def test_a_thing_that_the_detector_knows_is_looked_for(question: str, cat: vidrag.VideoArchive) -> None:
     answer = cat.ask(question)
     assert not answer.abstained and answer.cited()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from ...store.records import Chapter, clock
 from ...store.shell import counted
 from ..text.things import FITS
 from ..text.words import stop_words, terms
-from ..types import LINES, Candidate, Found, Part
+from ..types import LINES, Candidate, Found, Part, Stretch
+from ..understand.times import in_stretch
 from .retrieve import Hit, beside
 from .rows import RowSet
 from .windows import Scores
@@ -112,16 +114,32 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
 
 def _pictured(shard: Shard, chapter: Chapter) -> Candidate:
     """What is seen in a chapter in which nothing is said and nothing heads it."""
+    return _seen(shard, chapter.start, chapter.end, chapter.title)
+
+
+def _seen(shard: Shard, start: float, end: float, text: str) -> Candidate:
     return Candidate(
         kind="frame",
         video=shard.video,
         name=shard.name,
-        start=chapter.start,
-        end=chapter.end,
-        text=chapter.title,
+        start=start,
+        end=end,
+        text=text,
         score=FITS,
-        frame=on_screen(shard.frames, chapter.start),
+        frame=on_screen(shard.frames, start),
     )
+
+
+def pictures(rows: RowSet, within: Stretch, most: int) -> list[Part]:
+    """What the frames of a stretch of time are named, in order; those that are named alike as one, evenly taken."""
+    found = list[Candidate]()
+    for shard in rows.shards:
+        named = [x for x in shard.labels if x.labels and in_stretch(within, shard.manifest.duration, x.start, x.end)]
+        for _, own in groupby(named, key=lambda x: x.labels[0].name):
+            frames = [*own]
+            text = frames[0].caption.removeprefix("a photo of ")
+            found.append(_seen(shard, frames[0].start, frames[-1].end, text))
+    return [Part(row=found[i]) for i in sorted({i * len(found) // most for i in range(most)})] if found else []
 
 
 def stretch(rows: RowSet, inside: NDArray[np.bool_], most: int) -> list[Part]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...store.encoders import TextEncoder
 from ..text.words import exact_phrases, stop_words, terms
 from ..text.written import ADDRESSES, Written, asked_for
-from ..types import AGREED, LIKELY, OF_ROWS, AnswerKind, Part, Request, When
+from ..types import AGREED, LIKELY, OF_ROWS, AnswerKind, Part, Request, Stretch, When
 from ..understand.cues import SHOWN
 from ..understand.decouple import SAID, WRITTEN
 from ..understand.kinds import own_terms
@@ -58,7 +58,7 @@ def told(ranked: Ranked, encoder: TextEncoder, chapters: int) -> tuple[AnswerKin
     if request.stretch is not None:
         bare = len(own_terms(ranked.question, None, "whole")) <= _BARE
         every = bare or request.kind == "whole" or not ranked.likely
-        return ("stretch", gather.stretch(rows, meant, IN_ORDER)) if every else (None, [])
+        return ("stretch", _of_stretch(rows, request.stretch, meant)) if every else (None, [])
     if kind in (*OF_ROWS, "seen"):
         if addresses := _addresses(ranked):
             return "every", gather.mentions(rows, addresses)
@@ -148,10 +148,23 @@ def _things(question: str, rows: RowSet) -> set[str]:
     return set(own_terms(question, rows.language, "every", "topic", "seen", "whole")) - common
 
 
+def _of_stretch(rows: RowSet, stretch: Stretch, within: NDArray[np.bool_]) -> list[Part]:
+    """What is said and written in a stretch of time; with what is seen where nothing is said."""
+    told = gather.stretch(rows, within, IN_ORDER)
+    if not any(p.row.kind == "speech" for p in told):
+        told += gather.pictures(rows, stretch, IN_ORDER)
+    order = [s.video for s in rows.shards]
+    return sorted(told, key=lambda p: (order.index(p.row.video), p.row.start))
+
+
 def pictured(
     rows: RowSet, request: Request, question: str, within: NDArray[np.bool_], chapters: int
 ) -> list[Part]:
-    """What is seen of videos in which nothing is said, where a question asks for the whole and of nothing in it."""
+    """What is seen of videos in which nothing is said, where a question asks for the whole or a stretch of time and of
+    nothing in it.
+    """
+    if request.stretch is not None:
+        return _of_stretch(rows, request.stretch, within)
     bare = request.kind == "seen" and not request.time and not _things(question, rows)
     told = gather.chapters(rows, within, chapters) if bare or request.kind == "whole" else []
     return [p for p in told if p.row.kind == "frame"]
