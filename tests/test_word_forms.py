@@ -60,6 +60,24 @@ def test_a_term_is_itself_where_all_rows_are_of_one_language(archive: Archive) -
         assert found and [at for at, row in enumerate(rows.terms) if term in row] == found[0].tolist()
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("varroa", "varroamilb"), ("milb", "varroamilb"), ("mittel", "lebensmittel"), ("leben", "leben"),
+        ("imk", "imk"), ("ittel", "lebensmittel"), ("milbr", "milbr"), ("mil", "mil"),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_compound_is_found(asked: str, found: str, archive: Archive) -> None:
+    said = ["Die größte Sorge ist die Varroamilbe, und das seit Jahren.", "Sie leben nicht von einem Lebensmittel allein."]
+    rows = RowSet([archive.shard(put(archive, "a.mp4", said))], SPEC)
+    assert rows.spelling.of([asked]) == [found]
+
+
+def test_an_ending_is_no_word_where_none_are_joined(archive: Archive) -> None:
+    rows = RowSet([archive.shard(put(archive, "a.mp4", ["The photograph of the transport is on the wall."]))], SPEC)
+    assert rows.spelling.of(["photo"]) == ["photograph"] and rows.spelling.of(["port"]) == ["port"]
+
+
 def test_the_forms_of_a_term() -> None:
     assert {"guitarra", "guitarr"} <= forms("guitarra")
     assert forms("guitarra", ["en", "xx"]) == {"guitarra"}

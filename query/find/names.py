@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..text.words import each_term, in_file_names, terms, words
+from ..text.words import each_term, in_file_names, terms, words, words_of_name
 from ..types import QuestionKind
 from ..understand.kinds import own_terms
 from .rows import RowSet
@@ -25,7 +25,6 @@ ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 
 
-_PARTS = re.compile(r"[\W_]+")
 _EDGES = re.compile(r"(\W*)(.*?)(\W*)", re.S)
 _SAYS = re.compile(
     r"\b(?:say|says|said|mention\w*|think\w*|thought|suggest\w*|propos\w*|explain\w*|promis\w*|sagt|sagte|gesagt|"
@@ -63,8 +62,9 @@ def _without(question: str, name: Collection[str]) -> str:
     out = list[str]()
     for token in question.split():
         before, word, after = _EDGES.fullmatch(token).groups()  # type: ignore[union-attr]
-        own = [t for part in _PARTS.split(word) for t in each_term(part) if not t.isdecimal()]
-        if not word or not (all(t in name for t in own) if own else out[-1:] == ["video"]):
+        own = [t for part in words_of_name(word, None) for t in each_term(part) if not t.isdecimal()]
+        number = not own and not any(c.isalpha() for c in word)
+        if not word or not (all(t in name for t in own) if own else number and out[-1:] == ["video"]):
             out.append(token)
         elif out[-1:] == ["video"]:
             out[-1] += after

@@ -114,7 +114,7 @@ class Lister:
         if spoken := [k for k in kinds if k != "frames"]:
             found = self.finder.score(opened.rows, text, sought.vectors[0], self.opener.sample(opened))
             rankings.append(self._rows(opened.rows, text, found, kept, spoken))
-        if len(picture):
+        if len(picture) and scope.language is None and scope.speaker is None:  # a frame has neither
             rankings.append(self._frames(opened, scope, damaged).fitting(text, picture))
         rows = self._page(opened, merge(*rankings, key=lambda h: -h.score), damaged, top, page)
         name = called(opened.rows, text) if not rows and page == 1 else ""

@@ -232,7 +232,7 @@ class RowWords:
     @cached_property
     def spelling(self) -> Spelling:
         """How the rows spell terms."""
-        return Spelling(self._postings, self.postings, self.language)
+        return Spelling(self._postings, self.postings, self.language, frozenset().union(*self.spoken))
 
     def rarity(self, term: str) -> float:
         """How much a term tells: its inverse document frequency among the rows."""

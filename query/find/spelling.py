@@ -12,15 +12,25 @@ from ..text.words import stop_words
 Postings = tuple[NDArray[np.int64], NDArray[np.float64]]
 _SHORT, _LONG = 4, 10
 """Letters from which on a term may be a slip whatever else is asked, and from which on it may hold two slips."""
+_COMPOUNDING = frozenset(("da", "de", "fi", "nl", "no", "sv"))
+_ENDING = 2
+"""Letters that two forms of a word differ by at the most; longer ones are compounds."""
 
 
 class Spelling:
     """Spells terms as rows do.  ``terms``: those of the rows; ``postings``: the rows that hold one, ascending, and how
-    often, None where none does; ``language``: that of the rows.
+    often, None where none does; ``language``: that of most rows; ``languages``: of all of them.
     """
 
-    def __init__(self, terms: Iterable[str], postings: Callable[[str], Postings | None], language: str | None) -> None:
+    def __init__(
+        self,
+        terms: Iterable[str],
+        postings: Callable[[str], Postings | None],
+        language: str | None,
+        languages: Collection[str] = (),
+    ) -> None:
         self._postings = postings
+        self._compounds = [t for t in terms if t.isalpha()] if not _COMPOUNDING.isdisjoint(languages) else []
         self._stop = [w for w in stop_words(language) if len(w) >= _SHORT]
         self._by_letter: dict[str, list[str]] = {}
         for term in terms:
@@ -35,8 +45,11 @@ class Spelling:
         held = {t: own[0] for t in wanted if (own := self._postings(t))}
         known = [*held.values()]
         kept = {t for t in wanted if t in held or len(t) < _SHORT - 1}
-        found = [t if t in kept else self._form(t, known) if t in right else self._meant(t, known) for t in wanted]
-        return [t for t in found if t] or list(wanted)
+        spelled = [
+            t if t in kept else self._longer(t, known) or (self._form if t in right else self._meant)(t, known)
+            for t in wanted
+        ]
+        return [t for t in spelled if t] or list(wanted)
 
     def _meant(self, term: str, others: Sequence[NDArray[np.int64]]) -> str:
         from rapidfuzz.distance import OSA
@@ -49,6 +62,15 @@ class Spelling:
             return best
         stop = (w for w in self._stop if w[0] == term[0])
         return "" if any(OSA.distance(term, w, score_cutoff=1) <= 1 for w in stop) else term
+
+    def _longer(self, term: str, others: Sequence[NDArray[np.int64]]) -> str:
+        """A longer word that begins with a term, as "photograph" with "photo"; empty where there is none.  In languages
+        that write compounds as one word also one that ends with it.
+        """
+        begin = [k for k in self._by_letter.get(term[0], ()) if k.startswith(term)] if len(term) > _SHORT else []
+        end = [k for k in self._compounds if k.endswith(term)] if len(term) >= _SHORT else []
+        longer = [k for k in (*begin, *end) if len(k) > len(term) + _ENDING]
+        return max(longer, key=lambda k: (self._beside(k, others), len(self._places(k)), -len(k)), default="")
 
     def _form(self, term: str, others: Sequence[NDArray[np.int64]]) -> str:
         """Another form of a word, as "spent" is of "spend"."""
