@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ..store.archive.shard import Shard
 from ..store.records import Evidence, EvidenceKind
 
 Relation = Literal["location", "number", "relation"]
@@ -109,6 +110,30 @@ class Candidate:
     affinity: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
     speaker: str | None = None
+
+
+def of_frame(
+    kind: EvidenceKind,
+    shard: Shard,
+    row: int,
+    start: float,
+    end: float,
+    text: str,
+    score: float,
+    affinity: tuple[float, ...] = (),
+) -> Candidate:
+    """What stored frame ``row`` tells of ``[start, end)``."""
+    return Candidate(
+        kind=kind,
+        video=shard.video,
+        name=shard.name,
+        start=start,
+        end=end,
+        text=text,
+        score=score,
+        frame=row,
+        affinity=affinity,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

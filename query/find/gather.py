@@ -18,7 +18,7 @@ from ...store.records import Chapter, clock
 from ...store.shell import counted
 from ..text.things import FITS
 from ..text.words import stop_words, terms
-from ..types import LINES, Candidate, Found, Part, Stretch
+from ..types import LINES, Candidate, Found, Part, Stretch, of_frame
 from ..understand.times import in_stretch
 from .retrieve import Hit, beside
 from .rows import RowSet
@@ -98,7 +98,7 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
         titles = _titles(shard.chapters, rows.languages[i])
         cuts = [(c.start, c.end, t) for c, t in zip(shard.chapters, titles, strict=True)]
         cuts = cuts or [(0.0, shard.manifest.duration, "")]
-        pictures = {c.start: _pictured(shard, c) for c in shard.chapters if c.title_from == "picture"}
+        pictures = {c.start: _seen(shard, c.start, c.end, c.title) for c in shard.chapters if c.title_from == "picture"}
         if len(rows.shards) * 3 > most or len(cuts) * len(rows.shards) > most:
             cuts = [(0.0, shard.manifest.duration, "")]
         starts = np.array([rows.rows[at].start for at in own])
@@ -112,22 +112,9 @@ def chapters(rows: RowSet, usable: NDArray[np.bool_], most: int) -> list[Part]:
     return found[:most]
 
 
-def _pictured(shard: Shard, chapter: Chapter) -> Candidate:
-    """What is seen in a chapter in which nothing is said and nothing heads it."""
-    return _seen(shard, chapter.start, chapter.end, chapter.title)
-
-
 def _seen(shard: Shard, start: float, end: float, text: str) -> Candidate:
-    return Candidate(
-        kind="frame",
-        video=shard.video,
-        name=shard.name,
-        start=start,
-        end=end,
-        text=text,
-        score=FITS,
-        frame=on_screen(shard.frames, start),
-    )
+    """What frames of a stretch of time are named, with the one on screen when it begins."""
+    return of_frame("frame", shard, on_screen(shard.frames, start) or 0, start, end, text, FITS)
 
 
 def pictures(rows: RowSet, within: Stretch, most: int) -> list[Part]:

@@ -13,14 +13,14 @@ from ...store.archive.shard import Shard
 from ...store.errors import EngineFailed, one_line
 from ...store.vectors import Vectors
 from ..text.things import FITS
-from ..types import Candidate, Found, Request
+from ..types import Candidate, Found, Request, of_frame
 from ..understand.times import in_stretch
 from . import counting
 from .colours import colours
 from .detections import DetectionCache
 from .detectors import BatchDetector
 from .keyframes import KeyframeOptions
-from .visual import Shot, VisualIndex, Wanted, of_frame
+from .visual import Shot, VisualIndex, Wanted
 
 _COLOUR = re.compile(r"\bcolou?r(?:s|ed)?\b|\bfarb|\bcolor|\bcouleur|\bцвет|颜色|色", re.I)
 _MOST_RUNS = 6

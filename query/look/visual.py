@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from ...store.archive.shard import Shard
 from ...store.encoders import ImageTextEncoder
 from ...store.encoders.nouns import plural
-from ...store.records import EvidenceKind, Frame
+from ...store.records import Frame
 from ...store.vectors import Vectors
 from ..text.things import fit
-from ..types import Candidate, Relation
+from ..types import Candidate, Relation, of_frame
 from . import keyframes, scene_graph
 from .detections import DetectionCache
 
@@ -61,30 +61,6 @@ class Wanted:
 
     options: Vectors
     counted: tuple[str, ...] = ()
-
-
-def of_frame(
-    kind: EvidenceKind,
-    shard: Shard,
-    row: int,
-    start: float,
-    end: float,
-    text: str,
-    score: float,
-    affinity: tuple[float, ...] = (),
-) -> Candidate:
-    """What stored frame ``row`` tells of ``[start, end)``."""
-    return Candidate(
-        kind=kind,
-        video=shard.video,
-        name=shard.name,
-        start=start,
-        end=end,
-        text=text,
-        score=score,
-        frame=row,
-        affinity=affinity,
-    )
 
 
 class VisualIndex:
