@@ -204,9 +204,7 @@ class Asker:
             told = beyond if plain or found.sure < LIKELY else ""
             told = f"No video in this archive is called “{missing}”." if missing else told
         found.keep(self.options.context.kinds)
-        known = tuple(thing for thing in request.det if self.detections.detector.knows(thing))
-        named = set(terms(" ".join(known))).issuperset(own_terms(asked, None, "seen", "every"))  # "is there a fridge?"
-        if not looks and known and named and found.sure < LIKELY:  # no row says it, so pictures may
+        if not looks and found.sure < LIKELY and (known := self._things_alone(asked, request)):
             request = replace(request, kind="seen", det=known)
             looks, seen = True, self._pictured(request, choices)
         if looks and not found.parts:
@@ -247,6 +245,14 @@ class Asker:
         if request.kind == "seen" or self.options.keyframes.method == "uniform":
             return True
         return (bool(choices) or isinstance(self.chat, LanguageModel)) and (request.visual or bool(request.det))
+
+    def _things_alone(self, asked: str, request: Request) -> tuple[str, ...]:
+        """The things that a question asks of and the detector knows, where it asks of nothing else, as "is there a
+        fridge?" does: pictures may answer it where no row says it.
+        """
+        known = tuple(thing for thing in request.det if self.detections.detector.knows(thing))
+        rest = set(own_terms(asked, None, "seen", "every")).difference(terms(" ".join(known)))
+        return () if rest else known
 
     def _pictured(self, request: Request, choices: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of what pictures are looked for by, the captions before the options, ``(n, dim)``."""

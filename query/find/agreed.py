@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...store.encoders import TextEncoder
-from ..text.examples import Examples
-from ..text.known_vectors import by_section
+from ..text.examples import examples
 from .rows import RowSet
 
 MOST = 12
@@ -21,11 +20,11 @@ def agreed(rows: RowSet, usable: NDArray[np.bool_], encoder: TextEncoder, kind: 
     """The places of the rows of speech among the ``usable`` ones, bool ``(n_rows,)``, that tell ``decided`` things or
     ``tasks``, the clearest first.
     """
-    examples = Examples(by_section(encoder.spec.space, __package__, "agreed.toml", encoder.documents))
+    people = examples(encoder.spec.space, __package__, "agreed.toml", encoder.documents)
     vectors, has = rows.vectors
     spoken = np.array([at for at in rows.of("speech").tolist() if usable[at] and has[at]], np.int64)
-    scores = examples.scores(vectors[spoken])
-    like, other = scores[:, examples.kinds.index(kind)], scores[:, examples.kinds.index("other")]
+    scores = people.scores(vectors[spoken])
+    like, other = scores[:, people.kinds.index(kind)], scores[:, people.kinds.index("other")]
     best = np.argsort(other - like, kind="stable")[:MOST]
     found: list[int] = spoken[[i for i in best if like[i] >= max(_LIKE, other[i] - _LAG)]].tolist()
     return found

@@ -24,8 +24,8 @@ MENTIONED = 0.65
 ABOUT = 0.8
 """Share of the words that one video holds, by rarity, that another must hold to be asked about as well."""
 
-
-_EDGES = re.compile(r"(\W*)(.*?)(\W*)", re.S)
+_CORE = re.compile(r"\w(?:.*\w)?", re.S)
+"""A word without the signs around it."""
 _SAYS = re.compile(
     r"\b(?:say|says|said|mention\w*|think\w*|thought|suggest\w*|propos\w*|explain\w*|promis\w*|sagt|sagte|gesagt|"
     r"mein\w*|dice|dijo|opina|pens[eé]\w*|dit|сказал\w*|говорит|считает)\b|说",
@@ -35,8 +35,6 @@ _SAYS = re.compile(
 _OF_OTHERS = re.compile(r"\b(?:to|about|with|zu|über|an|sobre|a|à|о|об|про)\s+\w+", re.I)
 """To or of whom something is said."""
 _WHO = re.compile(r"\b(?:who|whom|wer|wem|wen|qui[eé]n\w*|qui|кто|кому)\b|谁", re.I)
-
-
 _CLOSE = 0.3
 """Spreads of nearness by which the best row of a video may lie farther than that of the nearest video."""
 
@@ -61,12 +59,14 @@ def _without(question: str, name: Collection[str]) -> str:
     """The question with "video" where there are terms of a ``name``, with the numbers beside them."""
     out = list[str]()
     for token in question.split():
-        before, word, after = _EDGES.fullmatch(token).groups()  # type: ignore[union-attr]
+        core = _CORE.search(token)
+        word = core[0] if core else ""
+        before, _, after = token.partition(word) if word else (token, "", "")
         own = [t for part in words_of_name(word, None) for t in each_term(part) if not t.isdecimal()]
-        number = not own and not any(c.isalpha() for c in word)
-        if not word or not (all(t in name for t in own) if own else number and out[-1:] == ["video"]):
+        follows, number = out[-1:] == ["video"], not any(c.isalpha() for c in word)
+        if not word or not (all(t in name for t in own) if own else number and follows):
             out.append(token)
-        elif out[-1:] == ["video"]:
+        elif follows:
             out[-1] += after
         else:
             out.append(f"{before}video{after}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,15 +80,17 @@ class Opener(Generic[P]):
         known = self.archive.newest_numbers() if videos is not None and self._many(videos) else {}
         ids = None if videos is None else list(dict.fromkeys(v if v in known else self.archive.find(v) for v in videos))
         named, missing = dict[str, str](), ""
+        starts = [m.start() for m in _WORD.finditer(question)]
         for found in _FILE.finditer(question):
             end, media = found.end(), (guess_type(found[0])[0] or "").startswith(("video/", "audio/"))
-            before = [m.start() for m in _WORD.finditer(question, 0, end)][-_WORDS if media else -1 :]
-            meant = {name: ids_ for at in before if len(ids_ := self.archive.meant_by(name := question[at:end])) == 1}
-            own = {name: video for name, (video,) in meant.items() if ids is None or video in ids}
+            before = starts[: bisect_left(starts, end)][-_WORDS if media else -1 :]
+            meant = {name: self.archive.meant_by(name) for name in (question[at:end] for at in before)}
+            single = {name: videos[0] for name, videos in meant.items() if len(videos) == 1}
+            own = {name: video for name, video in single.items() if ids is None or video in ids}
             if own:
                 name = max(own, key=len)
                 named[name] = own[name]
-            elif media and not meant:
+            elif media and not single:
                 missing = question[before[-1] : end]
         if named:
             any_of = "|".join(re.escape(n) for n in sorted(named, key=len, reverse=True))

@@ -53,7 +53,6 @@ class RowWords:
     def __init__(self, shards: Sequence[Shard]) -> None:
         self.shards = tuple(shards)
         self.rows: list[Row] = []
-        self._known: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]] | None] = {}
         for i, shard in enumerate(self.shards):
             self.rows += [
                 Row(
@@ -146,6 +145,11 @@ class RowWords:
         return [frozenset(c for c, n in counts.items() if n * 10 >= counts.total()) for counts in self._language_counts]
 
     @cached_property
+    def _stemmed(self) -> frozenset[str]:
+        """The languages whose stems the rows have."""
+        return frozenset(c for c in self.languages if c).union(*self.spoken)
+
+    @cached_property
     def _language_counts(self) -> list[Counter[str]]:
         own: list[list[Row]] = [[] for _ in self.shards]
         for row in self.rows:
@@ -201,15 +205,16 @@ class RowWords:
 
         Rows have the stems of their own language, so it counts in the form that it has there as well.
         """
-        if term not in self._known:
-            spoken = frozenset(c for c in self.languages if c).union(*self.spoken)
-            alone = term in self._postings and len(spoken) < 2
-            held = [self._postings[f] for f in ([term] if alone else forms(term, spoken)) if f in self._postings]
-            counts = np.zeros(len(self.rows))
-            for places, count in held:
-                counts[places] += count
-            self._known[term] = (np.flatnonzero(counts), counts[counts > 0]) if held else None
-        return self._known[term]
+        own = self._postings.get(term)
+        if own is not None and len(self._stemmed) < 2:
+            return own
+        held = [self._postings[f] for f in forms(term, self._stemmed) if f in self._postings]
+        if len(held) < 2:
+            return held[0] if held else None
+        counts = np.zeros(len(self.rows))
+        for places, count in held:
+            counts[places] += count
+        return np.flatnonzero(counts), counts[counts > 0]
 
     def lexical(self, query: Sequence[str]) -> tuple[Scores, Scores]:
         """BM25 (Robertson & Zaragoza, 2009) of each row and of the best window of each row for the terms ``query``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Spelling:
         languages: Collection[str] = (),
     ) -> None:
         self._postings = postings
-        self._compounds = [t for t in terms if t.isalpha()] if not _COMPOUNDING.isdisjoint(languages) else []
+        self._compounding = not _COMPOUNDING.isdisjoint(languages)
         self._stop = [w for w in stop_words(language) if len(w) >= _SHORT]
         self._by_letter: dict[str, list[str]] = {}
         for term in terms:
@@ -68,7 +69,8 @@ class Spelling:
         that write compounds as one word also one that ends with it.
         """
         begin = [k for k in self._by_letter.get(term[0], ()) if k.startswith(term)] if len(term) > _SHORT else []
-        end = [k for k in self._compounds if k.endswith(term)] if len(term) >= _SHORT else []
+        ends = self._compounding and len(term) >= _SHORT
+        end = [k for k in chain.from_iterable(self._by_letter.values()) if k.endswith(term)] if ends else []
         longer = [k for k in (*begin, *end) if len(k) > len(term) + _ENDING]
         return max(longer, key=lambda k: (self._beside(k, others), len(self._places(k)), -len(k)), default="")
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...store.vectors import Vectors
+from .known_vectors import by_section
 
 _WIDTH = 0.28
 """How far an example reaches: a share of what its cosines with the others lack to 1 on the average."""
 _RIDGE = 0.5
 """How strongly weights are drawn to zero."""
+
+
+_made: dict[tuple[str, str, str], Examples] = {}
+
+
+def examples(space: str, package: str, name: str, encode: Callable[[Sequence[str]], Vectors]) -> Examples:
+    """Those of a bundled TOML file, a kind for each section; made once in each ``space``."""
+    key = space, package, name
+    if key not in _made:
+        _made[key] = Examples(by_section(space, package, name, encode))
+    return _made[key]
 
 
 class Examples:

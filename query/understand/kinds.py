@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from ...store.encoders import TextEncoder
 from ...store.vectors import Vectors
-from ..text.examples import Examples
-from ..text.known_vectors import bundled, by_section
+from ..text.examples import examples
+from ..text.known_vectors import bundled
 from ..text.words import terms
 from ..types import AnswerKind, QuestionKind
 
@@ -21,7 +21,7 @@ class Kinds:
     """Tells kinds of questions apart with one encoder."""
 
     def __init__(self, encoder: TextEncoder) -> None:
-        self._examples = Examples(by_section(encoder.spec.space, __package__, _EXAMPLES, encoder.queries))
+        self._examples = examples(encoder.spec.space, __package__, _EXAMPLES, encoder.queries)
 
     def of(self, question: Vectors) -> QuestionKind:
         """The kind of the question with the vector ``(dim,)``; a fact where it is like no example."""
